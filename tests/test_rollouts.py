@@ -1,0 +1,196 @@
+"""Sampling and probing into a run directory: the tables, and what kills, other runs and damage do to them."""
+
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+from effwb import probes, problems, rollouts
+from effwb.curves import budget_curve
+from effwb.errors import ConfigError, DataError, IdentityError
+from effwb.runs import RunDir
+from effwb.samplers import Completion
+
+BUDGETS = [0, 4, 16, 64, 200]
+HOW = dict(max_tokens=200, template="pocket", shard_problems=4, progress=False)
+CODE = """
+from effwb import probes, problems, rollouts
+from effwb.samplers import open_sampler
+few = problems.load("pocket", n=14, seed=7)
+with open_sampler("pocket", batch_rows=64) as sampler:
+    table = rollouts.sample(few, sampler, 3, run_dir="run", max_tokens=200, template="pocket", shard_problems=4)
+    probes.probe(table, sampler, [0, 4, 16, 64, 200], run_dir="run", answer_tokens=8, shard_rollouts=8)
+"""
+
+
+def both(few, sampler, path):
+    table = rollouts.sample(few, sampler, 3, run_dir=path, **HOW)
+    probed = probes.probe(
+        table, sampler, BUDGETS, run_dir=path, answer_tokens=8, shard_rollouts=8, progress=False
+    )
+    return table, probed
+
+
+def stable(table):
+    return table.drop(columns="verify_ms", errors="ignore")
+
+
+@pytest.fixture(scope="module")
+def reference(few, pocket, tmp_path_factory):
+    path = tmp_path_factory.mktemp("reference") / "run"
+    return path, *both(few, pocket, path)
+
+
+def test_the_tables_are_complete(reference, few):
+    _, table, probed = reference
+    assert tuple(table.columns) == rollouts.COLUMNS
+    assert tuple(probed.columns) == probes.COLUMNS
+    assert len(table) == 14 * 3
+    assert not table.duplicated(["problem_id", "sample"]).any()
+    assert table["seed"].is_unique
+    assert set(table["problem_id"]) == set(few["problem_id"])
+    assert (table["length"] == table["completion_ids"].map(len)).all()
+    expected = sum(len(probes.cuts_of(r.length, r.finish_reason, BUDGETS)) for r in table.itertuples())
+    assert len(probed) == expected
+
+
+def test_the_curve_ends_at_the_accuracy_of_the_rollouts(reference):
+    _, table, probed = reference
+    curve = budget_curve(table, probed, BUDGETS)
+    stopped = table["finish_reason"] == "stop"
+    forced = probed[probed["budget"] == BUDGETS[-1]]
+    right = (table["verdict"][stopped] == "correct").sum() + (forced["verdict"] == "correct").sum()
+    assert curve.accuracy[-1] == pytest.approx(right / len(table))
+
+
+def test_a_finished_run_is_read_back_without_a_model(reference, few, pocket, monkeypatch):
+    path, table, probed = reference
+
+    def refuse(*_, **__):
+        raise AssertionError("sampled again")
+
+    monkeypatch.setattr(pocket, "generate", refuse)
+    monkeypatch.setattr(pocket, "continue_prefixes", refuse)
+    again = both(few, pocket, path)
+    assert_frame_equal(again[0], table)
+    assert_frame_equal(again[1], probed)
+
+
+def test_a_missing_shard_is_made_anew_identically(few, pocket, tmp_path):
+    path = tmp_path / "run"
+    first = both(few, pocket, path)
+    run = RunDir(path)
+    for table, shard in (("rollouts", 2), ("probes", 1)):
+        (path / table / "DONE").unlink()
+        run.shard(table, shard).unlink()
+    second = both(few, pocket, path)
+    for a, b in zip(first, second, strict=True):
+        assert_frame_equal(stable(a), stable(b))
+
+
+@pytest.mark.parametrize("kill_after", ["rollouts/00000.parquet", "rollouts/00002.parquet", "probes/00001.parquet"])
+def test_a_killed_run_continues_to_the_same_table(kill_after, run_until_killed, tmp_path, pocket, few, reference):
+    assert run_until_killed(CODE, lambda: (tmp_path / "run" / kill_after).exists()), "it finished before the kill"
+    left = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*.parquet")}
+    table, probed = both(few, pocket, tmp_path / "run")
+    assert all(p.stat().st_mtime_ns == t for p, t in left.items() if p.name != "problems.parquet")
+    assert_frame_equal(stable(table), stable(reference[1]))
+    assert_frame_equal(stable(probed), stable(reference[2]))
+
+
+def test_another_run_is_refused_and_kept(reference, few, pocket):
+    path, table, _ = reference
+    before = {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+    with pytest.raises(IdentityError, match=r"temperature: 1\.0 on disk, 0\.5 asked"):
+        rollouts.sample(few, pocket, 3, run_dir=path, temperature=0.5, **HOW)
+    with pytest.raises(IdentityError, match="n: 3 on disk, 4 asked"):
+        rollouts.sample(few, pocket, 4, run_dir=path, **HOW)
+    with pytest.raises(IdentityError, match="problems"):
+        rollouts.sample(few.select(range(5)), pocket, 3, run_dir=path, **HOW)
+    with pytest.raises(IdentityError, match="budgets"):
+        probes.probe(table, pocket, [1, 2], run_dir=path, answer_tokens=8, shard_rollouts=8)
+    assert {p: p.read_bytes() for p in path.rglob("*") if p.is_file()} == before
+
+
+def test_a_damaged_shard_is_named(few, pocket, tmp_path):
+    path = tmp_path / "run"
+    both(few, pocket, path)
+    shard = RunDir(path).shard("rollouts", 1)
+    shard.write_bytes(shard.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"rollouts/00001\.parquet cannot be read"):
+        both(few, pocket, path)
+
+
+@pytest.mark.parametrize(
+    ("budgets", "message"), [([4, 2], "2"), ([-1, 4], "-1"), ([4, 4], "4"), ([4, 201], "201"), ([], "empty")]
+)
+def test_bad_budgets_are_named(reference, pocket, budgets, message):
+    path, table, _ = reference
+    with pytest.raises(ConfigError, match=message):
+        probes.probe(table, pocket, budgets, run_dir=path)
+
+
+def test_probing_before_sampling(reference, pocket, tmp_path):
+    with pytest.raises(DataError, match="no rollouts"):
+        probes.probe(reference[1], pocket, BUDGETS, run_dir=tmp_path)
+
+
+def test_no_problems(few, pocket, tmp_path):
+    with pytest.raises(DataError, match="no problems"):
+        rollouts.sample(few.select([]), pocket, 3, run_dir=tmp_path, **HOW)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cap_that_does_not_fit_the_context(few, pocket, tmp_path):
+    with pytest.raises(ConfigError, match="2048"):
+        rollouts.sample(few, pocket, 1, run_dir=tmp_path, **{**HOW, "max_tokens": 2048})
+
+
+def test_regrade_reads_the_stored_texts(reference):
+    path, table, _ = reference
+    assert_frame_equal(stable(rollouts.regrade(path)), stable(table))
+
+
+class Scripted:
+    """A sampler that says what it is told: to test grading without a model."""
+
+    def __init__(self, tokenizer, texts):
+        self.tokenizer, self.texts = tokenizer, texts
+
+    def identity(self):
+        return {"model": "scripted", "weights": "", "tokenizer": "", "engine": "scripted"}
+
+    def generate(self, prompt_ids, params, seeds=None):
+        encoded = [self.tokenizer.encode(t, add_special_tokens=False) for t in self.texts]
+        return [
+            [Completion(ids, text, "stop") for ids, text in zip(encoded, self.texts, strict=True)] for _ in prompt_ids
+        ]
+
+
+def test_a_box_inside_unfinished_thinking_is_no_answer(pocket, tmp_path):
+    from datasets import Dataset
+
+    row = {"problem_id": "x-1", "question": "1+2=?", "answer": "3", "level": "2", "source": "x"}
+    texts = ["\\boxed{3}", "\\boxed{3}</think>\\boxed{4}", "\\boxed{4}</think>\\boxed{3}", "</think>\\boxed{3}\\boxed{"]
+    sampler = Scripted(pocket.tokenizer, texts)
+    table = rollouts.sample(Dataset.from_list([row]), sampler, 4, run_dir=tmp_path / "r", **HOW)
+    assert list(table["verdict"]) == ["unparsed", "wrong", "correct", "unparsed"]
+
+
+def test_hints_come_from_a_column(pocket, few, tmp_path):
+    hinted = few.add_column("hint_tokens", [20 + i for i in range(len(few))])
+    rollouts.sample(hinted, pocket, 1, run_dir=tmp_path / "r", hint="hint_tokens", hint_place="think", **HOW)
+    asked = rollouts.problems_of(tmp_path / "r")
+    assert "with 33 tokens" in asked["prompt"].iloc[13]
+    with pytest.raises(ConfigError, match="'length'"):
+        rollouts.sample(few, pocket, 1, run_dir=tmp_path / "s", hint="length", **HOW)
+
+
+def test_pass_rates_split_problems(few):
+    table = pd.DataFrame(
+        {"problem_id": [p for p in few["problem_id"] for _ in range(2)], "verdict": ["correct", "wrong"] * 14}
+    )
+    table.loc[0:1, "verdict"] = "correct"
+    easy, hard = problems.split_by_pass_rate(few, table, 0.5)
+    assert (len(easy), len(hard)) == (1, 13)
+    with pytest.raises(DataError, match="no rollouts"):
+        problems.split_by_pass_rate(few, table.iloc[2:], 0.5)

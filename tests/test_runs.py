@@ -1,0 +1,94 @@
+"""Run directories: atomic, guarded, and honest about damage."""
+
+import json
+import multiprocessing
+
+import pandas as pd
+import pytest
+
+from effwb.errors import ConfigError, DataError, IdentityError
+from effwb.runs import RunDir, write_atomic
+
+FRAME = pd.DataFrame({"a": [1, 2], "text": ["x", "y"]})
+
+
+def finished(path, identity=None):
+    run = RunDir(path)
+    with run.lock():
+        run.begin("rollouts", identity or {"model": "pocket", "template": {"name": "pocket"}})
+        run.write_shard("rollouts", 0, FRAME)
+        run.write_shard("rollouts", 1, FRAME)
+        run.finish("rollouts", 2)
+    return run
+
+
+def test_round_trip(tmp_path):
+    run = finished(tmp_path / "r")
+    assert run.is_done("rollouts")
+    assert len(run.read("rollouts")) == 4
+    assert set(run.config["rollouts"]) == {"identity", "environment"}
+    assert not list(run.path.rglob("*.tmp"))
+
+
+def test_another_identity_is_refused_and_nothing_changes(tmp_path):
+    run = finished(tmp_path / "r")
+    before = (run.path / "config.json").read_bytes()
+    with pytest.raises(IdentityError) as error:
+        run.begin("rollouts", {"model": "pocket", "template": {"name": "boxed"}})
+    assert "template.name: 'pocket' on disk, 'boxed' asked" in str(error.value)
+    assert (run.path / "config.json").read_bytes() == before
+
+
+def test_a_missing_or_cut_shard_is_named(tmp_path):
+    run = finished(tmp_path / "r")
+    whole = run.shard("rollouts", 1).read_bytes()
+    run.shard("rollouts", 1).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"00001\.parquet cannot be read"):
+        run.read("rollouts")
+    run.shard("rollouts", 1).unlink()
+    with pytest.raises(DataError, match=r"lacks shards \[1\]"):
+        run.read("rollouts")
+
+
+def test_reading_what_was_never_made(tmp_path):
+    with pytest.raises(DataError, match="has no probes"):
+        finished(tmp_path / "r").read("probes")
+
+
+def test_a_damaged_config_is_named(tmp_path):
+    run = finished(tmp_path / "r")
+    (run.path / "config.json").write_text("{ not json")
+    with pytest.raises(DataError, match=r"config\.json is not valid JSON"):
+        _ = run.config
+
+
+def _try_lock(path, queue):
+    try:
+        with RunDir(path).lock():
+            queue.put("locked")
+    except ConfigError as error:
+        queue.put(str(error))
+
+
+def test_two_processes_cannot_write_the_same_run(tmp_path):
+    queue = multiprocessing.get_context("spawn").Queue()
+    with RunDir(tmp_path / "r").lock():
+        child = multiprocessing.get_context("spawn").Process(target=_try_lock, args=(tmp_path / "r", queue))
+        child.start()
+        child.join(60)
+    assert "another process" in queue.get(timeout=5)
+
+
+def test_write_atomic_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
+    target = tmp_path / "f"
+    write_atomic(target, b"old")
+    monkeypatch.setattr("os.replace", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        write_atomic(target, b"new")
+    assert target.read_bytes() == b"old"
+
+
+def test_identity_survives_json(tmp_path):
+    run = finished(tmp_path / "r", {"budgets": (1, 2), "hint": None})
+    run.begin("rollouts", {"budgets": [1, 2], "hint": None})
+    assert json.loads((run.path / "config.json").read_text())["schema"] == 1

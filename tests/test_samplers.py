@@ -1,0 +1,169 @@
+"""The Transformers sampler: greedy answers equal the naive way, seeds decide the tokens, bad input is refused."""
+
+import numpy as np
+import pytest
+import torch
+
+from effwb import prompts
+from effwb.errors import ConfigError, EffwbError
+from effwb.samplers import BraceCloser, Prefixes, SamplingParams, open_sampler
+from effwb.samplers.decode import Streams, nucleus, pick
+
+GREEDY = SamplingParams(8, temperature=0.0, close_brace=True)
+
+
+def prompt_ids(sampler, question="12+7+45=?", **how):
+    return prompts.render(sampler.tokenizer, question, prompts.TEMPLATES["pocket"], **how)[1]
+
+
+def naive_answers(sampler, prefixes, suffix_ids):
+    """Truncate, append, `model.generate`, cut behind the closing brace: the reference."""
+    closer = BraceCloser(sampler.tokenizer, suffix_ids)
+    answers = []
+    for cut in prefixes.cuts:
+        ids = torch.tensor([prefixes.prompt_ids + prefixes.completion_ids[:cut] + list(suffix_ids)])
+        full = sampler.model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=GREEDY.max_tokens, do_sample=False
+        )
+        new, depth, kept = full[0, ids.shape[1] :].tolist(), closer.start, []
+        for token in new:
+            kept.append(token)
+            depth, closed = closer.step(depth, token)
+            if closed or token in sampler.stop_ids:
+                break
+        answers.append(kept)
+    return answers
+
+
+@pytest.fixture(scope="module")
+def sampled(pocket):
+    questions = ["3+4=?", "12+7+45=?", "120+7+45+8=?", "1+2+3+4+5+6+7+8=?"]
+    prompts_ = [prompt_ids(pocket, q) for q in questions]
+    groups = pocket.generate(prompts_, SamplingParams(300, n=2), [[2 * i, 2 * i + 1] for i in range(4)])
+    return prompts_, groups
+
+
+@pytest.mark.parametrize("cells", [10_000, 10_000_000])
+def test_forked_answers_equal_naive_answers(pocket, sampled, cells, monkeypatch):
+    monkeypatch.setattr(pocket, "probe_cells", cells)
+    prompts_, groups = sampled
+    _, suffix = prompts.forced_suffix(pocket.tokenizer, prompts.TEMPLATES["pocket"])
+    cut = [0, 1, 2, 5, 9, 16, 33, 64, 150]
+    work = [
+        Prefixes(p, c.token_ids, [b for b in cut if b < len(c.token_ids)])
+        for p, group in zip(prompts_, groups, strict=True)
+        for c in group
+    ]
+    forked = pocket.continue_prefixes(work, suffix, GREEDY)
+    for prefixes, row in zip(work, forked, strict=True):
+        assert [a.token_ids for a in row] == naive_answers(pocket, prefixes, suffix)
+        assert [a.cached_tokens for a in row] == [len(prefixes.prompt_ids) + c for c in prefixes.cuts]
+
+
+def test_one_by_one_agrees_with_the_tree(pocket, sampled):
+    prompts_, groups = sampled
+    _, suffix = prompts.forced_suffix(pocket.tokenizer, prompts.TEMPLATES["pocket"])
+    work = Prefixes(prompts_[2], groups[2][0].token_ids, [0, 3, 7, 12])
+    closer = BraceCloser(pocket.tokenizer, suffix)
+    single = pocket._one_by_one(work, suffix, GREEDY, closer)
+    (tree,) = pocket.continue_prefixes([work], suffix, GREEDY)
+    assert [c.token_ids for c in single] == [c.token_ids for c in tree]
+
+
+def test_rollouts_without_cuts_get_no_answers(pocket, sampled):
+    prompts_, groups = sampled
+    _, suffix = prompts.forced_suffix(pocket.tokenizer, prompts.TEMPLATES["pocket"])
+    work = [Prefixes(prompts_[0], groups[0][0].token_ids, []), Prefixes(prompts_[1], groups[1][0].token_ids, [4])]
+    assert [len(r) for r in pocket.continue_prefixes(work, suffix, GREEDY)] == [0, 1]
+
+
+def test_greedy_equals_generate(pocket):
+    ids = prompt_ids(pocket)
+    (ours,) = pocket.generate([ids], SamplingParams(200, temperature=0.0))[0]
+    theirs = pocket.model.generate(torch.tensor([ids]), max_new_tokens=200, do_sample=False)[0, len(ids) :].tolist()
+    assert ours.token_ids == theirs
+
+
+def test_same_seed_same_tokens_other_seed_other_tokens(pocket):
+    ids = prompt_ids(pocket, "12+7+45+31+8+19=?")
+    params = SamplingParams(200, n=4)
+    a, b, c = (pocket.generate([ids], params, [s]) for s in ([1, 2, 3, 4], [1, 2, 3, 4], [5, 6, 7, 8]))
+    assert a == b
+    assert a != c
+
+
+def test_a_completion_ends_with_eos_or_at_the_cap(pocket, sampled):
+    _, groups = sampled
+    for completion in (c for g in groups for c in g):
+        assert len(completion.token_ids) <= 300
+        assert (completion.token_ids[-1] in pocket.stop_ids) == (completion.finish_reason == "stop")
+        assert "<|end|>" not in completion.text
+    (short,) = pocket.generate([prompt_ids(pocket)], SamplingParams(3), [[1]])[0]
+    assert (len(short.token_ids), short.finish_reason) == (3, "length")
+
+
+def test_dropping_finished_rows_changes_nothing(pocket, monkeypatch):
+    """Rows leave the batch when they finish; with KEEP = 0 none ever does."""
+    from effwb.samplers import decode
+
+    work = [prompt_ids(pocket, q) for q in ("3+4=?", "1+2+3+4+5+6+7+8=?", "12+7=?")]
+    params = SamplingParams(250, n=3)
+    seeds = [[i * 10 + j for j in range(3)] for i in range(3)]
+    dropped = pocket.generate(work, params, seeds)
+    monkeypatch.setattr(decode, "KEEP", 0.0)
+    assert dropped == pocket.generate(work, params, seeds)
+
+
+def test_pick_follows_the_distribution():
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.2]])).repeat(20_000, 1)
+    uniform = np.random.default_rng(0).random(20_000)
+    counts = torch.bincount(pick(logits, SamplingParams(1), uniform), minlength=3) / 20_000
+    assert torch.allclose(counts, torch.tensor([0.5, 0.3, 0.2]), atol=0.015)
+    assert pick(logits[:1], SamplingParams(1, temperature=0.0), None).item() == 0
+    assert (pick(logits, SamplingParams(1, top_p=0.75), uniform) < 2).all()
+
+
+def test_nucleus_keeps_the_token_that_crosses_the_threshold():
+    probs = torch.tensor([[0.2, 0.5, 0.3]])
+    assert (nucleus(probs, 0.5) > 0).tolist() == [[False, True, False]]
+    assert (nucleus(probs, 0.51) > 0).tolist() == [[False, True, True]]
+
+
+def test_streams_depend_on_their_own_seed_only():
+    many, one = Streams([3, 4, 5]), Streams([4])
+    for step in range(600):
+        assert many.at(step)[1] == one.at(step)[0]
+
+
+def test_brace_closer_handles_nesting_escapes_and_long_tokens(pocket):
+    closer = BraceCloser(pocket.tokenizer, pocket.tokenizer.encode("\\boxed{", add_special_tokens=False))
+    assert closer.start == 1
+    assert BraceCloser._depth(r"\{a}")[-1] == -1
+    assert BraceCloser._depth(r"{\frac{1}{2}")[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "names"),
+    [
+        (lambda s: open_sampler("pocket", engine="vlm"), ["'vlm'", "transformers"]),
+        (lambda s: open_sampler("no-such-model"), ["'no-such-model'", "pocket"]),
+        (lambda s: open_sampler("pocket", batch_row=3), ["batch_row", "batch_rows"]),
+        (lambda s: open_sampler("pocket", batch_rows=0), ["batch_rows", "0"]),
+        (lambda s: s.generate([[1, 2, 999]], SamplingParams(4)), ["999", "vocabulary"]),
+        (lambda s: s.generate([[]], SamplingParams(4)), ["empty"]),
+        (lambda s: s.generate([[1] * 100], SamplingParams(2000)), ["2048", "100"]),
+        (lambda s: s.continue_prefixes([Prefixes([1], [2] * 2046, [2046])], [3], GREEDY), ["2048"]),
+        (lambda s: SamplingParams(0), ["max_tokens"]),
+        (lambda s: SamplingParams(4, temperature=-1), ["temperature", "-1"]),
+        (lambda s: SamplingParams(4, top_p=0), ["top_p"]),
+    ],
+)
+def test_bad_input_names_the_value(pocket, call, names):
+    with pytest.raises(EffwbError) as error:
+        call(pocket)
+    assert all(n in str(error.value) for n in names), str(error.value)
+
+
+def test_sampled_probes_are_refused(pocket):
+    with pytest.raises(ConfigError, match="greedy"):
+        pocket.continue_prefixes([Prefixes([1], [2, 3], [1])], [3], SamplingParams(4, temperature=1.0))
