@@ -77,6 +77,13 @@ class Curve:
         """Trapezoid area under the curve on [0, l_max], accuracy x tokens (arXiv 2506.07104, appendix F)."""
         return float(self.area_weights(l_max) @ self.accuracy)
 
+    def table(self):
+        """The curve as a DataFrame, a row per budget: what a figure of it was drawn from."""
+        import pandas as pd
+
+        name = getattr(self, "name", "")
+        return pd.DataFrame({"curve": name, "budget": self.budgets, "accuracy": self.accuracy})
+
 
 @dataclass(frozen=True, eq=False)
 class BudgetCurve(Curve):
@@ -119,6 +126,14 @@ class BudgetCurve(Curve):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Ends (low_K, high_K) of the pointwise bootstrap interval over problems; NaN for one problem."""
         return tuple(bootstrap_mean(self.need_per_problem(), resamples, level, seed)[1:])
+
+    def table(self):
+        """As `Curve.table`, with the ends of the 95 % interval where there are per-problem accuracies."""
+        frame = super().table()
+        if self.per_problem is None:
+            return frame
+        low, high = self.interval()
+        return frame.assign(low=low, high=high)
 
     def need_per_problem(self) -> np.ndarray:
         """`per_problem` (P, K), or a DataError that says why it is needed."""
@@ -170,7 +185,7 @@ def budget_curve(rollouts, probes, budgets, name: str = "") -> BudgetCurve:
       - otherwise the verdict of its probe at L, which must exist;
       - truncated at the cap it has no more tokens to give: at every L >= its length it counts its probe
         at L, else its probe at the cap (the answer forced there), else its own verdict (the truncated
-        text as graded, the paper's reading). Truncated rollouts of which only some have it are an error.
+        text as graded, the paper's reading). If only some truncated at a budget have that probe, it raises.
     Probes of other rollouts or budgets are ignored. Problems count equally, however many samples each has,
     and come out sorted by id. Raises DataError naming the first missing, duplicate or illegal rows.
     """
@@ -245,7 +260,7 @@ def _scores(runs: _Rollouts, probes, budgets: np.ndarray) -> np.ndarray:
     score_NK = np.where(own_NK, runs.correct[:, None].astype(np.int8), probed_NK)
     beyond_NK = (score_NK < 0) & ~runs.stopped[:, None] & (runs.length[:, None] <= budgets)
     if beyond_NK.any():
-        cut = beyond_NK.any(axis=1)
+        cut = beyond_NK.any(axis=1) & np.isin(runs.length, budgets)  # off the grid no probe can be expected
         if (at_cap_N[~runs.stopped] >= 0).any() and (at_cap_N[cut] < 0).any():
             gone = np.flatnonzero(cut & (at_cap_N < 0))
             raise DataError(

@@ -1,4 +1,5 @@
-"""Every error effwb raises on purpose: one base class, and each subclass is also the standard type it stands for."""
+"""Every error effwb raises on purpose: one base class, and each subclass is also the standard type it stands
+for."""
 
 
 class EffwbError(Exception):

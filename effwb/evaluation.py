@@ -28,7 +28,8 @@ class Evaluation:
         return per_problem(self.rollouts, self.rollouts["length"])
 
     def summary(self) -> dict:
-        """Accuracy with its interval (clustered by problem, 95 %), mean lengths, and the share cut off by the cap."""
+        """Accuracy with its interval (clustered by problem, 95 %), mean lengths, and the share cut off by the
+        cap."""
         correct, length = self.correct_PN(), self.length_PN()
         mean, low, high = metrics.clustered_interval(correct)
         right, wrong = metrics.length_given(correct, length)
@@ -49,9 +50,10 @@ class Evaluation:
         verifier = made["verifier"]["verifier"]
         return (
             f"{self.rollouts['problem_id'].nunique()} problems x {made['n']} samples, {made['model']}, "
-            f"T = {made['temperature']}, top-p = {made['top_p']}, cap {made['max_tokens']} tokens (truncated = forced "
-            f"answer at the cap), {made['engine_version']}, {made['dtype']}, verifier "
-            + (verifier if isinstance(verifier, str) else ", ".join(f"{k} {v}" for k, v in verifier.items()))
+            f"T = {made['temperature']}, top-p = {made['top_p']}, cap {made['max_tokens']} tokens (accuracy counts "
+            f"truncated as wrong, curves by the answer forced at the cap), {made['engine_version']}, "
+            f"{made['dtype']}, verifier {verifier['name']} {verifier['version']} "
+            f"(math-verify {verifier['math_verify']})"
         )
 
 
@@ -67,7 +69,8 @@ def evaluate(
     progress: bool = True,
     **variation,
 ) -> Evaluation:
-    """Sample and probe `problems` as `profile` says; `variation` goes to `rollouts.sample` (effort, hint, thinking).
+    """Sample and probe `problems` as `profile` says; `variation` goes to `rollouts.sample` (effort, hint,
+    thinking).
 
     `budgets` defaults to the profile's grid. Resumes and reads back like the functions it calls.
     """

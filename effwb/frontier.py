@@ -85,6 +85,11 @@ class Frontier(Curve):
             problem_ids=curves[0].problem_ids,
         )
 
+    def table(self):
+        """As `Curve.table`, with the owner of each point where it is known."""
+        frame = super().table()
+        return frame if self.owner is None else frame.assign(owner=self.owner)
+
     def save(self, path: str | Path) -> Path:
         """Write budgets, accuracy, owner and provenance as JSON; per-problem values are not kept."""
         record = {"format": FORMAT, "name": self.name, "provenance": self.provenance}

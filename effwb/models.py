@@ -26,7 +26,8 @@ class ModelSource:
 def locate(model: str) -> ModelSource:
     """Resolve "pocket", "smollm2", a directory, a GGUF file or a hub id ("owner/name").
 
-    Raises `ConfigError` for a name that is none of them, and for "smollm2" where its package is not installed.
+    Raises `ConfigError` for a name that is none of them, and for "smollm2" where its package is not
+    installed.
     """
     if model == "pocket":
         return ModelSource("pocket", str(data_dir() / "pocket"))
@@ -66,7 +67,8 @@ def _smollm2() -> ModelSource:
 
 
 def fingerprint(source: ModelSource) -> str:
-    """Short SHA-256 of the weight files of a local model, or the hub commit where one is cached; "" if unknown."""
+    """Short SHA-256 of the weight files of a local model, or the hub commit where one is cached; "" if
+    unknown."""
     if not source.is_local:
         from huggingface_hub import try_to_load_from_cache
 

@@ -1,5 +1,5 @@
-"""What every notebook needs in its first cells: parameters that are checked, and paths that do not depend on where
-Jupyter was started."""
+"""What every notebook needs in its first cells: parameters that are checked, and paths that do not depend on
+where Jupyter was started."""
 
 import ast
 from pathlib import Path
@@ -9,9 +9,11 @@ from effwb.paths import repo_root
 
 
 def check_parameters(shell=None) -> list[str]:
-    """Raise `ConfigError` for an injected parameter the notebook does not declare; papermill itself only warns.
+    """Raise `ConfigError` for an injected parameter the notebook does not declare; papermill itself only
+    warns.
 
-    Call it right after the parameters cell. Outside papermill there is nothing to check. Returns the declared names.
+    Call it right after the parameters cell. Outside papermill there is nothing to check. Returns the declared
+    names.
     """
     if shell is None:
         from IPython import get_ipython
@@ -33,7 +35,8 @@ def _assigned(source: str) -> list[str]:
 
 
 def from_root(path: str | Path) -> Path:
-    """A relative path taken from the root of the checkout, not from the working directory; made a directory."""
+    """A relative path taken from the root of the checkout, not from the working directory; made a
+    directory."""
     full = repo_root() / Path(path).expanduser()
     full.mkdir(parents=True, exist_ok=True)
     return full
@@ -44,6 +47,8 @@ def files_written(*folders: str | Path):
     import pandas as pd
 
     root = repo_root()
-    files = sorted(p for folder in folders for p in Path(folder).rglob("*") if p.is_file() and p.name[0] != ".")
+    files = sorted(
+        p for folder in folders for p in Path(folder).rglob("*") if p.is_file() and p.name[0] != "."
+    )
     shown = [p.relative_to(root) if p.is_relative_to(root) else p for p in files]
     return pd.DataFrame({"file": map(str, shown), "kB": [round(p.stat().st_size / 1000, 1) for p in files]})

@@ -5,6 +5,8 @@ no place on such an axis: it is drawn left of the first tick, behind a break in 
 dotted line.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
@@ -76,11 +78,13 @@ def curve_figure(
     l_max: float | None = None,
     level: float = 0.95,
     shade: str | None = None,
+    bands: Collection[str] | None = None,
     title: str = "",
     axis: str = "log",
 ) -> go.Figure:
     """Accuracy-budget curves with clustered interval bands, and the frontier in black where one is given.
 
+    `bands` names the curves whose band is drawn (default: all); the hover box shows every interval.
     `shade` names the curve whose gap to the frontier is filled; its legend entry gives REG up to the end of
     the grid (or l_max). On a logarithmic axis the filled area is not proportional to REG: use axis="linear"
     for that.
@@ -95,7 +99,7 @@ def curve_figure(
     for i, (name, curve) in enumerate(curves.items()):
         colour, symbol = COLOURS[i % len(COLOURS)], SYMBOLS[i % len(SYMBOLS)]
         band = None if curve.per_problem is None else curve.interval(level)
-        if band is not None and len(curve.per_problem) > 1:
+        if band is not None and len(curve.per_problem) > 1 and (bands is None or name in bands):
             _add_band(fig, name, curve, band, zero, colour)
         _add_line(fig, name, curve, zero, _curve_hover(curve, band, level), colour, symbol)
     if frontier is not None:
@@ -135,7 +139,7 @@ def length_figure(rollouts, *, bins: int = 40, title: str = "", axis: str = "log
         )
         if chosen.any():
             _add_mean(fig, float(length[chosen].mean()), name, colour, axis)
-    fig.update_layout(template="effwb", title=title, legend={"x": 0.99, "xanchor": "right", "y": 0.99})
+    fig.update_layout(template="effwb", title=title, legend={"x": 0.01, "y": 0.99})
     fig.update_yaxes(title="share of rollouts in bin", rangemode="tozero", tickformat=".1~%")
     _token_axis(fig, [low, high], axis, has_zero=False, title="response length (tokens)")
     return fig
@@ -229,33 +233,40 @@ def oracle_figure(
     return fig
 
 
-def reg_figure(table, *, title: str = "") -> go.Figure:
-    """REG against final accuracy, a marker per method, a colour per model: one is never read without the
-    other.
+def reg_figure(table, *, labels: tuple[str, ...] = (), title: str = "") -> go.Figure:
+    """REG against final accuracy, a marker per method: neither is read without the other.
 
-    `table` has the columns model, method, accuracy (percent), reg and length (tokens). Better is down and
-    right.
+    `table` has the columns model, method, accuracy (percent), reg and length (tokens); `labels` are methods
+    to be named beside their marker. Each model has its panel and axes, because REG values of different
+    frontiers do not compare. Better is down and to the right.
     """
-    fig = go.Figure()
-    for i, (model, part) in enumerate(table.groupby("model", sort=False)):
-        fig.add_scatter(
-            x=part["accuracy"],
-            y=part["reg"],
-            name=model,
-            mode="markers",
-            marker={
-                "color": COLOURS[i],
-                "symbol": SYMBOLS[i],
-                "size": 10,
-                "line": {"width": 1, "color": "white"},
-            },
-            customdata=part[["method", "length"]],
-            hovertemplate=f"{model}<br>%{{customdata[0]}}<br>accuracy %{{x:.1f}} %<br>REG %{{y:,.1f}}"
-            "<br>mean response %{customdata[1]:,.1f} tokens<extra></extra>",
-        )
-    fig.update_layout(template="effwb", title=title, margin={"t": 60 if title else 25})
+    models = list(dict.fromkeys(table["model"]))
+    rows = (len(models) + 1) // 2
+    fig = make_subplots(rows, min(2, len(models)), subplot_titles=models, horizontal_spacing=0.14)
+    for m, model in enumerate(models):
+        middle = table.loc[table["model"] == model, "accuracy"].agg(["min", "max"]).mean()
+        for named in (False, True):  # named ones last, so that they lie on top
+            part = table[(table["model"] == model) & (table["method"].isin(labels) == named)]
+            fig.add_scatter(
+                x=part["accuracy"],
+                y=part["reg"],
+                mode="markers+text" if named else "markers",
+                marker={"color": COLOURS[named], "symbol": SYMBOLS[named], "size": 10, "opacity": 0.85},
+                text=part["method"] if named else None,
+                textposition=np.where(part["accuracy"] < middle, "middle right", "middle left"),
+                textfont={"size": 13, "color": COLOURS[1]},
+                cliponaxis=False,
+                showlegend=False,
+                customdata=part[["method", "length"]],
+                hovertemplate=f"{model}<br>%{{customdata[0]}}<br>accuracy %{{x:.1f}} %<br>REG %{{y:,.1f}}"
+                "<br>mean response %{customdata[1]:,.1f} tokens<extra></extra>",
+                row=m // 2 + 1,
+                col=m % 2 + 1,
+            )
+    fig.update_layout(template="effwb", title=title, height=120 + 330 * rows, margin={"t": 90})
     fig.update_xaxes(title="final accuracy (%)")
-    fig.update_yaxes(title="REG (accuracy x tokens)", rangemode="tozero", tickformat=",d")
+    fig.update_yaxes(rangemode="tozero", tickformat=",d")
+    fig.update_yaxes(title="REG (accuracy x tokens)", col=1)
     return fig
 
 

@@ -1,7 +1,8 @@
 """Forced answers: cut every rollout at every budget, ask for the answer there, and grade it.
 
-r(x, y_:L) = R(x, Answer(pi, x, y_:L)) of 2506.07104, section 3. A rollout that stopped by itself within a budget
-has no probe at that budget: its own verdict counts. The suffix and the answer are not charged to the budget.
+r(x, y_:L) = R(x, Answer(pi, x, y_:L)) of 2506.07104, section 3. A rollout that stopped by itself within a
+budget has no probe at that budget: its own verdict counts. The suffix and the answer are not charged to the
+budget.
 """
 
 import hashlib
@@ -29,11 +30,13 @@ def probe(
     verify_timeout: float = 5.0,
     progress: bool = True,
 ):
-    """The probe table of a run's rollouts (`COLUMNS`), one row per (problem, sample, budget) that needed forcing.
+    """The probe table of a run's rollouts (`COLUMNS`), one row per (problem, sample, budget) that needed
+    forcing.
 
-    Greedy, at most `answer_tokens` tokens, ended at the brace that closes the suffix's box. `suffix` replaces the
-    template's (a name in `prompts.SUFFIXES` or the text itself). Continues a killed run; reads back a finished one.
-    Raises `ConfigError` for budgets that are unsorted or outside [0, cap], `IdentityError` for another run's probes.
+    Greedy, at most `answer_tokens` tokens, ended at the brace that closes the suffix's box. `suffix` replaces
+    the template's (a name in `prompts.SUFFIXES` or the text itself). Continues a killed run; reads back a
+    finished one. Raises `ConfigError` for budgets that are unsorted or outside [0, cap], `IdentityError` for
+    another run's probes.
     """
     run = RunDir(run_dir)
     made = run.config.get("rollouts", {}).get("identity")
@@ -58,7 +61,9 @@ def probe(
         run.begin("probes", identity)
         if not run.is_done("probes"):
             asked = problems_of(run.path).set_index("problem_id")
-            work = _Work(sampler, asked, list(identity["budgets"]), suffix_text, suffix_ids, params, verify_timeout)
+            work = _Work(
+                sampler, asked, list(identity["budgets"]), suffix_text, suffix_ids, params, verify_timeout
+            )
             _probe_shards(run, rollouts, work, shard_rollouts, progress)
     return run.read("probes")
 
@@ -66,13 +71,17 @@ def probe(
 def _same_model(have: dict, made: dict) -> None:
     for key in ("model", "weights", "tokenizer"):
         if have[key] != made[key]:
-            raise ConfigError(f"the rollouts were sampled with {key} {made[key]!r}, the probes ask {have[key]!r}")
+            raise ConfigError(
+                f"the rollouts were sampled with {key} {made[key]!r}, the probes ask {have[key]!r}"
+            )
 
 
 def _fingerprint(rollouts) -> str:
     digest = hashlib.sha256()
     for row in rollouts[["problem_id", "sample", "completion_ids"]].itertuples(index=False):
-        digest.update(f"{row.problem_id}|{row.sample}|".encode() + bytes(memoryview(_int32(row.completion_ids))))
+        digest.update(
+            f"{row.problem_id}|{row.sample}|".encode() + bytes(memoryview(_int32(row.completion_ids)))
+        )
     return digest.hexdigest()[:12]
 
 
@@ -94,7 +103,12 @@ class _Work:
 
     def __init__(self, sampler, asked, budgets, suffix_text, suffix_ids, params, timeout):
         self.sampler, self.asked, self.budgets = sampler, asked, budgets
-        self.suffix_text, self.suffix_ids, self.params, self.timeout = suffix_text, suffix_ids, params, timeout
+        self.suffix_text, self.suffix_ids, self.params, self.timeout = (
+            suffix_text,
+            suffix_ids,
+            params,
+            timeout,
+        )
 
     def frame(self, part):
         import pandas as pd
@@ -110,7 +124,9 @@ class _Work:
             for r, row_cuts, row in zip(part.itertuples(), cuts, answers, strict=True)
             for budget, a in zip(row_cuts, row, strict=True)
         ]
-        frame = pd.DataFrame(rows, columns=["problem_id", "sample", "budget", "forced", "answer_text", "answer_tokens"])
+        frame = pd.DataFrame(
+            rows, columns=["problem_id", "sample", "budget", "forced", "answer_text", "answer_tokens"]
+        )
         golds = frame["problem_id"].map(self.asked["answer"])
         verdicts = _grade(self.suffix_text + frame["answer_text"], golds, [False] * len(frame), self.timeout)
         verdicts.pop("verify_ms")
@@ -121,7 +137,13 @@ def _probe_shards(run, rollouts, work, size, progress):
     from tqdm import tqdm
 
     starts = range(0, len(rollouts), size)
-    bar = tqdm(total=len(rollouts), desc=f"probing {run.path.name}", unit="rollout", mininterval=2, disable=not progress)
+    bar = tqdm(
+        total=len(rollouts),
+        desc=f"probing {run.path.name}",
+        unit="rollout",
+        mininterval=2,
+        disable=not progress,
+    )
     for index, start in enumerate(starts):
         part = rollouts.iloc[start : start + size]
         if not run.shard("probes", index).exists():
@@ -129,3 +151,24 @@ def _probe_shards(run, rollouts, work, size, progress):
         bar.update(len(part))
     bar.close()
     run.finish("probes", len(starts))
+
+
+def cut_table(rollout, probed, tokenizer):
+    """One rollout, cut by cut: the text each budget adds, the forced answer there, its verdict. A DataFrame.
+
+    `rollout` is a row of the rollout table, `probed` the probe table. The last row is the rollout's own
+    answer.
+    """
+    import pandas as pd
+
+    mine = probed[(probed["problem_id"] == rollout["problem_id"]) & (probed["sample"] == rollout["sample"])]
+    ids, rows, start = list(rollout["completion_ids"]), [], 0
+    for probe_row in mine.sort_values("budget").itertuples():
+        added = tokenizer.decode(ids[start : probe_row.budget])
+        rows.append((str(probe_row.budget), added, probe_row.extracted, probe_row.verdict))
+        start = probe_row.budget
+    if rollout["finish_reason"] == "stop":
+        rows.append(
+            (f"{len(ids)} (end)", tokenizer.decode(ids[start:]), rollout["extracted"], rollout["verdict"])
+        )
+    return pd.DataFrame(rows, columns=["budget", "text since the last cut", "answer", "verdict"])

@@ -33,10 +33,11 @@ LEVEL = ("level", "difficulty")
 def load(name: str, n: int | None = None, seed: int = 0, split: str | None = None):
     """A `datasets.Dataset` with `COLUMNS`.
 
-    `name` is "pocket", "reasoning-gym:<task>", "hub:<id>", a preset, or a path to .jsonl or .parquet. `n` rows are
-    drawn (generated sources need it: 500 by default; others are shuffled by `seed` and cut, or whole when None).
-    `split` is train or test for pocket (default test), a hub split otherwise. Raises `ConfigError` for an unknown
-    name or split, `DataError` for an empty set, missing columns, or golds no verifier can use.
+    `name` is "pocket", "reasoning-gym:<task>", "hub:<id>", a preset, or a path to .jsonl or .parquet. `n`
+    rows are drawn (generated sources need it: 500 by default; others are shuffled by `seed` and cut, or whole
+    when None). `split` is train or test for pocket (default test), a hub split otherwise. Raises
+    `ConfigError` for an unknown name or split, `DataError` for an empty set, missing columns, or golds no
+    verifier can use.
     """
     if n is not None and n < 1:
         raise ConfigError(f"n must be at least 1, got {n}")
@@ -53,7 +54,11 @@ def load(name: str, n: int | None = None, seed: int = 0, split: str | None = Non
     elif Path(name).suffix in (".jsonl", ".parquet"):
         rows = _cut(_file(Path(name)), n, seed)
     else:
-        one_of("problem source", name, ["pocket", "reasoning-gym:<task>", "hub:<id>", "a path to .jsonl or .parquet", *PRESETS])
+        one_of(
+            "problem source",
+            name,
+            ["pocket", "reasoning-gym:<task>", "hub:<id>", "a path to .jsonl or .parquet", *PRESETS],
+        )
     return as_dataset(rows, name)
 
 
@@ -73,7 +78,11 @@ def as_dataset(rows: list[dict], name: str):
         raise DataError(f"problem source {name!r} asks the same question twice: {twice['question'][:80]!r}")
     golds = [r["answer"] for r in rows]
     verdicts = verify([f"\\boxed{{{g}}}" for g in golds], golds)
-    bad = [f"{r['problem_id']}: {r['answer']!r}" for r, v in zip(rows, verdicts, strict=True) if v.status == "bad_gold"]
+    bad = [
+        f"{r['problem_id']}: {r['answer']!r}"
+        for r, v in zip(rows, verdicts, strict=True)
+        if v.status == "bad_gold"
+    ]
     if bad:
         raise DataError(f"{len(bad)} golds of {name!r} cannot be parsed, e.g. {'; '.join(bad[:3])}")
     return Dataset.from_list([{c: str(r[c]) for c in COLUMNS} for r in rows])
@@ -90,7 +99,9 @@ def _pocket(n: int, seed: int, split: str) -> list[dict]:
         question = world.question_text(terms)
         if question not in seen:
             seen.add(question)
-            rows.append({"question": question, "answer": str(sum(terms)), "level": str(level), "source": "pocket"})
+            rows.append(
+                {"question": question, "answer": str(sum(terms)), "level": str(level), "source": "pocket"}
+            )
     return rows
 
 
@@ -100,13 +111,19 @@ def _reasoning_gym(task: str, n: int, seed: int) -> list[dict]:
 
     one_of("reasoning-gym task", task, DATASETS)
     rows, seen = [], set()
-    for entry in reasoning_gym.create_dataset(task, size=2 * n + 50, seed=seed):  # some tasks repeat themselves
+    for entry in reasoning_gym.create_dataset(
+        task, size=2 * n + 50, seed=seed
+    ):  # some tasks repeat themselves
         if entry["question"] not in seen and len(rows) < n:
             seen.add(entry["question"])
             level = str(entry["metadata"].get("difficulty", ""))
-            rows.append({"question": entry["question"], "answer": entry["answer"], "level": level, "source": task})
+            rows.append(
+                {"question": entry["question"], "answer": entry["answer"], "level": level, "source": task}
+            )
     if len(rows) < n:
-        raise DataError(f"reasoning-gym task {task!r} has only {len(rows)} distinct problems at seed {seed}, asked {n}")
+        raise DataError(
+            f"reasoning-gym task {task!r} has only {len(rows)} distinct problems at seed {seed}, asked {n}"
+        )
     return rows
 
 
@@ -126,7 +143,9 @@ def _file(path: Path) -> list[dict]:
     if not path.is_file():
         raise DataError(f"no problem file at {path}")
     try:
-        table = pd.read_json(path, lines=True, dtype=False) if path.suffix == ".jsonl" else pd.read_parquet(path)
+        table = (
+            pd.read_json(path, lines=True, dtype=False) if path.suffix == ".jsonl" else pd.read_parquet(path)
+        )
     except ValueError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     return _normalised(table.to_dict("records"), path.stem)

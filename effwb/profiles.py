@@ -1,4 +1,5 @@
-"""Profiles: a scale of experiment as a set of values, and nothing else. Notebook parameters override single fields."""
+"""Profiles: a scale of experiment as a set of values, and nothing else. Notebook parameters override single
+fields."""
 
 from dataclasses import asdict, dataclass, fields, replace
 
@@ -9,8 +10,8 @@ from effwb.errors import ConfigError, one_of
 class Profile:
     """Everything that differs between the pocket model and a real one. Lengths and budgets are in tokens.
 
-    `grid` names how the budget grid follows from the cap: the paper's grid of 16,384 (2506.07104, App. F) scaled to
-    `grid_cap`. `answer_tokens` bounds a forced answer. `sampler` holds options of the engine.
+    `grid` names how the budget grid follows from the cap: the paper's grid of 16,384 (2506.07104, App. F)
+    scaled to `grid_cap`. `answer_tokens` bounds a forced answer. `sampler` holds options of the engine.
     """
 
     model: str
@@ -28,8 +29,8 @@ class Profile:
     shard_problems: int = 32
 
     def override(self, **values) -> "Profile":
-        """A copy with some fields replaced; None leaves a field as it is. An unknown field or a value of the wrong
-        type raises `ConfigError`.
+        """A copy with some fields replaced; None leaves a field as it is. An unknown field or a value of the
+        wrong type raises `ConfigError`.
         """
         given = {k: v for k, v in values.items() if v is not None}
         for name in values:

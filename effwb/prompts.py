@@ -1,8 +1,9 @@
 """Prompts as token ids: the chat template, effort prompts, length hints, and the forced-answer suffix.
 
-A length hint stands in one of three places: `user` ("Think for n tokens.", L1-Exact), `max` ("Think for maximum
-n tokens.", L1-Max) or `think` ("I will answer the question with n tokens.", right after the opening tag, LAPO).
-Sources: 2503.04697 (L1), 2507.15758 section 3 (LAPO), 2502.18080 (TOPS efforts), 2506.07104 App. E.1 (forced answer).
+A length hint stands in one of three places: `user` ("Think for n tokens.", L1-Exact), `max` ("Think for
+maximum n tokens.", L1-Max) or `think` ("I will answer the question with n tokens.", right after the opening
+tag, LAPO). Sources: 2503.04697 (L1), 2507.15758 section 3 (LAPO), 2502.18080 (TOPS efforts), 2506.07104 App.
+E.1 (forced answer).
 """
 
 from collections.abc import Sequence
@@ -18,20 +19,21 @@ HINT_TEXTS = {
 }
 EFFORTS = {
     "low": (
-        "Low Reasoning Effort: time is extremely limited and every extra second is expensive. Be as direct and "
-        "concise as clarity and correctness allow; skip reflection and verification unless they are indispensable."
+        "Low Reasoning Effort: time is extremely limited and every extra second is expensive. Be as direct "
+        "and concise as clarity and correctness allow; skip reflection and verification unless they are "
+        "indispensable."
     ),
     "medium": (
-        "Medium Reasoning Effort: there is enough time for a considered answer, but longer reasoning costs more. "
-        "Balance depth with efficiency and stop once the analysis is sufficient."
+        "Medium Reasoning Effort: there is enough time for a considered answer, but longer reasoning costs "
+        "more. Balance depth with efficiency and stop once the analysis is sufficient."
     ),
     "high": (
-        "High Reasoning Effort: time is unlimited and cost does not matter; only a reliable, correct answer counts. "
-        "Explore several angles, reflect, and verify every possible solution before answering."
+        "High Reasoning Effort: time is unlimited and cost does not matter; only a reliable, correct answer "
+        "counts. Explore several angles, reflect, and verify every possible solution before answering."
     ),
 }
 
-# Named forced-answer suffixes. Which one is used changes the curve at small budgets, so it is part of a run's identity.
+# Named forced-answer suffixes. Which one is used changes the curve at small budgets, so a run records it.
 SUFFIXES = {
     "close": "</think>\\boxed{",
     "final_answer": "\n</think>\n\n**Final Answer**\n\\boxed{",
@@ -95,9 +97,10 @@ def render(
 ) -> tuple[str, list[int]]:
     """The prompt as (text, token ids), generation prompt included.
 
-    `effort` picks a system prompt; `hint` is a length in tokens put where `hint_place` says; `thinking=False` asks
-    the chat template for its empty-thinking mode (`enable_thinking`). Raises `ConfigError` for an unknown effort or
-    place, a hint that is not a positive integer, or a `think` hint on a model whose template opens no thinking.
+    `effort` picks a system prompt; `hint` is a length in tokens put where `hint_place` says; `thinking=False`
+    asks the chat template for its empty-thinking mode (`enable_thinking`). Raises `ConfigError` for an
+    unknown effort or place, a hint that is not a positive integer, or a `think` hint on a model whose
+    template opens no thinking.
     """
     messages, content = [], question + template.question_suffix
     if effort is not None:
@@ -118,7 +121,8 @@ def render(
     if sentence and hint_place == "think":
         if not opens_thinking(text):
             raise ConfigError(
-                f"hint_place='think' needs a chat template that ends by opening <think>; it ends {text[-30:]!r}"
+                "hint_place='think' needs a chat template that ends by opening <think>; "
+                f"it ends {text[-30:]!r}"
             )
         text += sentence
     return text, tokenizer.encode(text, add_special_tokens=False)

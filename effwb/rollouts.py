@@ -35,10 +35,11 @@ def sample(
 ):
     """`n` graded rollouts per problem as a DataFrame with `COLUMNS`, one row per (problem, sample).
 
-    `hint` is a number of tokens for all problems or the name of a column of `problems`. Every (problem, sample) has
-    its own seed, and shards always hold the same problems, so a run that was killed and started again gives the
-    table of an uninterrupted one. A finished run is read back. Raises `IdentityError` where `run_dir` holds another
-    run, `ConfigError` where a prompt and `max_tokens` exceed the context, `DataError` for an empty set.
+    `hint` is a number of tokens for all problems or the name of a column of `problems`. Every (problem,
+    sample) has its own seed, and shards always hold the same problems, so a run that was killed and started
+    again gives the table of an uninterrupted one. A finished run is read back. Raises `IdentityError` where
+    `run_dir` holds another run, `ConfigError` where a prompt and `max_tokens` exceed the context, `DataError`
+    for an empty set.
     """
     if len(problems) == 0:
         raise DataError("there are no problems to sample")
@@ -79,7 +80,9 @@ def regrade(run_dir: str | Path, timeout: float = 5.0):
     """The rollout table with fresh verdicts from the stored texts; nothing on disk changes."""
     table, asked = RunDir(run_dir).read("rollouts"), problems_of(run_dir).set_index("problem_id")
     opened = asked["prompt"].map(prompts.opens_thinking)
-    verdicts = _grade(table["text"], table["problem_id"].map(asked["answer"]), table["problem_id"].map(opened), timeout)
+    verdicts = _grade(
+        table["text"], table["problem_id"].map(asked["answer"]), table["problem_id"].map(opened), timeout
+    )
     return table.assign(**verdicts)
 
 
@@ -87,7 +90,13 @@ def _sample_shards(run, prompted, sampler, params, seed, size, timeout, progress
     from tqdm import tqdm
 
     starts = range(0, len(prompted), size)
-    bar = tqdm(total=len(prompted), desc=f"sampling {run.path.name}", unit="problem", mininterval=2, disable=not progress)
+    bar = tqdm(
+        total=len(prompted),
+        desc=f"sampling {run.path.name}",
+        unit="problem",
+        mininterval=2,
+        disable=not progress,
+    )
     for index, start in enumerate(starts):
         part = prompted.iloc[start : start + size]
         if not run.shard("rollouts", index).exists():

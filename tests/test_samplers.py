@@ -1,4 +1,5 @@
-"""The Transformers sampler: greedy answers equal the naive way, seeds decide the tokens, bad input is refused."""
+"""The Transformers sampler: greedy answers equal the naive way, seeds decide the tokens, bad input is
+refused."""
 
 import numpy as np
 import pytest
@@ -73,14 +74,19 @@ def test_one_by_one_agrees_with_the_tree(pocket, sampled):
 def test_rollouts_without_cuts_get_no_answers(pocket, sampled):
     prompts_, groups = sampled
     _, suffix = prompts.forced_suffix(pocket.tokenizer, prompts.TEMPLATES["pocket"])
-    work = [Prefixes(prompts_[0], groups[0][0].token_ids, []), Prefixes(prompts_[1], groups[1][0].token_ids, [4])]
+    work = [
+        Prefixes(prompts_[0], groups[0][0].token_ids, []),
+        Prefixes(prompts_[1], groups[1][0].token_ids, [4]),
+    ]
     assert [len(r) for r in pocket.continue_prefixes(work, suffix, GREEDY)] == [0, 1]
 
 
 def test_greedy_equals_generate(pocket):
     ids = prompt_ids(pocket)
     (ours,) = pocket.generate([ids], SamplingParams(200, temperature=0.0))[0]
-    theirs = pocket.model.generate(torch.tensor([ids]), max_new_tokens=200, do_sample=False)[0, len(ids) :].tolist()
+    theirs = pocket.model.generate(torch.tensor([ids]), max_new_tokens=200, do_sample=False)[
+        0, len(ids) :
+    ].tolist()
     assert ours.token_ids == theirs
 
 

@@ -1,4 +1,5 @@
-"""Is a checkpoint a fit pocket model? Every habit measured on held-out problems, beside the number it must reach."""
+"""Is a checkpoint a fit pocket model? Every habit measured on held-out problems, beside the number it must
+reach."""
 
 from pathlib import Path
 
@@ -13,9 +14,11 @@ HINTS = (20, 40, 80, 160, 320)
 
 
 def acceptance(problems, sampler, profile, run_root: str | Path, seed: int = 0):
-    """The acceptance table as a DataFrame (what, measured, low, high, required, met). Runs go below `run_root`.
+    """The acceptance table as a DataFrame (what, measured, low, high, required, met). Runs go below
+    `run_root`.
 
-    `problems` are held-out pocket problems, `profile` the pocket profile. Intervals are clustered by problem, 95 %.
+    `problems` are held-out pocket problems, `profile` the pocket profile. Intervals are clustered by problem,
+    95 %.
     """
     import pandas as pd
 
@@ -31,7 +34,13 @@ class _Lab:
     """Samples the problems under one prompt variation after another, each into its own run directory."""
 
     def __init__(self, problems, sampler, profile, root, seed):
-        self.problems, self.sampler, self.profile, self.root, self.seed = problems, sampler, profile, root, seed
+        self.problems, self.sampler, self.profile, self.root, self.seed = (
+            problems,
+            sampler,
+            profile,
+            root,
+            seed,
+        )
 
     def sample(self, name, n, problems=None, **variation):
         return rollouts.sample(
@@ -99,7 +108,11 @@ def _recheck_row(free, lab):
     checked = free[[wait in list(ids) for ids in free["completion_ids"]]]
     asked = rollouts.problems_of(lab.root / "free").set_index("problem_id")
     prefixes = [
-        Prefixes(list(asked.at[r.problem_id, "prompt_ids"]), list(r.completion_ids), [list(r.completion_ids).index(wait)])
+        Prefixes(
+            list(asked.at[r.problem_id, "prompt_ids"]),
+            list(r.completion_ids),
+            [list(r.completion_ids).index(wait)],
+        )
         for r in checked.itertuples()
     ]
     text, ids = forced_suffix(tokenizer, template(lab.profile.template))
@@ -137,4 +150,6 @@ def _empty_row(free, lab):
     empty = lab.sample("empty", lab.profile.n_samples, hardest, thinking=False)
     mine = free[free["problem_id"].isin(set(hardest["problem_id"]))]
     lost = metrics.paired_difference(per_problem(mine, _correct(mine)), per_problem(empty, _correct(empty)))
-    return _row("accuracy lost by empty thinking, hardest level", lost[0], ">= 0.20", lost[0] >= 0.2, lost[1:])
+    return _row(
+        "accuracy lost by empty thinking, hardest level", lost[0], ">= 0.20", lost[0] >= 0.2, lost[1:]
+    )

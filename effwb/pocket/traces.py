@@ -1,9 +1,9 @@
 """Supervised examples of every habit: (prompt, completion) pairs with the tokens that carry loss.
 
 The share of each kind is `MIX`. A *cut* example is a free trace cut after a random number of thinking tokens,
-closed by the forced-answer suffix; its target is the result of the last complete pass, or the true answer where
-none is complete (the model's best guess). The suffix itself carries no loss: the model must never learn to stop
-there of its own accord.
+closed by the forced-answer suffix; its target is the result of the last complete pass, or the true answer
+where none is complete (the model's best guess). The suffix itself carries no loss: the model must never learn
+to stop there of its own accord.
 """
 
 import math
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from effwb.pocket import world
 
 MIX = {
-    "free": 0.44,
-    "cut": 0.22,
+    "free": 0.40,
+    "cut": 0.20,
     "empty": 0.05,
-    "hint_user": 0.08,
+    "hint_user": 0.12,
     "hint_max": 0.03,
-    "hint_think": 0.08,
-    "effort": 0.10,
+    "hint_think": 0.12,
+    "effort": 0.08,
 }
 CLOSE = "</think>\\boxed{"
 HINT_RANGE = (16, 384)
@@ -57,7 +57,7 @@ class TraceMaker:
         """`think` and the first `free` tokens of the completion carry no loss."""
         prompt = f"<|system|>{system}<|end|>" * bool(system)
         prompt += f"<|user|>{world.question_text(terms)}{user}<|end|><|assistant|><think>{think}"
-        head, tail = self.encode(prompt), self.encode(completion) + [self._eos]
+        head, tail = self.encode(prompt), [*self.encode(completion), self._eos]
         return Example(kind, head + tail, [False] * (len(head) + free) + [True] * (len(tail) - free))
 
     def _finish(self, kind, terms, passes, **where):
@@ -85,7 +85,7 @@ class TraceMaker:
                 break
             answer = p.result
         prefix = self._example("cut", terms, "")
-        close, final = self.encode(CLOSE), self.encode(f"{answer}}}") + [self._eos]
+        close, final = self.encode(CLOSE), [*self.encode(f"{answer}}}"), self._eos]
         tokens = prefix.tokens[:-1] + thinking[:at] + close + final
         loss = prefix.loss[:-1] + [True] * at + [False] * len(close) + [True] * len(final)
         return Example("cut", tokens, loss)

@@ -1,4 +1,5 @@
-"""Train the pocket model from nothing: plain supervised learning on fresh traces, batches sorted by length."""
+"""Train the pocket model from nothing: plain supervised learning on fresh traces, batches sorted by
+length."""
 
 import time
 from pathlib import Path
@@ -42,9 +43,9 @@ def new_model(tokenizer, seed: int = 0, **overrides):
 def batches(tokenizer, seed: int, tokens_per_batch: int, start: int = 0, pool: int = 24):
     """Endless (ids, labels) int64 arrays (B, T), beginning with batch number `start`.
 
-    `pool` batches are drawn at once, sorted by length and shuffled. Pool p depends on (seed, p) only, so training can
-    be resumed at any batch. Rows are padded on the right, which causal attention never looks at; labels are -100
-    where there is no loss.
+    `pool` batches are drawn at once, sorted by length and shuffled. Pool p depends on (seed, p) only, so
+    training can be resumed at any batch. Rows are padded on the right, which causal attention never looks at;
+    labels are -100 where there is no loss.
     """
     number = start // pool
     while True:
@@ -85,7 +86,9 @@ def optimizers(model, lr: float):
     """Muon for the matrices inside the layers, AdamW for embeddings and norms."""
     import torch
 
-    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
+    matrices = [
+        p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n
+    ]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     muon = torch.optim.Muon(matrices, lr=lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
@@ -111,8 +114,9 @@ def build(
 ):
     """Train a pocket model from nothing and save it with its tokenizer in `out_dir`; returns the losses.
 
-    Progress is saved in `work_dir` every `save_every` steps; a killed build continues from there with the same data.
-    `report(step, mean loss, seconds)` is called every 50 steps. Deterministic up to the order of floating-point sums.
+    Progress is saved in `work_dir` every `save_every` steps; a killed build continues from there with the
+    same data. `report(step, mean loss, seconds)` is called every 50 steps. Deterministic up to the order of
+    floating-point sums.
     """
     import torch
 
@@ -124,7 +128,9 @@ def build(
     stream, start = batches(tokenizer, seed, tokens_per_batch, len(losses)), time.perf_counter()
     model.train()
     for step in range(len(losses), steps):
-        losses.append(_step(model, tools, lr * learning_rate(step, steps), *map(torch.from_numpy, next(stream))))
+        losses.append(
+            _step(model, tools, lr * learning_rate(step, steps), *map(torch.from_numpy, next(stream)))
+        )
         if (step + 1) % save_every == 0:
             progress.save(losses)
         if report and (step + 1) % 50 == 0:

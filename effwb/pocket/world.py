@@ -16,14 +16,18 @@ from dataclasses import dataclass
 
 LEVELS = tuple(range(2, 9))
 MAX_SUM = 999
-DIGIT_SHARES = {1: 0.35, 2: 0.5, 3: 0.15}
+DIGIT_SHARES = {1: 0.45, 2: 0.5, 3: 0.05}
 
 # Habits. The numbers were chosen by simulating `free_trace` (see LOG.md), not fitted to a result.
-SLIP = {"compact": 0.10, "digits": 0.03}  # per step
+SLIP = {"compact": 0.10, "digits": 0.03}  # per step of a first pass
+CHECK_SLIP = 0.5  # a re-check is more careful: its slips are this much rarer
 P_DIGITS = 0.33  # a pass goes digit by digit
-P_STOP_AGREED = {level: 0.2 + 0.45 * (level - 2) / 6 for level in LEVELS}  # easy problems are over-checked most
-P_STOP_FIRST = {level: 0.66 * p for level, p in P_STOP_AGREED.items()}  # stop after one pass, unchecked
+P_STOP_FIRST = 0.30  # stop after one pass, unchecked
+P_STOP_AGREED = {
+    level: 0.1 + 0.6 * (level - 2) / 6 for level in LEVELS
+}  # easy problems are over-checked most
 P_STOP_DISAGREED = 0.10
+P_GIVE_UP = 0.50  # stop from the fifth pass on, agreed or not
 MAX_PASSES = 6
 MAX_HINTED_PASSES = 16
 CHECK = "Wait, check: "
@@ -45,7 +49,8 @@ def parse_question(question: str) -> list[int]:
 
 
 def is_held_out(question: str) -> bool:
-    """One problem in ten belongs to the test split, decided by a hash of its text: the splits cannot overlap."""
+    """One problem in ten belongs to the test split, decided by a hash of its text: the splits cannot
+    overlap."""
     return int(hashlib.sha256(f"split|{question}".encode()).hexdigest()[:8], 16) % 10 == 0
 
 
@@ -95,24 +100,28 @@ def _columns(a: int, b: int, rng: random.Random, slip: float) -> tuple[list[str]
     return columns, sum(d * 10**i for i, d in enumerate([*digits, carry]))
 
 
-def one_pass(terms: list[int], rng: random.Random, p_digits: float = P_DIGITS) -> Pass:
+def one_pass(terms: list[int], rng: random.Random, first: bool, p_digits: float = P_DIGITS) -> Pass:
+    """A pass in a random style, slipping as first passes or re-checks do."""
+    care = 1.0 if first else CHECK_SLIP
     if rng.random() < p_digits:
-        return digits_pass(terms, rng, SLIP["digits"])
-    return compact_pass(terms, rng, SLIP["compact"])
+        return digits_pass(terms, rng, care * SLIP["digits"])
+    return compact_pass(terms, rng, care * SLIP["compact"])
 
 
 def free_passes(terms: list[int], rng: random.Random) -> list[Pass]:
     """The spontaneous habit: check until two passes agree, then often check again."""
-    level, passes = len(terms), [one_pass(terms, rng)]
+    level, passes = len(terms), [one_pass(terms, rng, first=True)]
     while len(passes) < MAX_PASSES:
         earlier = [p.result for p in passes[:-1]]
         if not earlier:
-            stop = P_STOP_FIRST[level]
+            stop = P_STOP_FIRST
         else:
             stop = P_STOP_AGREED[level] if passes[-1].result in earlier else P_STOP_DISAGREED
+        if len(passes) >= 5:
+            stop = max(stop, P_GIVE_UP)
         if rng.random() < stop:
             break
-        passes.append(one_pass(terms, rng))
+        passes.append(one_pass(terms, rng, first=False))
     return passes
 
 
@@ -122,14 +131,15 @@ def effort_passes(terms: list[int], rng: random.Random, effort: str) -> list[Pas
         "medium": (rng.choice((1, 2, 2)), 0.3),
         "high": (rng.choice((3, 3, 4)), 0.6),
     }[effort]
-    return [one_pass(terms, rng, p_digits) for _ in range(n)]
+    return [one_pass(terms, rng, i == 0, p_digits) for i in range(n)]
 
 
 def passes_near(terms: list[int], target: int, rng: random.Random, count) -> list[Pass]:
-    """Passes whose total length comes as near to `target` tokens as whole passes allow (`count`: text -> tokens)."""
+    """Passes whose total length comes as near to `target` tokens as whole passes allow (`count`: text ->
+    tokens)."""
     passes, used = [], 0
     while len(passes) < MAX_HINTED_PASSES:
-        options = [one_pass(terms, rng, p) for p in (0.0, 1.0)]
+        options = [one_pass(terms, rng, not passes, p) for p in (0.0, 1.0)]
         rng.shuffle(options)
         sizes = [count(CHECK * bool(passes) + p.text) for p in options]
         fitting = [(s, p) for s, p in zip(sizes, options, strict=True) if used + s <= target + s // 2]
@@ -138,7 +148,7 @@ def passes_near(terms: list[int], target: int, rng: random.Random, count) -> lis
         size, chosen = fitting[0]
         passes.append(chosen)
         used += size
-    return passes or [compact_pass(terms, rng, SLIP["compact"])]
+    return passes or [one_pass(terms, rng, first=True, p_digits=0.0)]
 
 
 def join(passes: list[Pass]) -> str:

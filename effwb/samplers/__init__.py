@@ -1,4 +1,5 @@
-"""Samplers: one protocol, several engines. `SAMPLERS` maps an engine to the module and class that serve it."""
+"""Samplers: one protocol, several engines. `SAMPLERS` maps an engine to the module and class that serve
+it."""
 
 from importlib import import_module
 

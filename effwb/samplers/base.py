@@ -11,7 +11,8 @@ from effwb.errors import ConfigError
 class SamplingParams:
     """`temperature` 0 is greedy. `max_tokens` counts the completion, EOS included.
 
-    `close_brace` ends a completion at the brace that closes the `\\boxed{` of the prompt's end (for forced answers).
+    `close_brace` ends a completion at the brace that closes the `\\boxed{` of the prompt's end (for forced
+    answers).
     """
 
     max_tokens: int
@@ -31,7 +32,8 @@ class SamplingParams:
 
 @dataclass(frozen=True)
 class Completion:
-    """One sampled continuation. `token_ids` include EOS where `finish_reason` is "stop"; `text` does not show it.
+    """One sampled continuation. `token_ids` include EOS where `finish_reason` is "stop"; `text` does not show
+    it.
 
     `cached_tokens` counts the prefix tokens that were not computed again for this completion.
     """
@@ -67,13 +69,15 @@ class Sampler(Protocol):
         params: SamplingParams,
         seeds: Sequence[Sequence[int]] | None = None,
     ) -> list[list[Completion]]:
-        """`params.n` completions per prompt, in the order of the prompts; `seeds[p][i]` fixes completion i of p."""
+        """`params.n` completions per prompt, in the order of the prompts; `seeds[p][i]` fixes completion i of
+        p."""
         ...
 
     def continue_prefixes(
         self, rollouts: Sequence[Prefixes], suffix_ids: Sequence[int], params: SamplingParams
     ) -> list[list[Completion]]:
-        """For each rollout, one greedy continuation of `prefix + suffix` per cut, in the order of its cuts."""
+        """For each rollout, one greedy continuation of `prefix + suffix` per cut, in the order of its
+        cuts."""
         ...
 
 
@@ -81,8 +85,8 @@ def check_context(prompt_tokens: int, new_tokens: int, context: int | None, what
     """Raise `ConfigError` where prompt and completion do not fit the model's context (all in tokens)."""
     if context is not None and prompt_tokens + new_tokens > context:
         raise ConfigError(
-            f"{what} of {prompt_tokens} tokens plus {new_tokens} new ones exceeds the model's context of {context}; "
-            f"lower the cap to at most {context - prompt_tokens}"
+            f"{what} of {prompt_tokens} tokens plus {new_tokens} new ones exceeds the model's context of "
+            f"{context}; lower the cap to at most {context - prompt_tokens}"
         )
 
 

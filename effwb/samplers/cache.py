@@ -5,7 +5,8 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 
 class GrowingLayer(DynamicLayer):
-    """`DynamicLayer` that over-allocates, so that a decode step writes one column instead of copying the cache."""
+    """`DynamicLayer` that over-allocates, so that a decode step writes one column instead of copying the
+    cache."""
 
     grow = 1.5
 

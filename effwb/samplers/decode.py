@@ -13,7 +13,8 @@ DRAWS = 256  # uniform numbers are drawn in blocks of this many tokens
 
 
 class Streams:
-    """One generator per row, seeded by the row's own seed: a row's tokens do not depend on its neighbours' seeds."""
+    """One generator per row, seeded by the row's own seed: a row's tokens do not depend on its neighbours'
+    seeds."""
 
     def __init__(self, seeds: Sequence[int]):
         self._generators = [np.random.Generator(np.random.Philox(key=int(s))) for s in seeds]
@@ -62,9 +63,17 @@ def decode(model, prompts, params: SamplingParams, seeds, stop_ids, pad_id) -> l
     running = torch.ones(len(prompts), dtype=torch.bool)
     causal = mask
     for step in range(params.max_tokens):
-        logits = model(
-            input_ids=ids, attention_mask=causal, position_ids=position, past_key_values=cache, logits_to_keep=1
-        ).logits[:, -1].float()
+        logits = (
+            model(
+                input_ids=ids,
+                attention_mask=causal,
+                position_ids=position,
+                past_key_values=cache,
+                logits_to_keep=1,
+            )
+            .logits[:, -1]
+            .float()
+        )
         token = pick(logits, params, streams.at(step)[alive.numpy()])
         open_rows = alive[running]
         output[open_rows, step] = token.cpu()[running]
@@ -78,7 +87,13 @@ def decode(model, prompts, params: SamplingParams, seeds, stop_ids, pad_id) -> l
             keep = running.nonzero().squeeze(-1)
             here = keep.to(device)
             cache.batch_select_indices(here)
-            alive, running, token, position, room = alive[keep], running[keep], token[here], position[here], room[here]
+            alive, running, token, position, room = (
+                alive[keep],
+                running[keep],
+                token[here],
+                position[here],
+                room[here],
+            )
         ids, position = token[:, None], position[:, -1:] + 1
         causal = room[:, None, None, : width + step + 1]
     return [

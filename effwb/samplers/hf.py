@@ -8,11 +8,12 @@ from effwb.samplers.base import BraceCloser, Completion, Prefixes, SamplingParam
 
 
 class TransformersSampler:
-    """Samples with a decode loop of its own (see `decode`) and probes as a tree over the rollout's cache (`tree`).
+    """Samples with a decode loop of its own (see `decode`) and probes as a tree over the rollout's cache
+    (`tree`).
 
     `batch_rows` bounds the completions decoded together, `probe_cells` the cells of a probe's attention mask
-    (rows x queries x keys; the default suits the device): lower them where memory is short, they do not change
-    greedy tokens.
+    (rows x queries x keys; the default suits the device): lower them where memory is short, they do not
+    change greedy tokens.
     """
 
     engine = "transformers"
@@ -27,11 +28,13 @@ class TransformersSampler:
         probe_cells: int | None = None,
     ):
         if batch_rows < 1 or (probe_cells is not None and probe_cells < 1):
-            raise ConfigError(f"batch_rows and probe_cells must be positive, got {batch_rows} and {probe_cells}")
+            raise ConfigError(
+                f"batch_rows and probe_cells must be positive, got {batch_rows} and {probe_cells}"
+            )
         self.source = models.locate(model)
         self.tokenizer = models.load_tokenizer(self.source)
         self.model = models.load_model(self.source, dtype, device)
-        # On a CPU a mask that fits the second-level cache is ten times faster than one that does not (LOG.md).
+        # On a CPU a mask that fits the second-level cache is ten times faster than a large one (LOG.md).
         self.probe_cells = probe_cells or (200_000 if self.model.device.type == "cpu" else 32_000_000)
         self.dtype, self.batch_rows = dtype, batch_rows
         config = self.model.generation_config.eos_token_id
@@ -63,12 +66,13 @@ class TransformersSampler:
         import torch
         import transformers
 
+        torch_version = torch.__version__.split("+")[0]  # builds for CPU and CUDA differ in dtype and device
         return {
             "model": self.source.name,
             "weights": models.fingerprint(self.source),
             "tokenizer": models.tokenizer_fingerprint(self.tokenizer),
             "engine": self.engine,
-            "engine_version": f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}",
+            "engine_version": f"transformers {transformers.__version__}, torch {torch_version}",
             "dtype": self.dtype,
             "batch_rows": self.batch_rows,
         }
@@ -100,7 +104,9 @@ class TransformersSampler:
         from effwb.samplers.cache import has_full_attention
 
         if params.temperature:
-            raise ConfigError(f"forced answers are greedy in this engine, got temperature {params.temperature}")
+            raise ConfigError(
+                f"forced answers are greedy in this engine, got temperature {params.temperature}"
+            )
         longest = max(len(r.prompt_ids) + max(r.cuts, default=0) for r in rollouts)
         check_context(longest, len(suffix_ids) + params.max_tokens, self.context, "a cut rollout")
         closer = BraceCloser(self.tokenizer, suffix_ids if params.close_brace else [])
@@ -151,7 +157,9 @@ class TransformersSampler:
         top = self.model.get_input_embeddings().num_embeddings
         for ids in prompt_ids:
             if not len(ids) or min(ids) < 0 or max(ids) >= top:
-                raise ConfigError(f"a prompt is empty or has a token id outside the vocabulary of {top}: {list(ids)[:8]}")
+                raise ConfigError(
+                    f"a prompt is empty or has a token id outside the vocabulary of {top}: {list(ids)[:8]}"
+                )
 
 
 def _size(rollout: Prefixes) -> int:

@@ -1,8 +1,8 @@
 """Forced answers as a tree: one prefill of a rollout, every cut a branch that sees the cache up to its cut.
 
 No cache is copied. The key axis holds [prefix | suffixes of all branches | one column per branch and step]; a
-branch attends to the prefix before its cut and to its own columns, at the positions they would have had if the
-trace had really been cut there. Greedy tokens are those of truncating, appending and generating.
+branch attends to the prefix before its cut and to its own columns, at the positions they would have had if
+the trace had really been cut there. Greedy tokens are those of truncating, appending and generating.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,27 @@ from effwb.samplers.cache import left_pad, new_cache, positions
 
 @torch.inference_mode()
 def answer_branches(
-    model, rollouts: Sequence[Prefixes], suffix_ids, params: SamplingParams, stop_ids, pad_id, closer: BraceCloser
+    model,
+    rollouts: Sequence[Prefixes],
+    suffix_ids,
+    params: SamplingParams,
+    stop_ids,
+    pad_id,
+    closer: BraceCloser,
 ) -> list[list[tuple[list[int], str]]]:
-    """Greedy (token ids, finish reason) per rollout and cut. Rows with fewer cuts than the widest are padded."""
+    """Greedy (token ids, finish reason) per rollout and cut; rows with fewer cuts than the widest are padded."""
     device, n_suffix = model.device, len(suffix_ids)
     base = [r.prompt_ids + r.completion_ids[: max(r.cuts)] for r in rollouts]
     ids, mask = left_pad(base, pad_id, device)
-    width, branches = ids.shape[1], max(len(r.cuts) for r in rollouts)
+    branches = max(len(r.cuts) for r in rollouts)
     cache = new_cache(model.config)
-    model(input_ids=ids, attention_mask=mask, position_ids=positions(mask), past_key_values=cache, logits_to_keep=1)
+    model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions(mask),
+        past_key_values=cache,
+        logits_to_keep=1,
+    )
 
     ends = torch.zeros((len(rollouts), branches), dtype=torch.long)  # prefix tokens each branch may see
     for i, r in enumerate(rollouts):
@@ -48,13 +60,17 @@ def answer_branches(
     ).logits
 
     tree = _Branches(rollouts, branches, stop_ids, closer)
-    columns = torch.cat([prefix, (column_branch[None, :] == which[:, None]).expand(len(rollouts), -1, -1)], -1)
+    columns = torch.cat(
+        [prefix, (column_branch[None, :] == which[:, None]).expand(len(rollouts), -1, -1)], -1
+    )
     for step in range(params.max_tokens):
         token = logits.float().argmax(-1)  # (B, K)
         tree.add(token.tolist())
         if tree.finished or step + 1 == params.max_tokens:
             break
-        columns = torch.cat([columns, torch.eye(branches, dtype=torch.bool, device=device).expand(len(rollouts), -1, -1)], -1)
+        columns = torch.cat(
+            [columns, torch.eye(branches, dtype=torch.bool, device=device).expand(len(rollouts), -1, -1)], -1
+        )
         logits = model(
             input_ids=token,
             attention_mask=columns[:, None],

@@ -1,10 +1,10 @@
-"""Is the answer right? Text and gold in, a `Verdict` out; nothing that a model writes can hang or fool the run for long.
+"""Is the answer right? Text and gold in, a `Verdict` out, whatever a model writes.
 
     >>> verify([r"<think>2+2, easy</think> \\boxed{4}"], ["4.0"])[0].status
     'correct'
 
-Extraction (`extraction`) is strict, the comparison (`compare`) climbs from spelling over exact fractions and structure to
-computer algebra, and only the last rung leaves the process (`pool`, `worker`, `symbolic`).
+Extraction (`extraction`) is strict. The comparison (`compare`) climbs from spelling over exact fractions and
+structure to computer algebra, and only the last rung leaves the process (`pool`, `worker`, `symbolic`).
 """
 
 import math
@@ -45,7 +45,7 @@ VERIFIER = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """`status` is one of `STATUSES`; `extracted` the boxed answer (`None` without one); `seconds` what the comparison took."""
+    """`status` (one of `STATUSES`), the boxed answer (`None` without one), seconds the comparison took."""
 
     status: str
     extracted: str | None
@@ -62,14 +62,16 @@ def verify(
 ) -> list[Verdict]:
     """One verdict per text, in order.
 
-    `texts` are whole completions, `golds` the raw reference answers (text or numbers; `$...$` and `\\boxed{}` are fine).
-    `timeout` is the limit in seconds for one comparison, kept by killing the process that makes it. `workers` is the
-    largest number of processes (default: the cores, at most 4); they start at the first comparison that needs algebra and
-    stay. Safe to call from any thread, from notebooks and from scripts without a main guard.
+    `texts` are whole completions, `golds` the raw reference answers (text or numbers; `$...$` and `\\boxed{}`
+    are fine). `timeout` is the limit in seconds for one comparison, kept by killing the process that makes
+    it. `workers` is the largest number of processes (default: the cores, at most 4); they start at the first
+    comparison that needs algebra and stay. Safe to call from any thread, from notebooks and from scripts
+    without a main guard.
 
-    `correct` needs equality; `wrong` is a readable answer that differs; `unparsed` no complete box, or one that cannot be
-    read; `bad_gold` a reference that is empty or cannot be read where the answer is not spelled the same (never correct);
-    `timeout` a comparison that ran out of time or memory. Raises `DataError` where lengths or types do not fit.
+    `correct` needs equality; `wrong` is a readable answer that differs; `unparsed` no complete box, or one
+    that cannot be read; `bad_gold` a reference that is empty, or that cannot be read and is not spelled like
+    the answer; `timeout` a comparison that ran out of time or memory. Raises `DataError` where lengths or
+    types do not fit and `ConfigError` for an impossible `timeout` or `workers`.
     """
     _check(texts, golds, timeout, workers)
     pairs = [(extract(text), _gold(gold)) for text, gold in zip(texts, golds, strict=True)]

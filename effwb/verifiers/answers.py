@@ -1,4 +1,4 @@
-"""Read an answer into parts: numbers, words, tuples, intervals, sets, lists, matrices, equations. No algebra here."""
+"""Read an answer into parts: numbers, words, tuples, intervals, sets, lists, matrices, equations."""
 
 import re
 from dataclasses import dataclass, replace
@@ -12,8 +12,9 @@ from .units import split_unit
 class Answer:
     """One readable piece of mathematics.
 
-    `kind` is one of number, text, math (a scalar for the computer algebra), tuple, set, list, union, matrix, interval,
-    equation, inequality. `parts` are its members (the sides of an equation), `brackets` the pair around a tuple.
+    `kind` is one of number, text, math (a scalar for the computer algebra), tuple, set, list, union, matrix,
+    interval, equation, inequality. `parts` are its members (the sides of an equation), `brackets` the pair
+    around a tuple.
     """
 
     kind: str
@@ -48,6 +49,7 @@ _MATRIX = re.compile(
     r"[\[(]?\s*\\begin\{(?:[pbB]?matrix|smallmatrix|array)\}(?:\s*\{[lcr| ]+\})?(.*)\\end\{\w+\}\s*[\])]?",
     re.DOTALL,
 )
+_CHOICE = re.compile(r"\\text\{\s*\(([A-J])\)\s*\}\s*(.+)", re.DOTALL)
 _PLUS_MINUS = re.compile(r"\\(?:pm|mp)(?![A-Za-z])")
 _BASE = re.compile(r"\d\w*_\{[^{}]*\}")  # 52_8 is an octal spelling; the algebra would read it as 52
 _PROSE = re.compile(r"\\text\{|:|\\(?:equiv|pmod|bmod|to|mapsto|implies|sim|begin|ldots)(?![A-Za-z])")
@@ -56,7 +58,13 @@ _NAME = re.compile(r"\\?[A-Za-z]+'*(?:_\{[^{}]*\})?(?:\^\{\\prime\})?(?:\([^()]*
 
 
 def read(source: str) -> list[Answer]:
-    """The readings of a cleaned answer, most likely first: "1,234" is a number, and also a list of two."""
+    """The readings of a cleaned answer, most likely first: "1,234" is a number, and also a list of two.
+
+    "\\text{(B)} 5" is the choice and its value.
+    """
+    choice = _CHOICE.fullmatch(source)
+    if choice:
+        return [Answer("text", choice[1]), *read(choice[2])]
     scalar = _number(source)
     if scalar is None:
         return [_structure(source)]
@@ -64,7 +72,9 @@ def read(source: str) -> list[Answer]:
 
 
 def is_label(side: str, value: str) -> bool:
-    """Whether `side = value` merely names the value: `x`, `f(2)`, `AB`, `x^2 + y^2`; not `3x`, `-x` or `x^2`, which change it."""
+    """Whether `side = value` merely names the value, as `x`, `f(2)`, `AB`, `x^2 + y^2` do and `3x`, `-x`,
+    `x^2` do not.
+    """
     bare = re.sub(r"_\{[^{}]*\}|\^\{-1\}(?=\()", "", side)
     bare = re.sub(r"(?<=[A-Za-z])\s*\([^()]*\)", "", bare).strip("() ")
     names = set(re.findall(r"\\?[A-Za-z]+", bare)) - {r"\frac", r"\sqrt", r"\cdot", r"\times", "e", r"\pi"}
@@ -113,6 +123,10 @@ def _relation(source: str) -> Answer | None:
     operators = _operators(source)
     if operators == [r"\in"]:
         return _single(sides[1])
+    if r"\approx" in operators and not _NAME.fullmatch(
+        sides[0]
+    ):  # "1/3 \approx 0.33": the exact value is the answer
+        return _single(source[: re.search(r"\\approx(?![A-Za-z])", source).start()].strip())
     if all(operator in ("=", ":=", r"\approx") for operator in operators):
         return Answer("equation", source, tuple(_single(side) for side in sides))
     return _interval(sides, operators) or Answer("inequality", source)
@@ -204,7 +218,7 @@ def _matrix(source: str) -> Answer | None:
 
 
 def _text(source: str) -> Answer | None:
-    """Words, a number in another base, a ratio, a time, a congruence: equal only as text, never by algebra."""
+    """Words, a number in another base, a ratio, a time, a congruence: equal only if spelled the same."""
     whole = re.fullmatch(r"\\text\{([^{}]*)\}", source)
     if whole and re.search(r"\d", whole.group(1)):
         return _structure(clean(whole.group(1)))

@@ -1,7 +1,7 @@
 """Decide whether an answer equals its gold, part by part; scalars that need algebra are handed to `algebra`.
 
-The ladder: the same spelling, exact fractions, the same structure with equal parts, and only then computer algebra
-(in a worker process, see `symbolic`). Every rule is symmetric in gold and answer.
+The ladder: the same spelling, exact fractions, the same structure with equal parts, and only then computer
+algebra (in a worker process, see `symbolic`). Every rule is symmetric in gold and answer.
 """
 
 import re
@@ -34,7 +34,9 @@ def needs_algebra(gold: Answer, answer: Answer) -> bool:
 
 
 def judge(gold: str, answer: str, algebra: Algebra = needs_algebra) -> str:
-    """The verdict on an extracted `answer`: a status of `STATUSES` other than timeout. Raises `NeedsAlgebra`."""
+    """The verdict on an extracted `answer`: any status but timeout. Raises `NeedsAlgebra` unless given
+    `algebra`.
+    """
     gold_text, answer_text = usable(gold), usable(answer)
     if gold_text is None or answer_text is None:
         return "bad_gold" if gold_text is None else "unparsed"
@@ -49,7 +51,7 @@ def judge(gold: str, answer: str, algebra: Algebra = needs_algebra) -> str:
 
 
 def usable(raw: str) -> str | None:
-    """`raw` cleaned, or `None` where no answer can be read from it: empty, too long, too deep, braces that do not match."""
+    """`raw` cleaned; `None` if nothing can be read from it: empty, too long, too deep, unmatched braces."""
     if len(raw) > MAX_CHARS or raw.count(",") + raw.count(";") > MAX_SEPARATORS:
         return None
     deepest = nesting(raw)
@@ -135,7 +137,7 @@ def _same_sets(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
 
 
 def _brackets(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
-    """Two parts in brackets may be an interval, so the brackets count; three or more are a vector however they are written."""
+    """Two parts in brackets may be an interval, so the brackets count; three or more are a vector."""
     interval = len(gold.parts) == 2
     return (gold.brackets == answer.brackets or not interval) and _in_order(gold, answer, algebra)
 
@@ -191,7 +193,9 @@ def _equations(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
 
 
 def _unwrapped(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
-    """`x = 5` against 5. A left side that is no mere label must equal the value too: `4 + 5 = 9` is 9, `3x = 5` is not 5."""
+    """`x = 5` against 5. A left side that is no label must equal the value too: `4 + 5 = 9` is 9, `3x = 5` is
+    not 5.
+    """
     if gold.kind != "equation":
         return _unwrapped(answer, gold, _swapped(algebra))
     label, value = gold.parts[0], gold.parts[-1]

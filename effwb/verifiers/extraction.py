@@ -1,7 +1,8 @@
 """Find the answer a completion commits to: the last `\\boxed{...}` after the end of thinking, or nothing.
 
-Strict on purpose. An earlier box, a box inside the thinking or a number at the end of the text is not an answer the
-model gave; falling back to one of them scores truncated rollouts as correct (marin #9163, torchtitan #4442).
+Strict on purpose. An earlier box, a box inside the thinking or a number at the end of the text is not an
+answer the model gave; falling back to one of them scores truncated rollouts as correct (marin #9163,
+torchtitan #4442).
 """
 
 import re
@@ -11,12 +12,13 @@ _BARE = re.compile(r"\s+([^\s${}]+)")
 
 
 def extract(text: str) -> str | None:
-    """The content of the last `\\boxed{...}` or `\\fbox{...}` (also `\\boxed 5`) of `text`, stripped; `None` if there is none.
+    """The content of the last `\\boxed{...}` or `\\fbox{...}` (also `\\boxed 5`) of `text`; `None` without
+    one.
 
-    Only the text after the last `</think>` counts. Thinking that was opened and never closed, and a last box that was
-    cut off before its closing brace, give `None`: both are truncated. `\\boxed{}` gives the empty string.
-    A text whose thinking was opened by the chat template carries no `<think>`; put it back in front if truncated
-    thinking must not count.
+    Only the text after the last `</think>` counts. Thinking that was opened and never closed, and a last box
+    that was cut off before its closing brace, give `None`: both are truncated. `\\boxed{}` gives the empty
+    string. A text whose thinking was opened by the chat template carries no `<think>`; put it back in front,
+    or a box in unfinished thinking counts.
     """
     answer = after_thinking(text)
     if answer is None:
@@ -26,7 +28,9 @@ def extract(text: str) -> str | None:
 
 
 def after_thinking(text: str) -> str | None:
-    """What follows the last `</think>`; the whole text if there was no thinking; `None` if thinking never ended."""
+    """What follows the last `</think>`; the whole text if nothing was thought; `None` if thinking never
+    ended.
+    """
     _, closed, rest = text.rpartition("</think>")
     if closed:
         return None if "<think>" in rest else rest
@@ -43,7 +47,7 @@ def _content(text: str, start: int) -> str | None:
 
 
 def closing_brace(text: str, start: int) -> int | None:
-    """Index of the brace that closes the one at `start`; escaped braces do not count; `None` if it never closes."""
+    """Index of the brace that closes the one at `start`, escaped braces aside; `None` if it never closes."""
     depth = 0
     for token in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
         if token.group() == "{":

@@ -1,20 +1,23 @@
 """One spelling for the many ways of writing the same LaTeX, and the scanners that respect brackets.
 
-Only changes that keep the meaning are made here: `clean(a) == clean(b)` is accepted as equality without any algebra.
+Only changes that keep the meaning are made here: `clean(a) == clean(b)` is accepted as equality without
+algebra.
 """
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from .extraction import closing_brace
 
 _UNICODE = {
-    "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/", "⁄": "/", "∕": "/", "±": r"\pm ", "∓": r"\mp ",
-    "π": r"\pi ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "λ": r"\lambda ", "ω": r"\omega ",
-    "√": r"\sqrt", "∞": r"\infty ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "ℝ": r"\mathbb{R}",
-    "≤": r"\le ", "⩽": r"\le ", "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "°": r"^\circ ", "º": r"^\circ ",
-    "½": r"\frac{1}{2}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",
-    "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "…": r"\ldots ", "⟨": r"\langle ", "⟩": r"\rangle ",
+    "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/", "⁄": "/", "∕": "/",
+    "±": r"\pm ", "∓": r"\mp ", "λ": r"\lambda ", "√": r"\sqrt", "∞": r"\infty ", "∪": r"\cup ",
+    "∩": r"\cap ",
+    "∈": r"\in ", "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "≤": r"\le ", "⩽": r"\le ", "≥": r"\ge ",
+    "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "°": r"^\circ ", "º": r"^\circ ", "½": r"\frac{1}{2}",
+    "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "⌊": r"\lfloor ",
+    "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "…": r"\ldots ", "⟨": r"\langle ", "⟩": r"\rangle ",
     "€": r"\text{euro}", "£": r"\text{pound}", "，": ",", "\u200b": "", "\ufeff": "",
 }  # fmt: skip
 _SUPER = re.compile("[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+")
@@ -53,6 +56,7 @@ _REWRITES = [
     (r"\\math(?:rm|bf|it|sf|tt)\s*\{\s*([A-Za-z])\s*\}", r"\1"),
     (r"\\math(?:rm|bf|it|sf|tt)\s*\{", r"\\text{"),
     (r"_\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}", r"_{\1}"),
+    (r"\\text\{([^{}]*[^{}\s])\s+(and|or)\s*\}", r"\\text{\1}\\text{ \2 }"),  # "9 \text{ hens and } 10"
     (r"\\%", "%"),
     (r"(?:np|math)\.(?=[a-z])", ""),
     (rf"(?<![\\A-Za-z])({_FUNCTIONS})(?![A-Za-z])", r"\\\1 "),
@@ -69,11 +73,14 @@ _COMPILED = [(re.compile(pattern, re.DOTALL), to) for pattern, to in _REWRITES]
 
 
 def clean(raw: str) -> str:
-    """`raw` in one spelling: no `$`, `\\left`, spacing commands or fonts; braces around every argument of `\\frac`, `\\sqrt`, `^`."""
+    """`raw` in one spelling: no `$`, `\\left`, spacing or fonts; braces around the arguments of `\\frac`,
+    `\\sqrt`, `^`.
+    """
     text = _SUPER.sub(lambda m: f"^{{{_plain(m.group())}}}", raw)
     text = _SUB.sub(lambda m: f"_{{{_plain(m.group())}}}", text)
-    text = "".join(_UNICODE.get(char, char) for char in text)
-    text = _unbox(unicodedata.normalize("NFKC", text).strip())
+    if not text.isascii():  # signs first: NFKC would turn the half of 3½ into 31/2
+        text = "".join(map(_sign, unicodedata.normalize("NFKC", "".join(map(_sign, text)))))
+    text = _unbox(text.strip())
     for pattern, to in _COMPILED:
         text = pattern.sub(to, text)
     for command, count in ((r"\frac", 2), (r"\binom", 2), (r"\sqrt", 1), (r"\exp", 1)):
@@ -117,7 +124,7 @@ def nesting(text: str) -> int | None:
 
 
 def argument(text: str, at: int) -> tuple[str, int]:
-    """The TeX argument that starts at or after `at` (a brace group, a command or one character) and where it ends."""
+    """The TeX argument at or after `at` (a brace group, a command or one character) and where it ends."""
     while at < len(text) and text[at].isspace():
         at += 1
     if at < len(text) and text[at] == "{":
@@ -136,6 +143,15 @@ def _opens(token: str) -> int:
     if token in _OPEN or token.startswith(r"\begin{"):
         return 1
     return -1 if token in _CLOSE or token.startswith(r"\end{") else 0
+
+
+@lru_cache(maxsize=1024)
+def _sign(char: str) -> str:
+    """The LaTeX for one character: the table, and every Greek letter by its name."""
+    greek = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (\w+)", unicodedata.name(char, ""))
+    if char in _UNICODE or greek is None:
+        return _UNICODE.get(char, char)
+    return f"\\{greek[2].lower() if greek[1] == 'SMALL' else greek[2].capitalize()} "
 
 
 def _plain(scripts: str) -> str:

@@ -1,4 +1,4 @@
-"""Plain numbers as exact fractions: integers, decimals, a/b, \\frac{a}{b}, mixed numbers, scientific notation."""
+"""Plain numbers as exact fractions: integers, decimals, a/b, mixed numbers, scientific notation."""
 
 import re
 from dataclasses import dataclass
@@ -29,11 +29,13 @@ class Number:
     digits: int = 0
 
     def same(self, other: "Number") -> bool:
-        """Exactly equal, or one is the other's decimal, correct in every one of at least `MIN_DIGITS` digits."""
+        """Exactly equal, or one is the decimal of the other, right in all of at least `MIN_DIGITS` digits."""
         return self.value == other.value or self.stands_for(other.value) or other.stands_for(self.value)
 
     def stands_for(self, value: Fraction) -> bool:
-        """Whether this decimal is `value` rounded or cut, for a `value` that has no finite decimal (1/3, not 1/4)."""
+        """Whether this decimal is `value` rounded or cut, for a `value` without a finite decimal (1/3, not
+        1/4).
+        """
         return self.approximates(value) and not _is_finite_decimal(value)
 
     def approximates(self, value: Fraction) -> bool:

@@ -1,8 +1,8 @@
 """A few worker processes with hard limits for comparisons that need computer algebra.
 
-Plain `subprocess` children instead of `multiprocessing`: they never import the user's `__main__`, so scripts need no
-guard and notebooks work, and they can be used from any thread. A comparison that runs out of time costs its worker a
-SIGKILL; nothing else ends a power tower reliably.
+Plain `subprocess` children instead of `multiprocessing`: they never import the user's `__main__`, so scripts
+need no guard and notebooks work, and they can be used from any thread. A comparison that runs out of time
+costs its worker a SIGKILL; nothing else ends a power tower reliably.
 """
 
 import atexit
@@ -30,12 +30,13 @@ class Worker:
 
     def __init__(self):
         self.process = self.connection = None
+        self.busy_since: float | None = None
 
     def ask(self, gold: str, answer: str, timeout: float) -> tuple[str, float]:
         """(status, seconds) for one pair; `timeout` when the limit passed or the process died over it."""
         if self.process is None or self.process.poll() is not None:
             self.start()
-        begin = time.perf_counter()
+        begin = self.busy_since = time.perf_counter()
         try:
             self.connection.send_bytes(json.dumps([gold, answer, timeout]).encode())
             status = json.loads(self.connection.recv_bytes()) if self.connection.poll(timeout) else None
@@ -44,6 +45,8 @@ class Worker:
         except BaseException:  # interrupted between question and answer: the pipe is out of step
             self.kill()
             raise
+        finally:
+            self.busy_since = None
         if status is None:
             self.kill()
         return status or "timeout", time.perf_counter() - begin
@@ -81,7 +84,7 @@ class Worker:
 
 
 class Pool:
-    """Warm workers shared by all threads of the process; at most as many as the largest `workers` asked for."""
+    """Warm workers shared by all threads, at most as many as the largest `workers` asked for."""
 
     def __init__(self):
         self.forget()
@@ -114,7 +117,7 @@ class Pool:
         return job.results
 
     def _help(self, job: "_Job") -> None:
-        if not job.nothing_left.wait(PATIENCE):
+        if self.free or not job.nothing_left.wait(PATIENCE):
             try:
                 self._serve(job)
             except BaseException as problem:

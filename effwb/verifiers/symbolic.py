@@ -1,11 +1,12 @@
 """The computer algebra of the verifier; runs in worker processes only, where it can be killed.
 
-math-verify's grammar (latex2sympy2_extended) reads the LaTeX; two scalars are then evaluated at fixed sample points
-to 30 digits, and what cannot be evaluated (sets, inequalities, matrix expressions) goes to `math_verify.verify`, gold first.
-Sampling replaces `verify` for scalars because that one rounds to six decimals and drops small differences
-(1/2004! = 1/2006!, Math-Verify #14), ignores capitals, misses equalities such as sqrt(1/n) = 1/sqrt(n) (#64), and
-calls `simplify`, which may never return. A sampled equality is not a proof; the points are transcendental enough in
-practice, and a sampled difference is one.
+math-verify's grammar (latex2sympy2_extended) reads the LaTeX. Two scalars are then evaluated at fixed sample
+points to 30 digits; what cannot be evaluated (sets, inequalities, matrix expressions) goes to
+`math_verify.verify`, gold first. Sampling replaces `verify` for scalars because that one rounds to six
+decimals and drops small differences (1/2004! = 1/2006!, Math-Verify #14), ignores capitals, misses equalities
+such as sqrt(1/n) = 1/sqrt(n) (#64), and calls `simplify`, which may never return. Agreement at the points is
+not a proof of equality, but it takes a contrived pair to fool 30 digits at five points; a difference at one
+of them is a proof.
 """
 
 import re
@@ -30,10 +31,10 @@ from .numeric import read_number
 
 DIGITS = 30
 _TOLERANCE = sympy.Float("1e-20", DIGITS)
-# Real points of both signs, below and above 1, none of them special; each symbol takes another offset in the row.
+# Real points of both signs, below and above 1, none of them special; each symbol starts elsewhere in the row.
 _POINTS = [
-    sympy.Rational(text)
-    for text in ["0.7316", "2.4182", "-0.6179", "3.8427", "-1.7263", "0.2893", "0.9471", "-2.9318", "1.3659", "5.2741", "-0.1583", "0.4137"]
+    sympy.Rational(numerator, 10000)
+    for numerator in (7316, 24182, -6179, 38427, -17263, 2893, 9471, -29318, 13659, 52741, -1583, 4137)
 ]
 _ENOUGH = 5  # agreeing points for a smooth expression; one with corners or steps is compared at all of them
 _STEPS = (sympy.floor, sympy.ceiling, sympy.Abs, sympy.sign, sympy.Mod, sympy.Max, sympy.Min, sympy.Piecewise)
@@ -44,7 +45,7 @@ _NORMAL = NormalizationConfig(
 
 
 def algebra(gold: Answer, answer: Answer) -> bool:
-    """Whether two scalars, or two equations, are equal. Raises `Unreadable` naming the one that cannot be parsed."""
+    """Whether two scalars, or two equations, are equal. `Unreadable` names the one that cannot be parsed."""
     if gold.kind == answer.kind == "equation":
         return _same_curve(gold, answer)
     if _same(gold, answer):
@@ -68,7 +69,7 @@ def _same(gold: Answer, answer: Answer) -> bool:
 
 @lru_cache(maxsize=4096)
 def parse(source: str) -> sympy.Basic | None:
-    """The sympy object for cleaned LaTeX, decimals exact, `i` the imaginary unit; `None` if the grammar rejects it."""
+    """The sympy object for cleaned LaTeX, decimals exact, `i` imaginary; `None` if the grammar rejects it."""
     try:
         latex = normalize_latex(_spelled(source), _NORMAL)
         tree = latex2sympy(
@@ -86,6 +87,8 @@ def parse(source: str) -> sympy.Basic | None:
 
 
 _SPELLED = [
+    (re.compile(r"(?<=\d)\.(?!\d)"), ""),
+    (re.compile(r"(\d)[eE]([+-]?\d+)"), r"\1\\cdot 10^{\2}"),
     (re.compile(r"\\hbar(?![A-Za-z])"), "h_{bar}"),
     (re.compile(r"\\odot(?![A-Za-z])"), "sun"),
     (re.compile(r"(?<=_\{)\\(max|min)\s*(?=\})"), r"\1"),
@@ -96,7 +99,9 @@ _SPELLED = [
 
 
 def _spelled(source: str) -> str:
-    """Names the grammar keeps for what it rejects (E_1, \\odot, \\hbar) or drops (the prime of y', the power T of e^T)."""
+    """Names the grammar keeps for what it rejects (E_1, \\odot, \\hbar) or drops (the prime of y', the T of
+    e^T).
+    """
     for pattern, to in _SPELLED:
         source = pattern.sub(to, source)
     return source
@@ -106,7 +111,22 @@ def _tidy(tree: sympy.Basic) -> sympy.Basic:
     exact = {number: sympy.Rational(str(number)) for number in tree.atoms(sympy.Float)}
     names = {symbol: sympy.Symbol(symbol.name, real=True) for symbol in tree.atoms(sympy.Symbol)}
     names |= {symbol: sympy.I for symbol in tree.free_symbols if symbol.name == "i"}
-    return tree.xreplace({**exact, **names})
+    tree = tree.xreplace({**exact, **names})
+    return _evaluated(tree) if isinstance(tree, sympy.Expr) else tree
+
+
+def _evaluated(tree: sympy.Basic) -> sympy.Basic:
+    """Sums, products and small powers worked out; evalf takes exponential time on nested unevaluated ones."""
+    if not tree.args:
+        return tree
+    args = [_evaluated(arg) for arg in tree.args]
+    small = isinstance(tree, sympy.Pow) and args[1].is_Integer and abs(args[1]) <= 64
+    if small or isinstance(tree, (sympy.Add, sympy.Mul)):
+        return tree.func(*args)
+    changed = any(new is not old for new, old in zip(args, tree.args, strict=True))
+    if isinstance(tree, sympy.Pow) and changed:
+        return sympy.Pow(*args, evaluate=False)
+    return tree.func(*args) if changed else tree
 
 
 def _parsed(answer: Answer, side: str) -> sympy.Basic:
@@ -120,7 +140,9 @@ def _parsed(answer: Answer, side: str) -> sympy.Basic:
 
 
 def same_scalar(one: sympy.Expr, other: sympy.Expr) -> bool:
-    """Equal wherever both are real in all their parts, judged at sample points; if they never are, as complex numbers."""
+    """Equal at the sample points where both are real in all their parts; if there is none, as complex
+    numbers.
+    """
     if one == other:
         return True
     pair = [_opened(one), _opened(other)]
@@ -163,7 +185,9 @@ def _value(tree: sympy.Expr, point: dict) -> sympy.Expr | None:
 
 
 def _real_in_all_parts(tree: sympy.Expr, point: dict) -> bool:
-    """Whether every root and logarithm inside `tree` is real at `point`; past a branch cut equality means little."""
+    """Whether the roots and logarithms in `tree` are real at `point`; past a branch cut equality means
+    little.
+    """
     if tree.has(sympy.I):
         return True
     powers = [part for part in tree.atoms(sympy.Pow) if not part.exp.is_integer]
@@ -229,7 +253,9 @@ def _renamed(gold: Answer, answer: Answer) -> bool:
 
 
 def _by_math_verify(gold: sympy.Basic, answer: sympy.Basic) -> bool:
-    """`math_verify.verify` in both orders, for two objects of one sort; its own time limit is off, the worker's holds."""
+    """`math_verify.verify` in both orders, for two objects of one sort; its time limit is off, the worker's
+    holds.
+    """
     sorts = (
         sympy.Set,
         sympy.MatrixBase,

