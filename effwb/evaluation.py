@@ -50,8 +50,8 @@ class Evaluation:
         verifier = made["verifier"]["verifier"]
         return (
             f"{self.rollouts['problem_id'].nunique()} problems x {made['n']} samples, {made['model']}, "
-            f"T = {made['temperature']}, top-p = {made['top_p']}, cap {made['max_tokens']} tokens (accuracy counts "
-            f"truncated as wrong, curves by the answer forced at the cap), {made['engine_version']}, "
+            f"T = {made['temperature']}, top-p = {made['top_p']}, cap {made['max_tokens']} tokens "
+            f"(truncated: wrong in the accuracy, forced answer in the curve), {made['engine_version']}, "
             f"{made['dtype']}, verifier {verifier['name']} {verifier['version']} "
             f"(math-verify {verifier['math_verify']})"
         )

@@ -1,9 +1,11 @@
 """Figures and tables as files: the HTML a reader can touch and, beside it, the CSV it was drawn from."""
 
+import shutil
 from pathlib import Path
 
-from effwb.errors import ConfigError, one_of
+from effwb.errors import ConfigError, EngineError, one_of
 
+CHROMES = ("chromium", "google-chrome", "google-chrome-stable", "chrome", "chromium-browser")
 PLOTLYJS = {"cdn": "cdn", "embed": True}
 
 
@@ -32,3 +34,25 @@ def save(fig, stem: str | Path, table=None, *, plotlyjs: str = "cdn") -> list[Pa
 
 def _path(stem: str | Path, suffix: str) -> Path:
     return Path(f"{stem}{suffix}")  # not with_suffix: "qwen-1.5b" would lose its ".5b"
+
+
+def image(fig, path: str | Path, width: int = 900, height: int = 520, scale: float = 2.0) -> Path:
+    """Draw a figure as PNG, SVG or PDF (by the suffix of `path`); sizes in CSS pixels, times `scale`.
+
+    Needs kaleido and a Chrome or Chromium on the machine; `EngineError` says how to get what is missing.
+    """
+    path = Path(path)
+    one_of("image format", path.suffix, (".png", ".svg", ".pdf"))
+    if not any(map(shutil.which, CHROMES)):
+        raise EngineError(
+            f"drawing {path.name} needs Chrome or Chromium and none of {', '.join(CHROMES)} was found; "
+            "install one (Debian: apt-get install chromium), or keep the HTML figure"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        fig.write_image(path, width=width, height=height, scale=scale)
+    except (ImportError, ValueError) as error:
+        if "kaleido" not in str(error).lower():
+            raise
+        raise EngineError("drawing images needs kaleido: pip install 'effwb[figures]'") from error
+    return path

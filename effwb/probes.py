@@ -13,7 +13,7 @@ from effwb.budgets import check_budgets
 from effwb.errors import ConfigError, DataError
 from effwb.rollouts import _grade, _verifier, problems_of
 from effwb.runs import RunDir
-from effwb.samplers import Prefixes, Sampler, SamplingParams
+from effwb.samplers import Prefixes, Sampler, SamplingParams, check_context
 
 COLUMNS = ("problem_id", "sample", "budget", "forced", "answer_text", "extracted", "verdict", "answer_tokens")
 
@@ -57,6 +57,8 @@ def probe(
         "verifier": _verifier(verify_timeout),
     }
     params = SamplingParams(answer_tokens, temperature=0.0, close_brace=True)
+    longest = int((rollouts["prompt_tokens"] + rollouts["length"].clip(upper=max(budgets))).max())
+    check_context(longest, len(suffix_ids) + answer_tokens, sampler.context, "a cut rollout")
     with run.lock():
         run.begin("probes", identity)
         if not run.is_done("probes"):

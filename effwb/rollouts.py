@@ -6,7 +6,7 @@ from pathlib import Path
 from effwb import prompts
 from effwb.errors import ConfigError, DataError
 from effwb.runs import RunDir, read_parquet, write_parquet
-from effwb.samplers import Sampler, SamplingParams
+from effwb.samplers import Sampler, SamplingParams, check_context
 
 COLUMNS = (
     *("problem_id", "sample", "seed", "prompt_tokens", "length", "finish_reason", "text", "completion_ids"),
@@ -62,6 +62,7 @@ def sample(
         "shard_problems": shard_problems,
         "verifier": _verifier(verify_timeout),
     }
+    check_context(int(prompted["prompt_ids"].map(len).max()), max_tokens, sampler.context)
     run = RunDir(run_dir)
     with run.lock():
         run.begin("rollouts", identity)

@@ -59,15 +59,18 @@ class RunDir:
             raise DataError(f"{file} is not valid JSON: {error}") from error
 
     def begin(self, table: str, identity: dict) -> None:
-        """Declare a table, or check that the one on disk is the same; `IdentityError` names the differing
-        keys."""
+        """Declare a table, or check that the one on disk is the same.
+
+        `IdentityError` names the keys that differ. A declaration that has produced no shard yet is replaced:
+        nothing is lost by it.
+        """
         config, identity = self.config, json.loads(json.dumps(identity))
-        if table not in config:
+        if table in config and self.shards(table):
+            check_identity(config[table]["identity"], identity, self.path / table)
+        elif config.get(table, {}).get("identity") != identity:
             config.setdefault("schema", SCHEMA)
             config[table] = {"identity": identity, "environment": environment()}
             write_atomic(self.path / "config.json", json.dumps(config, indent=1).encode())
-        else:
-            check_identity(config[table]["identity"], identity, self.path / table)
         (self.path / table).mkdir(exist_ok=True)
 
     def is_done(self, table: str) -> bool:
@@ -79,6 +82,10 @@ class RunDir:
     def shard(self, table: str, index: int) -> Path:
         return self.path / table / f"{index:05d}.parquet"
 
+    def shards(self, table: str) -> list[Path]:
+        """The shards of a table that exist, in order."""
+        return sorted((self.path / table).glob("[0-9]*.parquet"))
+
     def write_shard(self, table: str, index: int, frame) -> None:
         write_parquet(self.shard(table, index), frame)
 
@@ -87,7 +94,7 @@ class RunDir:
         read."""
         import pandas as pd
 
-        files = sorted((self.path / table).glob("[0-9]*.parquet"))
+        files = self.shards(table)
         if not files:
             raise DataError(f"{self.path} has no {table}; the run has not produced any yet")
         if self.is_done(table):

@@ -150,6 +150,7 @@ def test_no_problems(few, pocket, tmp_path):
 def test_a_cap_that_does_not_fit_the_context(few, pocket, tmp_path):
     with pytest.raises(ConfigError, match="2048"):
         rollouts.sample(few, pocket, 1, run_dir=tmp_path, **{**HOW, "max_tokens": 2048})
+    assert not list(tmp_path.iterdir())
 
 
 def test_regrade_reads_the_stored_texts(reference):
@@ -161,7 +162,7 @@ class Scripted:
     """A sampler that says what it is told: to test grading without a model."""
 
     def __init__(self, tokenizer, texts):
-        self.tokenizer, self.texts = tokenizer, texts
+        self.tokenizer, self.texts, self.context = tokenizer, texts, None
 
     def identity(self):
         return {"model": "scripted", "weights": "", "tokenizer": "", "engine": "scripted"}

@@ -39,6 +39,13 @@ def test_another_identity_is_refused_and_nothing_changes(tmp_path):
     assert (run.path / "config.json").read_bytes() == before
 
 
+def test_a_declaration_without_data_can_be_replaced(tmp_path):
+    run = RunDir(tmp_path)
+    run.begin("rollouts", {"n": 1})
+    run.begin("rollouts", {"n": 2})
+    assert run.config["rollouts"]["identity"] == {"n": 2}
+
+
 def test_a_missing_or_cut_shard_is_named(tmp_path):
     run = finished(tmp_path / "r")
     whole = run.shard("rollouts", 1).read_bytes()

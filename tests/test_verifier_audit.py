@@ -57,7 +57,7 @@ def test_every_gold_verifies_against_itself():
 
 
 def spelled_otherwise(gold: str) -> str | None:
-    """The same scalar in a spelling that only algebra can match; `None` where "0 + ..." has no meaning."""
+    """The same scalar in a spelling that takes algebra; `None` where "0 + ..." has no meaning."""
     bare = gold.strip().strip("$").strip()
     relation = r",|=|<|>|\\(in|leq?|geq?|geqslant|leqslant|cup)|\d_|\]$"
     no_scalar = relation + r"|\\(text|mbox|pm|begin|\$)|%|circ|^[A-Za-z]{3,}$|\$"
@@ -73,7 +73,7 @@ def test_every_scalar_gold_verifies_against_a_sum():
 
 
 def plain(gold: str):
-    """The value of a plain number, any other gold as its text: an oracle that shares no code with the verifier."""
+    """The value of a plain number, else the text: an oracle that shares no code with the verifier."""
     bare = re.sub(r"\s", "", gold).strip("$")
     bare = re.sub(r"^(-?)\\frac\{(\d+)\}\{(\d+)\}$", r"\1\2/\3", bare)
     try:
@@ -83,7 +83,7 @@ def plain(gold: str):
 
 
 def test_no_gold_verifies_against_its_neighbour():
-    """Both ways round; a pair of equal value (27.0 and 27) must verify, every other verdict but wrong is listed."""
+    """Both ways round; equal values (27.0 and 27) must verify, any other verdict but wrong is listed."""
     table = rows()
     pairs = [(one, two) for one, two in pairwise(table) if one[0] == two[0]]
     pairs += [(two, one) for one, two in pairs]

@@ -3,6 +3,8 @@ reach."""
 
 from pathlib import Path
 
+import numpy as np
+
 from effwb import metrics, rollouts
 from effwb.curves import budget_curve, tokens_to_reach
 from effwb.evaluation import evaluate, per_problem
@@ -68,9 +70,9 @@ def _shape_rows(done, profile):
     correct, length, free, probed = done.correct_PN(), done.length_PN(), done.rollouts, done.probes
     mean = metrics.mean_at_k(correct)
     stops = (free["finish_reason"] == "stop").mean()
-    shortest = [lengths[c > 0].min() for lengths, c in zip(length, correct, strict=True) if c.any()]
-    solved = length[correct.any(1)].mean(1)
-    ratio = float(sorted(solved / shortest)[len(shortest) // 2])
+    shortest = np.where(correct > 0, length, np.inf).min(1)
+    solved = np.isfinite(shortest)
+    ratio = np.median(length.mean(1)[solved] / shortest[solved]) if solved.any() else np.nan
     first, last = done.curve.accuracy[0], done.curve.accuracy[-1]
     parsed = probed["verdict"].isin(["correct", "wrong"]).mean()
     return [

@@ -58,6 +58,7 @@ class Sampler(Protocol):
     """A context manager; leaving it frees the accelerator. `tokenizer` is the model's own."""
 
     tokenizer: object
+    context: int | None  # tokens that prompt and completion may have together; None where there is no limit
 
     def identity(self) -> dict:
         """Model, tokenizer, engine, versions and dtype: what decides the tokens."""

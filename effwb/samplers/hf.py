@@ -107,7 +107,7 @@ class TransformersSampler:
             raise ConfigError(
                 f"forced answers are greedy in this engine, got temperature {params.temperature}"
             )
-        longest = max(len(r.prompt_ids) + max(r.cuts, default=0) for r in rollouts)
+        longest = max((len(r.prompt_ids) + max(r.cuts, default=0) for r in rollouts), default=0)
         check_context(longest, len(suffix_ids) + params.max_tokens, self.context, "a cut rollout")
         closer = BraceCloser(self.tokenizer, suffix_ids if params.close_brace else [])
         if not has_full_attention(self.model.config):

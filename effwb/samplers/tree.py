@@ -23,7 +23,7 @@ def answer_branches(
     pad_id,
     closer: BraceCloser,
 ) -> list[list[tuple[list[int], str]]]:
-    """Greedy (token ids, finish reason) per rollout and cut; rows with fewer cuts than the widest are padded."""
+    """Greedy (token ids, finish reason) per rollout and cut; rows with few cuts are padded to the widest."""
     device, n_suffix = model.device, len(suffix_ids)
     base = [r.prompt_ids + r.completion_ids[: max(r.cuts)] for r in rollouts]
     ids, mask = left_pad(base, pad_id, device)

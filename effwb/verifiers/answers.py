@@ -226,7 +226,7 @@ def _text(source: str) -> Answer | None:
         return Answer("text", source)
     value, unit = split_unit(source)
     prose = (
-        _PROSE.search(value)
+        _PROSE.search(re.sub(r"_\{[^{}]*\}", "", value))
         or re.search("[A-Za-z]{4,}", _COMMAND.sub(" ", value))
         or (unit and split_unit(value)[1])
     )

@@ -34,9 +34,7 @@ def needs_algebra(gold: Answer, answer: Answer) -> bool:
 
 
 def judge(gold: str, answer: str, algebra: Algebra = needs_algebra) -> str:
-    """The verdict on an extracted `answer`: any status but timeout. Raises `NeedsAlgebra` unless given
-    `algebra`.
-    """
+    """The status of an extracted `answer`, any but timeout; raises `NeedsAlgebra` unless given `algebra`."""
     gold_text, answer_text = usable(gold), usable(answer)
     if gold_text is None or answer_text is None:
         return "bad_gold" if gold_text is None else "unparsed"
@@ -109,9 +107,8 @@ def _scalars(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
 
 
 def _in_order(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
-    return len(gold.parts) == len(answer.parts) and all(
-        map(equal, gold.parts, answer.parts, [algebra] * len(gold.parts))
-    )
+    pairs = zip(gold.parts, answer.parts, strict=False)
+    return len(gold.parts) == len(answer.parts) and all(equal(g, a, algebra) for g, a in pairs)
 
 
 def _any_order(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
@@ -120,9 +117,8 @@ def _any_order(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
     if len(gold.parts) != len(left):
         return False
     for part in gold.parts:
-        left.sort(
-            key=lambda other, part=part: other.key != part.key
-        )  # the same spelling first: it needs no algebra
+        # the same spelling first: it needs no algebra
+        left.sort(key=lambda other, part=part: other.key != part.key)
         partner = next((at for at, other in enumerate(left) if equal(part, other, algebra)), None)
         if partner is None:
             return False
@@ -168,11 +164,8 @@ def _vector(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
 def _entries(matrix: Answer) -> tuple[Answer, ...]:
     if len(matrix.parts) == 1:
         return matrix.parts[0].parts
-    return (
-        tuple(row.parts[0] for row in matrix.parts)
-        if all(len(row.parts) == 1 for row in matrix.parts)
-        else ()
-    )
+    column = all(len(row.parts) == 1 for row in matrix.parts)
+    return tuple(row.parts[0] for row in matrix.parts) if column else ()
 
 
 def _singleton(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
@@ -193,9 +186,7 @@ def _equations(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
 
 
 def _unwrapped(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
-    """`x = 5` against 5. A left side that is no label must equal the value too: `4 + 5 = 9` is 9, `3x = 5` is
-    not 5.
-    """
+    """`x = 5` against 5. A left side that is no label must equal it too: `4 + 5 = 9` is 9, `3x = 5` not 5."""
     if gold.kind != "equation":
         return _unwrapped(answer, gold, _swapped(algebra))
     label, value = gold.parts[0], gold.parts[-1]
@@ -207,32 +198,17 @@ def _unwrapped(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
 
 
 _SCALARS = ("number", "math")
-_KINDS = (
-    "number",
-    "text",
-    "math",
-    "tuple",
-    "set",
-    "list",
-    "union",
-    "matrix",
-    "interval",
-    "equation",
-    "inequality",
-)
+_LISTS = ("set", "list")
+_KINDS = (*_SCALARS, *_LISTS, "text", "tuple", "union", "matrix", "interval", "inequality")
 _RULES = {
-    **{("equation", kind): _unwrapped for kind in _KINDS if kind not in ("equation", "text")},
     **{("text", kind): _texts for kind in _KINDS},
+    **{("equation", kind): _unwrapped for kind in _KINDS},
     **{("set", kind): _singleton for kind in _SCALARS},
-    **{
-        ("math", kind): _scalars
-        for kind in ("number", "math", "matrix", "inequality", "set", "union", "tuple")
-    },
-    **{(one, other): _any_order for one in ("set", "list") for other in ("set", "list")},
+    **{("math", kind): _scalars for kind in (*_SCALARS, "matrix", "inequality", "set", "union", "tuple")},
+    **{(one, other): _any_order for one in _LISTS for other in _LISTS},
     ("set", "set"): _same_sets,
     ("number", "number"): _numbers,
     ("equation", "equation"): _equations,
-    ("equation", "text"): _unwrapped,
     ("inequality", "inequality"): _scalars,
     ("tuple", "tuple"): _brackets,
     ("tuple", "interval"): _brackets,

@@ -83,7 +83,7 @@ def clean(raw: str) -> str:
     text = _unbox(text.strip())
     for pattern, to in _COMPILED:
         text = pattern.sub(to, text)
-    for command, count in ((r"\frac", 2), (r"\binom", 2), (r"\sqrt", 1), (r"\exp", 1)):
+    for command, count in ((r"\frac", 2), (r"\binom", 2), (r"\sqrt", 1), (r"\exp", 1), (r"\pmod", 1)):
         text = _brace_arguments(text, command, count)
     text = re.sub(r"\\exp\{", "e^{", _brace_powers(text))
     return _trim(re.sub(r"\s+", " ", text))

@@ -2,7 +2,7 @@
 
 Plain `subprocess` children instead of `multiprocessing`: they never import the user's `__main__`, so scripts
 need no guard and notebooks work, and they can be used from any thread. A comparison that runs out of time
-costs its worker a SIGKILL; nothing else ends a power tower reliably.
+costs its worker a SIGKILL; nothing else ends a power tower reliably. For Linux and macOS.
 """
 
 import atexit
@@ -47,9 +47,10 @@ class Worker:
             raise
         finally:
             self.busy_since = None
+        seconds = time.perf_counter() - begin
         if status is None:
             self.kill()
-        return status or "timeout", time.perf_counter() - begin
+        return status or "timeout", seconds
 
     def start(self) -> None:
         self.kill()
@@ -61,9 +62,8 @@ class Worker:
         )
         theirs.close()
         try:
-            greeting = (
-                json.loads(self.connection.recv_bytes()) if self.connection.poll(START_LIMIT) else "no answer"
-            )
+            heard = self.connection.poll(START_LIMIT)
+            greeting = json.loads(self.connection.recv_bytes()) if heard else "no answer"
         except (EOFError, OSError):
             greeting = f"exit code {self.process.wait()}"
         except BaseException:
@@ -71,9 +71,7 @@ class Worker:
             raise
         if greeting != "ready":
             self.kill()
-            raise EngineError(
-                f"the verifier's worker process did not start ({greeting}); is math-verify installed?"
-            )
+            raise EngineError(f"the verifier's worker did not start ({greeting}); is math-verify installed?")
 
     def kill(self) -> None:
         if self.process is not None:

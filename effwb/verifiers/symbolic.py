@@ -1,12 +1,12 @@
 """The computer algebra of the verifier; runs in worker processes only, where it can be killed.
 
-math-verify's grammar (latex2sympy2_extended) reads the LaTeX. Two scalars are then evaluated at fixed sample
-points to 30 digits; what cannot be evaluated (sets, inequalities, matrix expressions) goes to
-`math_verify.verify`, gold first. Sampling replaces `verify` for scalars because that one rounds to six
-decimals and drops small differences (1/2004! = 1/2006!, Math-Verify #14), ignores capitals, misses equalities
-such as sqrt(1/n) = 1/sqrt(n) (#64), and calls `simplify`, which may never return. Agreement at the points is
-not a proof of equality, but it takes a contrived pair to fool 30 digits at five points; a difference at one
-of them is a proof.
+math-verify's grammar (latex2sympy2_extended) reads the LaTeX. The difference of two scalars is then evaluated
+at fixed sample points, with enough digits to tell a small one from none; what cannot be evaluated (sets,
+inequalities, matrix expressions) goes to `math_verify.verify`, gold first. Sampling replaces `verify` for
+scalars because that one rounds to six decimals and drops small differences (1/2004! = 1/2006!, Math-Verify
+#14), ignores capitals, misses equalities such as sqrt(1/n) = 1/sqrt(n) (#64), and calls `simplify`, which may
+never return. Agreement at the points is not a proof of equality, but it takes a contrived pair to vanish at
+all of them; a difference at one is a proof.
 """
 
 import re
@@ -24,13 +24,14 @@ from latex2sympy2_extended.latex2sympy2 import (
 from math_verify.grader import should_treat_as_complex
 from math_verify.grader import verify as math_verify
 from sympy.core.function import AppliedUndef
+from sympy.logic.boolalg import Boolean
 
 from .answers import Answer
 from .compare import Unreadable
 from .numeric import read_number
 
-DIGITS = 30
-_TOLERANCE = sympy.Float("1e-20", DIGITS)
+_DIGITS = {0: 1200, 1: 150}  # working precision: of constants, of expressions at the first sample point
+_LATER_DIGITS = 60  # at the other points
 # Real points of both signs, below and above 1, none of them special; each symbol starts elsewhere in the row.
 _POINTS = [
     sympy.Rational(numerator, 10000)
@@ -39,6 +40,7 @@ _POINTS = [
 _ENOUGH = 5  # agreeing points for a smooth expression; one with corners or steps is compared at all of them
 _STEPS = (sympy.floor, sympy.ceiling, sympy.Abs, sympy.sign, sympy.Mod, sympy.Max, sympy.Min, sympy.Piecewise)
 _PARTLY_REAL = (sympy.log, sympy.asin, sympy.acos, sympy.acosh, sympy.atanh, sympy.asec, sympy.acsc)
+_SORTS = (sympy.Set, sympy.MatrixBase, sympy.MatrixExpr, Boolean, sympy.Tuple, sympy.Expr)
 _NORMAL = NormalizationConfig(
     basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none"
 )
@@ -80,9 +82,9 @@ def parse(source: str) -> sympy.Basic | None:
             conversion_config=ConversionConfig(lowercase_symbols=False),
         )
         return _tidy(tree)
-    except (
-        Exception
-    ):  # the grammar raises plain Exception, and sympy anything, on input it does not understand
+    except MemoryError:  # no matter of reading: the worker ends, and the pair counts as timed out
+        raise
+    except Exception:  # the grammar raises plain Exception, sympy anything, on what it does not understand
         return None
 
 
@@ -99,9 +101,7 @@ _SPELLED = [
 
 
 def _spelled(source: str) -> str:
-    """Names the grammar keeps for what it rejects (E_1, \\odot, \\hbar) or drops (the prime of y', the T of
-    e^T).
-    """
+    """Spellings the grammar reads for what it rejects (E_1, \\hbar), misreads (3e5) or drops (y', e^T)."""
     for pattern, to in _SPELLED:
         source = pattern.sub(to, source)
     return source
@@ -120,13 +120,18 @@ def _evaluated(tree: sympy.Basic) -> sympy.Basic:
     if not tree.args:
         return tree
     args = [_evaluated(arg) for arg in tree.args]
-    small = isinstance(tree, sympy.Pow) and args[1].is_Integer and abs(args[1]) <= 64
-    if small or isinstance(tree, (sympy.Add, sympy.Mul)):
+    if (isinstance(tree, sympy.Pow) and _is_small_power(*args)) or isinstance(tree, (sympy.Add, sympy.Mul)):
         return tree.func(*args)
     changed = any(new is not old for new, old in zip(args, tree.args, strict=True))
     if isinstance(tree, sympy.Pow) and changed:
         return sympy.Pow(*args, evaluate=False)
     return tree.func(*args) if changed else tree
+
+
+def _is_small_power(base: sympy.Basic, exponent: sympy.Basic) -> bool:
+    """Whether the power can be worked out exactly: at most some thousand digits of a number."""
+    bits = max(abs(base.p), base.q).bit_length() if base.is_Rational else 200
+    return exponent.is_Integer and abs(exponent) * bits <= 20_000
 
 
 def _parsed(answer: Answer, side: str) -> sympy.Basic:
@@ -140,9 +145,7 @@ def _parsed(answer: Answer, side: str) -> sympy.Basic:
 
 
 def same_scalar(one: sympy.Expr, other: sympy.Expr) -> bool:
-    """Equal at the sample points where both are real in all their parts; if there is none, as complex
-    numbers.
-    """
+    """Equal at the sample points where both are real in all parts; if there is none, as complex numbers."""
     if one == other:
         return True
     pair = [_opened(one), _opened(other)]
@@ -169,25 +172,22 @@ def _same_at_points(pair: list[sympy.Expr], real_only: bool) -> bool | None:
         point = {s: _POINTS[(start + 5 * at) % len(_POINTS)] + at for at, s in enumerate(symbols)}
         if real_only and not all(_real_in_all_parts(tree, point) for tree in pair):
             continue
-        values = [_value(tree, point) for tree in pair]
-        if None not in values:
-            if not _close(*values):
-                return False
-            agreed += 1
+        same = _cancels(pair, point, _LATER_DIGITS if agreed else _DIGITS[bool(symbols)])
+        if same is False:
+            return False
+        agreed += same is True
         if agreed == enough:
             break
     return True if agreed else None
 
 
 def _value(tree: sympy.Expr, point: dict) -> sympy.Expr | None:
-    value = tree.evalf(DIGITS, subs=point, maxn=400)
+    value = tree.evalf(30, subs=point, maxn=400)
     return value if value.is_number and value.is_finite and not value.has(sympy.nan, sympy.zoo) else None
 
 
 def _real_in_all_parts(tree: sympy.Expr, point: dict) -> bool:
-    """Whether the roots and logarithms in `tree` are real at `point`; past a branch cut equality means
-    little.
-    """
+    """Whether all roots and logarithms in `tree` are real at `point`: no branch cut was crossed."""
     if tree.has(sympy.I):
         return True
     powers = [part for part in tree.atoms(sympy.Pow) if not part.exp.is_integer]
@@ -196,22 +196,25 @@ def _real_in_all_parts(tree: sympy.Expr, point: dict) -> bool:
     )
 
 
-def _close(one: sympy.Expr, other: sympy.Expr) -> bool:
-    """Relative agreement; a value that cancels down to noise counts as zero."""
-    if _is_noise(one) or _is_noise(other):
-        return _is_noise(one) and _is_noise(other)
-    return bool(abs(one - other) <= _TOLERANCE * max(abs(one), abs(other)))
+def _cancels(pair: list[sympy.Expr], point: dict, digits: int) -> bool | None:
+    """Whether the difference vanishes when computed with up to `digits` digits; `None` where it has no value.
+
+    The difference, not two rounded values: 2^{99} + 1 and 2^{99} agree in 29 digits.
+    """
+    gap = (pair[0] - pair[1]).evalf(15, subs=point, maxn=digits)
+    return _is_noise(gap) if gap.is_number and gap.is_finite else None
 
 
 def _is_noise(value: sympy.Expr) -> bool:
-    return all(part == 0 or getattr(part, "_prec", DIGITS) <= 1 for part in value.as_real_imag())
+    """Zero, or what sympy marks as a value without a single certain bit."""
+    return all(part == 0 or getattr(part, "_prec", 53) <= 1 for part in value.as_real_imag())
 
 
 def _rounded(decimal, exact: sympy.Expr) -> bool:
     """Whether a decimal of six digits or more is an irrational number, rounded or cut."""
     if decimal is None or decimal.ulp is None or not exact.is_number or exact.is_rational:
         return False
-    value = exact.evalf(DIGITS + decimal.digits)
+    value = exact.evalf(30 + decimal.digits)
     return value.is_real is True and value.is_finite is True and decimal.approximates(Fraction(str(value)))
 
 
@@ -253,17 +256,7 @@ def _renamed(gold: Answer, answer: Answer) -> bool:
 
 
 def _by_math_verify(gold: sympy.Basic, answer: sympy.Basic) -> bool:
-    """`math_verify.verify` in both orders, for two objects of one sort; its time limit is off, the worker's
-    holds.
-    """
-    sorts = (
-        sympy.Set,
-        sympy.MatrixBase,
-        sympy.MatrixExpr,
-        sympy.logic.boolalg.Boolean,
-        sympy.Tuple,
-        sympy.Expr,
-    )
-    same_sort = any(isinstance(gold, sort) and isinstance(answer, sort) for sort in sorts)
+    """`math_verify.verify` in both orders, for two objects of one sort; the worker's time limit holds."""
+    same_sort = any(isinstance(gold, sort) and isinstance(answer, sort) for sort in _SORTS)
     orders = ((gold, answer), (answer, gold))
     return same_sort and any(math_verify(one, other, timeout_seconds=None) for one, other in orders)

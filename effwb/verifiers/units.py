@@ -45,8 +45,8 @@ def split_unit(source: str) -> tuple[str, str]:
 
 
 def same_unit(one: str, other: str) -> bool:
-    """Units agree when they are the same or one of them was left out; percentages are compared by value."""
-    return one == other or not one or not other or "%" in (one, other)
+    """Units agree when they are the same or one of them was left out."""
+    return one == other or not one or not other
 
 
 def _normal(words: str) -> str:

@@ -1,0 +1,61 @@
+"""Length-aware training designs: one small picklable class per paper, Group -> rewards -> advantages."""
+
+from effwb.designs.alp import Alp
+from effwb.designs.base import Design
+from effwb.designs.cosine import Cosine
+from effwb.designs.dler import Dler
+from effwb.designs.gdpo import Gdpo
+from effwb.designs.gfpo import Gfpo
+from effwb.designs.gr3 import Gr3
+from effwb.designs.group import Group, toy_group
+from effwb.designs.grpo_lead import GrpoLead
+from effwb.designs.hapo import Hapo
+from effwb.designs.kimi import Kimi
+from effwb.designs.l1 import L1Exact, L1Max
+from effwb.designs.laser import Laser, LaserD, LaserDE
+from effwb.designs.length_group_norm import LengthGroupNorm
+from effwb.designs.length_harmonizing import LengthHarmonizing, reference_table
+from effwb.designs.shorter_better import ShorterBetter
+from effwb.designs.soft_overlong import SoftOverlong
+from effwb.designs.think_prune import ThinkPrune
+from effwb.designs.token_budget import TokenBudget
+from effwb.designs.truncation import Truncation
+from effwb.designs.vanilla import Vanilla
+from effwb.errors import one_of
+
+DESIGNS: dict[str, type[Design]] = {
+    "vanilla": Vanilla,
+    "truncation": Truncation,
+    "token_budget": TokenBudget,
+    "length_group_norm": LengthGroupNorm,
+    "length_harmonizing": LengthHarmonizing,
+    "kimi": Kimi,
+    "soft_overlong": SoftOverlong,
+    "cosine": Cosine,
+    "shorter_better": ShorterBetter,
+    "l1_exact": L1Exact,
+    "l1_max": L1Max,
+    "alp": Alp,
+    "hapo": Hapo,
+    "gr3": Gr3,
+    "grpo_lead": GrpoLead,
+    "laser": Laser,
+    "laser_d": LaserD,
+    "laser_de": LaserDE,
+    "dler": Dler,
+    "gdpo": Gdpo,
+    "gfpo": Gfpo,
+    "think_prune": ThinkPrune,
+}
+
+__all__ = ["DESIGNS", "Design", "Group", "make_design", "reference_table", "toy_group"]
+
+
+def make_design(name: str, **params) -> Design:
+    """The design `name` with the paper's defaults, overridden by `params`; ConfigError lists the legal names.
+
+    >>> make_design("kimi", weight=0.2).weight
+    0.2
+    """
+    one_of("design", name, DESIGNS)
+    return DESIGNS[name](**params)

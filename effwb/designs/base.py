@@ -1,0 +1,243 @@
+"""What every design is: a small picklable object that turns a Group into rewards, a mask and advantages.
+
+The rule about state: `reward`, `advantage` and `mask` are pure. They read the state and never write it, so
+they may be called twice, for a plot or a dry run. `observe(group)` is the only call of a training step that
+changes state; the trainer makes it once per step, after the advantages (the rewards of a step see what was
+known before it).
+"""
+
+import copy
+import dataclasses
+import functools
+import math
+from typing import Any, ClassVar, dataclass_transform
+
+import numpy as np
+
+from effwb.designs import advantages
+from effwb.designs.group import Group
+from effwb.errors import ConfigError, DataError, one_of
+
+TRUNCATED = ("wrong", "graded", "masked")
+WEIGHTINGS = ("rollout", "token")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def design(cls):
+    """Make a class a frozen dataclass of keyword parameters whose constructor refuses unknown names."""
+    cls = dataclasses.dataclass(frozen=True, kw_only=True, eq=False)(cls)
+    build = cls.__init__
+    legal = [f.name for f in dataclasses.fields(cls)]
+
+    @functools.wraps(build)  # keeps the signature, so Jupyter completes the parameters
+    def __init__(self, *args, **params):
+        if args:
+            raise ConfigError(f"{cls.NAME} takes keyword arguments only ({', '.join(legal)}), got {args!r}")
+        for name in params:
+            one_of(f"parameter of {cls.NAME}", name, legal)
+        build(self, **params)
+
+    cls.__init__ = __init__
+    return cls
+
+
+@design
+class Design:
+    """Base of all designs. Parameters that every design has, with the paper's choice as each one's default:
+
+    rule                  advantage rule: group, group_no_std, rloo, batch, decoupled std, eps
+    its standard deviation (sample, population, none) and epsilon; None: the rule's default truncated
+    a rollout without EOS is "wrong", "graded" on its text, or "masked" (wrong, no gradient)
+    masked_in_statistics  whether masked rollouts count in group means and stds weighting             batch
+    statistics per "rollout" or per "token" (as verl's masked whitening) cap                   the cap that
+    the token parameters belong to; None: the paper's
+
+    A subclass gives NAME, PAPER_CAP, TOKEN_PARAMETERS ({name: 1 for tokens, -1 for "per token"}),
+    `components` and, where needed, `check`, `mask`, `combine`, `fresh_state` with `observe`.
+    """
+
+    NAME: ClassVar[str] = "design"
+    PAPER_CAP: ClassVar[int | None] = None
+    TOKEN_PARAMETERS: ClassVar[dict[str, int]] = {}
+    probe_budgets: ClassVar[tuple[int, ...]] = ()
+    hint: ClassVar[str | None] = None
+    needs_reference: ClassVar[bool] = False
+
+    rule: str = "group"
+    std: str | None = None
+    eps: float | None = None
+    truncated: str = "wrong"
+    masked_in_statistics: bool = True
+    weighting: str = "rollout"
+    cap: float | None = None
+
+    def __post_init__(self):
+        if self.cap is None:
+            self._set("cap", self.PAPER_CAP)
+        self._resolve_rule()
+        one_of("rule", self.rule, advantages.DEFAULTS)
+        one_of("std", self.std, advantages.STDS)
+        one_of("truncated", self.truncated, TRUNCATED)
+        one_of("weighting", self.weighting, WEIGHTINGS)
+        if self.rule == "group_no_std" and self.std != "none":
+            raise ConfigError(
+                f"rule='group_no_std' divides by no std, got std={self.std!r}; use rule='group'"
+            )
+        if self.weighting == "token" and self.rule not in ("batch", "decoupled"):
+            raise ConfigError(f"weighting='token' is for the rules batch and decoupled, not {self.rule!r}")
+        self.flag("masked_in_statistics")
+        self.within("eps", 0.0)
+        self.within("cap", 0.0, open_low=True, optional=True)
+        self.check()
+        self._check_scale()
+        self._set("_state", self.fresh_state())
+
+    # what a subclass says
+
+    def check(self) -> None:
+        """Raise ConfigError for parameters outside their range."""
+
+    def components(self, group: Group) -> dict[str, np.ndarray]:
+        """The named parts of the reward, each float (P, G)."""
+        raise NotImplementedError
+
+    def combine(self, components: dict[str, np.ndarray]) -> np.ndarray:
+        """The total; the sum unless the class says otherwise."""
+        return sum(components.values())
+
+    def component_weights(self, names) -> dict[str, float]:
+        """Weights of the components under rule "decoupled"."""
+        return dict.fromkeys(names, 1.0)
+
+    def fresh_state(self) -> dict[str, Any]:
+        """State before the first step, JSON-able with string keys; {} for a design that remembers nothing."""
+        return {}
+
+    def observe(self, group: Group) -> None:
+        """Update the state from one step's rollouts. The only state-changing call of a step."""
+
+    # what a trainer calls
+
+    def solved(self, group: Group) -> np.ndarray:
+        """bool (P, G): rollouts that count as correct; truncated ones only if `truncated="graded"`."""
+        return group.correct_PG if self.truncated == "graded" else group.correct_PG & group.finished_PG
+
+    def reward(self, group: Group) -> dict[str, np.ndarray]:
+        """Named components and their "total", each float (P, G). Pure."""
+        # + 0.0 turns -0.0 into 0.0, which would otherwise show in every table
+        parts = {name: np.asarray(part, dtype=float) + 0.0 for name, part in self.components(group).items()}
+        return {**parts, "total": self.combine(parts)}
+
+    def mask(self, group: Group) -> np.ndarray:
+        """bool (P, G); False: the rollout carries no gradient (its advantage is 0). Pure."""
+        return group.finished_PG.copy() if self.truncated == "masked" else np.ones((group.P, group.G), bool)
+
+    def advantage(self, group: Group) -> np.ndarray:
+        """float (P, G), finite, by this design's rule and mask. Pure."""
+        parts = self.reward(group)
+        total = parts.pop("total")
+        options = {
+            "std": self.std,
+            "eps": self.eps,
+            "mask_PG": self.mask(group),
+            "masked_in_statistics": self.masked_in_statistics,
+        }
+        if self.rule in ("batch", "decoupled"):
+            options["weight_PG"] = group.length_PG if self.weighting == "token" else None
+        if self.rule == "decoupled":
+            return advantages.decoupled(parts, self.component_weights(parts), **options)
+        return advantages.RULES[self.rule](total, **options)
+
+    def state(self) -> dict[str, Any]:
+        """A JSON-able dict with all that must survive a restart, marked with the design's name."""
+        return {"design": self.NAME, **copy.deepcopy(self._state)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state()` gave; DataError for the state of another design."""
+        if state.get("design") != self.NAME:
+            raise DataError(f"this is the state of design {state.get('design')!r}, not of {self.NAME!r}")
+        found, expected = set(state) - {"design"}, set(self.fresh_state())
+        if found != expected:
+            raise DataError(f"state of {self.NAME} has keys {sorted(found)}, expected {sorted(expected)}")
+        self._set("_state", copy.deepcopy({k: v for k, v in state.items() if k != "design"}))
+
+    # scale
+
+    def parameters(self) -> dict[str, Any]:
+        """All parameters by name, as given or defaulted."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+    def token_parameters(self) -> dict[str, float]:
+        """The parameters in tokens (or per token) that are in use; they belong to `self.cap`."""
+        return {n: getattr(self, n) for n in self.TOKEN_PARAMETERS if getattr(self, n) is not None}
+
+    def at_scale(self, cap: float) -> "Design":
+        """A copy with fresh state whose token parameters are moved from `self.cap` to `cap`.
+
+        Tokens grow with cap / self.cap, coefficients per token shrink with it, so that lengths scaled by
+        the same factor get the same rewards. Print `.token_parameters()` to see what is used.
+        """
+        if not (isinstance(cap, int | float | np.number) and math.isfinite(cap) and cap > 0):
+            raise ConfigError(f"{self.NAME}: cap={cap!r} must be a positive number of tokens")
+        params = self.parameters()
+        for name, value in self.token_parameters().items():
+            params[name] = value * (cap / self.cap) ** self.TOKEN_PARAMETERS[name]
+        return type(self)(**{**params, "cap": cap})
+
+    def check_cap(self, cap: float) -> None:
+        """Raise ConfigError if token parameters belong to another cap than the run's; call before step 1."""
+        used = self.token_parameters()
+        if used and cap != self.cap:
+            listed = ", ".join(f"{name}={value:g}" for name, value in used.items())
+            raise ConfigError(
+                f"{self.NAME}: {listed} belong to a cap of {self.cap:g} tokens, the run has {cap:g}; use "
+                f"design.at_scale({cap:g}), or pass cap={cap:g} if the values are meant for it already"
+            )
+
+    # helpers for subclasses
+
+    def within(self, name, low=-math.inf, high=math.inf, *, open_low=False, open_high=False, optional=False):
+        """Raise ConfigError unless the parameter is a finite number in the interval."""
+        value = getattr(self, name)
+        if value is None and optional:
+            return
+        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        inside = number and math.isfinite(value) and low <= value <= high
+        if not inside or (open_low and value == low) or (open_high and value == high):
+            span = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+            raise ConfigError(f"{self.NAME}: {name}={value!r} must be a number in {span}")
+
+    def ordered(self, low: str, high: str, *, strictly: bool = False) -> None:
+        """Raise ConfigError unless parameter `low` is at most (strictly: below) parameter `high`."""
+        a, b = getattr(self, low), getattr(self, high)
+        if a > b or (strictly and a == b):
+            raise ConfigError(
+                f"{self.NAME}: {low}={a!r} must be {'below' if strictly else 'at most'} {high}={b!r}"
+            )
+
+    def whole(self, name, low: int = 0) -> None:
+        """Raise ConfigError unless the parameter is a whole number of at least `low`."""
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+            raise ConfigError(f"{self.NAME}: {name}={value!r} must be a whole number of at least {low}")
+
+    def flag(self, *names: str) -> None:
+        """Raise ConfigError unless the parameters are True or False; "false" from a config file is truthy."""
+        for name in names:
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{self.NAME}: {name}={getattr(self, name)!r} must be True or False")
+
+    def _resolve_rule(self) -> None:
+        std, eps = advantages.DEFAULTS.get(self.rule, ("sample", 1e-6))
+        self._set("std", std if self.std is None else self.std)
+        self._set("eps", eps if self.eps is None else self.eps)
+
+    def _check_scale(self) -> None:
+        if self.token_parameters() and self.cap is None:
+            raise ConfigError(
+                f"{self.NAME}: {', '.join(self.token_parameters())} is in tokens, the paper's cap unknown; "
+                "pass cap=<the cap it belongs to>"
+            )
+
+    def _set(self, name: str, value) -> None:
+        object.__setattr__(self, name, value)  # the dataclass is frozen: parameters do not change, state does

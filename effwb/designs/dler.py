@@ -1,0 +1,63 @@
+"""DLER, doing length penalty right, 2510.15110; repository NVlabs/DLER."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from effwb.designs.base import Design, design
+from effwb.designs.group import Group
+
+
+@design
+class Dler(Design):
+    """The plainest penalty, truncation, with advantages normalised over the whole batch.
+
+        r_i = 1{correct_i and len_i <= L};   A_i = (r_i - group mean) / std over the batch
+
+    L = 4000, which is also the cap of the released run; 16 rollouts, clip-higher .2/.28. Groups whose
+    rewards are all equal are dropped (`filter_groups`): masked, and out of the batch statistics.
+    `weighting="token"` is the released masked whitening over tokens, "rollout" the formula.
+    `truncated="graded"` is the released reward, which has no truncation test, so a truncated text with a
+    boxed answer can score. `difficulty_aware=True` is DA-DLER: L = `easy_target` (2000) where the group's
+    accuracy exceeds `threshold` (0.5).
+
+    >>> from effwb.designs import toy_group
+    >>> g = toy_group([1000, 2000, 3000, 4500], [1, 1, 0, 1])
+    >>> Dler().reward(g)["total"].tolist()
+    [[1.0, 1.0, 0.0, 0.0]]
+    >>> Dler(std="population", eps=0.0).advantage(g).tolist()
+    [[1.0, 1.0, -1.0, -1.0]]
+    """
+
+    NAME: ClassVar[str] = "dler"
+    PAPER_CAP: ClassVar[int | None] = 4000
+    TOKEN_PARAMETERS: ClassVar[dict[str, int]] = {"target": 1, "easy_target": 1}
+
+    target: float = 4000
+    easy_target: float = 2000
+    threshold: float = 0.5
+    difficulty_aware: bool = False
+    filter_groups: bool = True
+    rule: str = "batch"
+    masked_in_statistics: bool = False
+
+    def check(self) -> None:
+        self.within("target", 0, open_low=True)
+        self.within("easy_target", 0, open_low=True)
+        self.within("threshold", 0.0, 1.0)
+        self.flag("difficulty_aware", "filter_groups")
+
+    def components(self, group: Group) -> dict[str, np.ndarray]:
+        solved = self.solved(group)
+        limit = np.full((group.P, 1), float(self.target))
+        if self.difficulty_aware:
+            easy = solved.mean(axis=1, keepdims=True) > self.threshold
+            limit = np.where(easy, float(self.easy_target), limit)
+        return {"correctness": solved & (group.length_PG <= limit)}
+
+    def mask(self, group: Group) -> np.ndarray:
+        keep = super().mask(group)
+        if not self.filter_groups:
+            return keep
+        reward = self.reward(group)["total"]
+        return keep & (reward != reward[:, :1]).any(axis=1, keepdims=True)

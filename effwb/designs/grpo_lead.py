@@ -1,0 +1,78 @@
+"""GRPO-LEAD, 2504.09696; repository aeroplanepaper/GRPO-LEAD. Not LEAD (2605.09806), another paper."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from effwb.designs import statistics
+from effwb.designs.base import Design, design
+from effwb.designs.group import Group
+
+
+@design
+class GrpoLead(Design):
+    """Short correct answers are worth more, wrong ones -1, and hard problems weigh more.
+
+        r_i = exp(-alpha z_i) if correct, -1 otherwise;   z_i = (len_i - mean_c) / (std_c + 1e-6)
+        A'_i = A_i w(rho) if A_i > 0 else A_i w(1 - rho)
+        w(x) = A + (B - A) / (1 + exp(k (x - rho_0)))
+
+    mean_c, std_c over the correct rollouts; rho is the share of correct rollouts, A_i the GRPO advantage
+    (sample std, eps 1e-6). alpha = 0.05, A = 0.4, B = 1.5, k = 10, rho_0 = 0.75 (repository: verl
+    trainer/main_ppo.py and core_algos.py). std_c is the sample std; a lone correct rollout has z = 0.
+    `gate=4000` is the released code: lengths are shaped only where the mean of the three shortest rollouts
+    of the group, right or wrong, exceeds 4000 tokens; it needs `cap`, since the training cap is not known
+    (the run is named 12k, the shipped script says 1024). `reweight=False` leaves the advantages alone; with
+    it group means are not 0.
+
+    >>> from effwb.designs import toy_group
+    >>> GrpoLead().reward(toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1]))["total"].round(6).tolist()
+    [[1.04461, 1.010971, -1.0, 0.946907]]
+    """
+
+    NAME: ClassVar[str] = "grpo_lead"
+    TOKEN_PARAMETERS: ClassVar[dict[str, int]] = {"gate": 1}
+
+    alpha: float = 0.05
+    wrong: float = -1.0
+    gate: float | None = None
+    reweight: bool = True
+    A: float = 0.4
+    B: float = 1.5
+    k: float = 10.0
+    rho_0: float = 0.75
+
+    def check(self) -> None:
+        self.within("alpha", 0.0)
+        self.within("wrong", high=0.0)
+        self.within("gate", 0, open_low=True, optional=True)
+        self.within("A", 0.0)
+        self.within("B")
+        self.ordered("A", "B")
+        self.within("k", 0.0)
+        self.within("rho_0", 0.0, 1.0)
+        self.flag("reweight")
+
+    def components(self, group: Group) -> dict[str, np.ndarray]:
+        solved, length = self.solved(group), group.length_PG.astype(float)
+        std = statistics.std(length, solved, ddof=1)
+        z = np.where(solved, length - statistics.mean(length, solved), 0.0) / (std + 1e-6)
+        shaped = np.where(solved & self._open(length), np.exp(-self.alpha * z), 1.0)
+        return {"correctness": np.where(solved, 1.0, self.wrong), "length": shaped - 1.0}
+
+    def advantage(self, group: Group) -> np.ndarray:
+        plain = super().advantage(group)
+        if not self.reweight:
+            return plain
+        rho = self.solved(group).mean(axis=1, keepdims=True)
+        return plain * np.where(plain > 0, self.difficulty_weight(rho), self.difficulty_weight(1.0 - rho))
+
+    def difficulty_weight(self, rho: np.ndarray) -> np.ndarray:
+        """w(rho): B for problems that are never solved, towards A for those that always are."""
+        return self.A + (self.B - self.A) * statistics.sigmoid(-self.k * (rho - self.rho_0))
+
+    def _open(self, length: np.ndarray) -> np.ndarray:
+        """(P, 1): groups whose lengths are shaped."""
+        if self.gate is None:
+            return np.ones((length.shape[0], 1), bool)
+        return np.sort(length, axis=1)[:, :3].mean(axis=1, keepdims=True) > self.gate

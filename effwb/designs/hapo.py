@@ -1,0 +1,58 @@
+"""HAPO, history-aware policy optimization, 2505.11225 (SECONDARY SOURCE)."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from effwb.designs.base import Design, design
+from effwb.designs.group import Group
+
+
+@design
+class Hapo(Design):
+    """Beat the shortest correct answer ever seen for this problem.
+
+        f_i = cos(min(pi/2 len_i / h, pi)),   h = min correct length in the history of the problem
+        r_i = c_i + w (max(f_i, c) if correct else min(f_i, 0));   no history: the length term is 0
+
+    w = 1, c = -0.7: a correct answer, however long, keeps 0.3; a wrong one is not paid for being short.
+    State: h per problem, updated by `observe` after the step, so the first visit has no length term.
+    SECONDARY SOURCE.
+
+    >>> from effwb.designs import toy_group
+    >>> design = Hapo()
+    >>> design.observe(toy_group([2000, 2500], [1, 1]))
+    >>> design.reward(toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1]))["total"].round(6).tolist()
+    [[1.707107, 1.0, -0.707107, 0.3]]
+    """
+
+    NAME: ClassVar[str] = "hapo"
+
+    w: float = 1.0
+    c: float = -0.7
+
+    def check(self) -> None:
+        self.within("w", 0.0)
+        self.within("c", -1.0, 0.0)
+
+    def fresh_state(self) -> dict[str, Any]:
+        return {"minima": {}}
+
+    def components(self, group: Group) -> dict[str, np.ndarray]:
+        solved = self.solved(group)
+        known = self._state["minima"]
+        h = np.array([known.get(pid, np.nan) for pid in group.problem_ids], dtype=float).reshape(group.P, 1)
+        seen = ~np.isnan(h)
+        # a correct answer of 0 tokens would make every later length infinitely long
+        ratio = group.length_PG / np.maximum(np.where(seen, h, 1.0), 1.0)
+        f = np.cos(np.minimum(0.5 * np.pi * ratio, np.pi))
+        length = np.where(solved, np.maximum(f, self.c), np.minimum(f, 0.0))
+        return {"correctness": solved, "length": self.w * np.where(seen, length, 0.0)}
+
+    def observe(self, group: Group) -> None:
+        solved = self.solved(group)
+        for p, pid in enumerate(group.problem_ids):
+            if solved[p].any():
+                shortest = int(group.length_PG[p][solved[p]].min())
+                known = self._state["minima"].get(pid, shortest)
+                self._state["minima"][pid] = min(known, shortest)

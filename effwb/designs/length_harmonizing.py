@@ -1,0 +1,102 @@
+"""Length-harmonizing reward: O1-Pruner (2501.12570), used online as in 2506.07104."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from effwb.designs.base import Design, design
+from effwb.designs.group import Group
+from effwb.errors import ConfigError, DataError
+
+
+@design
+class LengthHarmonizing(Design):
+    """Shorter and more accurate than a frozen reference model on the same problem.
+
+        r_i = Lref_mean(x) / len_i - 1 + gamma (c_i - Aref_mean(x))
+
+    Lref_mean, Aref_mean: mean length and accuracy of K samples of the frozen starting model per problem (K
+    = 16 for Marco, 12 for QwQ), given as `Group.reference`. gamma is the paper's lambda: 2 (Marco), 5 (QwQ,
+    README). Wrong answers get the length term too; where the reference solves nothing a shorter wrong
+    answer is simply better.
+
+    The paper trains off-policy with a PPO-style ratio to the reference; "RL w. Len-Harmonizing Rew." of
+    2506.07104 is the same reward online, un-clipped, and is the default here. `clip=(-2, 4)` is the
+    released code's clip of the total. The code also z-scores over the whole data set, which has no online
+    counterpart and is left out. A length of 0 counts as 1 token. Raises DataError for problems that the
+    reference misses.
+
+    >>> from effwb.designs import toy_group
+    >>> table = {"toy-000000000000": {"length": 3000, "accuracy": 0.5}}
+    >>> g = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1], reference=table)
+    >>> LengthHarmonizing(gamma=2.0).reward(g)["total"].tolist()
+    [[3.0, 1.5, -1.0, 0.75]]
+    """
+
+    NAME: ClassVar[str] = "length_harmonizing"
+    needs_reference: ClassVar[bool] = True
+
+    gamma: float = 2.0
+    clip: tuple[float, float] | None = None
+
+    def check(self) -> None:
+        self.within("gamma", 0.0)
+        if self.clip is None:
+            return
+        pair = isinstance(self.clip, tuple | list) and len(self.clip) == 2
+        if not pair or not self.clip[0] < self.clip[1]:
+            raise ConfigError(
+                f"length_harmonizing: clip={self.clip!r} must be (low, high); the code's is (-2, 4)"
+            )
+
+    def components(self, group: Group) -> dict[str, np.ndarray]:
+        length_P1, accuracy_P1 = reference_of(group)
+        return {
+            "correctness": self.gamma * (self.solved(group) - accuracy_P1),
+            "length": length_P1 / np.maximum(group.length_PG, 1) - 1.0,
+        }
+
+    def combine(self, components: dict[str, np.ndarray]) -> np.ndarray:
+        total = super().combine(components)
+        return total if self.clip is None else np.clip(total, *self.clip)
+
+
+def reference_of(group: Group) -> tuple[np.ndarray, np.ndarray]:
+    """Reference mean length and accuracy, each float (P, 1); DataError for what is missing or impossible."""
+    table = group.reference
+    if table is None:
+        raise DataError(
+            "this design compares with a frozen model: give Group(reference={id: {length, accuracy}})"
+        )
+    missing = [pid for pid in group.problem_ids if pid not in table]
+    if missing:
+        raise DataError(
+            f"the reference misses {len(set(missing))} of {group.P} problems: {', '.join(missing[:3])} ..."
+        )
+    rows = [_row(pid, table[pid]) for pid in group.problem_ids]
+    both = np.array(rows, dtype=float).reshape(group.P, 2)
+    return both[:, :1], both[:, 1:]
+
+
+def _row(pid: str, row: Mapping[str, float]) -> tuple[float, float]:
+    if not isinstance(row, Mapping) or not {"length", "accuracy"} <= set(row):
+        raise DataError(f"the reference of {pid} needs 'length' and 'accuracy', got {row!r}")
+    length, accuracy = float(row["length"]), float(row["accuracy"])
+    if not (np.isfinite(length) and length > 0 and 0 <= accuracy <= 1):
+        raise DataError(f"the reference of {pid} has length {length} and accuracy {accuracy}")
+    return length, accuracy
+
+
+def reference_table(group: Group) -> dict[str, dict[str, float]]:
+    """The reference statistics of a frozen model from its own rollouts; truncated ones are wrong.
+
+    >>> from effwb.designs import toy_group
+    >>> reference_table(toy_group([1000, 3000], [1, 0]))
+    {'toy-000000000000': {'length': 2000.0, 'accuracy': 0.5}}
+    """
+    solved = group.correct_PG & group.finished_PG
+    return {
+        pid: {"length": float(group.length_PG[p].mean()), "accuracy": float(solved[p].mean())}
+        for p, pid in enumerate(group.problem_ids)
+    }

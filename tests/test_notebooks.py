@@ -1,0 +1,92 @@
+"""Every notebook: its form, and a run through papermill at the smallest size that shows it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SMALL = {
+    "00_quickstart": {"n_problems": 14, "n_samples": 2, "efforts": ["low"]},
+    "01_published_frontiers": {},
+    "90_build_pocket": {"steps": 50, "tokens_per_batch": 512, "n_problems": 14},
+}
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_of(notebook):
+    return [c for c in notebook.cells if c.cell_type == "code"]
+
+
+def run(path, out, folder, env=None, **parameters):
+    arguments = [a for k, v in parameters.items() for a in ("-y", f"{k}: {v}")]
+    command = [sys.executable, "-m", "papermill", str(path), str(out), "--no-progress-bar", *arguments]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env={**os.environ, **(env or {})}, timeout=550
+    )
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_form(path):
+    notebook = read(path)
+    code = code_of(notebook)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.metadata.language_info.name == "python"
+    assert not any(c.outputs or c.execution_count for c in code), "stored with outputs"
+    assert code[0].metadata.tags == ["parameters"]
+    for line in code[0].source.splitlines():
+        assert " = " in line, f"the parameters cell holds literals with a comment each, not {line!r}"
+        assert " # " in line, f"no comment behind {line!r}"
+    assert notebook.cells[0].source.startswith("# ")
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    assert sum(line.startswith("# ") for line in text.splitlines()) == 1
+    longest = max(len(c.source.splitlines()) for c in code)
+    assert longest <= 25, f"a code cell of {longest} lines"
+    assert "files_written" in code[-1].source or "files" in code[-1].source
+
+
+def test_every_notebook_is_run_small():
+    assert set(SMALL) == {p.stem for p in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_runs_from_its_parameters_cell(path, tmp_path):
+    where = {}
+    declared = code_of(read(path))[0].source
+    for name in ("run_root", "work_dir", "out_dir", "figures_dir"):
+        if f"{name} = " in declared:
+            where[name] = str(tmp_path / name)
+    done = run(path, tmp_path / "out.ipynb", tmp_path, **where, **SMALL[path.stem])
+    assert done.returncode == 0, done.stderr[-3000:]
+    figures = list((tmp_path / "figures_dir").glob("*.html"))
+    assert figures
+    assert all(f.with_name(f"{f.stem}.csv").exists() for f in figures), "a figure without its table"
+
+
+def test_an_unknown_parameter_stops_the_notebook(tmp_path):
+    done = run(ROOT / "notebooks/00_quickstart.ipynb", tmp_path / "out.ipynb", tmp_path, n_problem=3)
+    assert done.returncode != 0
+    assert "unknown notebook parameter 'n_problem'" in done.stderr
+    assert "Did you mean 'n_problems'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ({"profile": "poket"}, "unknown profile 'poket'"),
+        ({"engine": "vlm"}, "unknown engine 'vlm'"),
+        ({"n_problems": "many"}, "n_problems must be int"),
+    ],
+)
+def test_a_bad_value_stops_the_notebook(tmp_path, parameter, message):
+    where = {"run_root": str(tmp_path / "r"), "figures_dir": str(tmp_path / "f")}
+    done = run(ROOT / "notebooks/00_quickstart.ipynb", tmp_path / "out.ipynb", tmp_path, **where, **parameter)
+    assert done.returncode != 0
+    assert message in done.stderr
