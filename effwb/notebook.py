@@ -42,13 +42,16 @@ def from_root(path: str | Path) -> Path:
     return full
 
 
-def files_written(*folders: str | Path):
-    """A DataFrame of the files below some directories: path relative to the checkout, size in kB."""
+def files_written(*paths: str | Path):
+    """A DataFrame of what was written: a row per file given, and per directory below a directory given."""
     import pandas as pd
 
+    found: dict[Path, list[Path]] = {}
+    for path in map(Path, paths):
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and file.name[0] != ".":
+                found.setdefault(file.parent if path.is_dir() else file, []).append(file)
     root = repo_root()
-    files = sorted(
-        p for folder in folders for p in Path(folder).rglob("*") if p.is_file() and p.name[0] != "."
-    )
-    shown = [p.relative_to(root) if p.is_relative_to(root) else p for p in files]
-    return pd.DataFrame({"file": map(str, shown), "kB": [round(p.stat().st_size / 1000, 1) for p in files]})
+    shown = [p.relative_to(root) if p.is_relative_to(root) else p for p in found]
+    sizes = [round(sum(f.stat().st_size for f in files) / 1000, 1) for files in found.values()]
+    return pd.DataFrame({"path": map(str, shown), "files": map(len, found.values()), "kB": sizes})

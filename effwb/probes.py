@@ -3,19 +3,24 @@
 r(x, y_:L) = R(x, Answer(pi, x, y_:L)) of 2506.07104, section 3. A rollout that stopped by itself within a
 budget has no probe at that budget: its own verdict counts. The suffix and the answer are not charged to the
 budget.
+
+The paper does not say what happens to a cut behind the end of the thinking. Here the suffix then leaves out
+its `</think>`, and where the box of the answer has begun it is asked for again from its start.
 """
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
-from effwb import prompts
+from effwb import grading, prompts
 from effwb.budgets import check_budgets
 from effwb.errors import ConfigError, DataError
-from effwb.rollouts import _grade, _verifier, problems_of
+from effwb.rollouts import problems_of
 from effwb.runs import RunDir
 from effwb.samplers import Prefixes, Sampler, SamplingParams, check_context
 
 COLUMNS = ("problem_id", "sample", "budget", "forced", "answer_text", "extracted", "verdict", "answer_tokens")
+TYPES = {"sample": "int64", "budget": "int64", "forced": "bool", "answer_tokens": "int64"}
 
 
 def probe(
@@ -34,63 +39,69 @@ def probe(
     forcing.
 
     Greedy, at most `answer_tokens` tokens, ended at the brace that closes the suffix's box. `suffix` replaces
-    the template's (a name in `prompts.SUFFIXES` or the text itself). Continues a killed run; reads back a
-    finished one. Raises `ConfigError` for budgets that are unsorted or outside [0, cap], `IdentityError` for
-    another run's probes.
+    the template's (a name in `prompts.SUFFIXES` or a text that ends by opening a box). Continues a killed
+    run; reads back a finished one. Raises `ConfigError` for budgets that are unsorted or outside [0, cap],
+    `DataError` for rollouts that are not those of `run_dir`, `IdentityError` where it holds other probes.
     """
     run = RunDir(run_dir)
     made = run.config.get("rollouts", {}).get("identity")
     if made is None:
         raise DataError(f"{run.path} holds no rollouts; sample them first")
     check_budgets(budgets, made["max_tokens"])
-    form = prompts.Template(**{**made["template"], **({"forced_suffix": suffix} if suffix else {})})
-    suffix_text, suffix_ids = prompts.forced_suffix(sampler.tokenizer, form)
-    prompts.check_known(sampler.tokenizer, suffix_ids, "the forced-answer suffix")
-    _same_model(sampler.identity(), made)
+    form = prompts.Template(**made["template"])
+    text = prompts.forced_suffix(form if suffix is None else prompts.with_suffix(form, suffix))
+    have = sampler.identity()
+    _same_model(have, made)
     identity = {
-        **sampler.identity(),
+        **have,
         "rollouts": _fingerprint(rollouts),
         "budgets": [int(b) for b in budgets],
-        "suffix": suffix_text,
-        "answer_tokens": answer_tokens,
-        "shard_rollouts": shard_rollouts,
-        "verifier": _verifier(verify_timeout),
+        "suffix": text,
+        "suffix_when_closed": prompts.suffix_when_closed(text),
+        "answer_tokens": int(answer_tokens),
+        "shard_rollouts": int(shard_rollouts),
+        "verifier": grading.identity(verify_timeout),
     }
-    params = SamplingParams(answer_tokens, temperature=0.0, close_brace=True)
-    longest = int((rollouts["prompt_tokens"] + rollouts["length"].clip(upper=max(budgets))).max())
-    check_context(longest, len(suffix_ids) + answer_tokens, sampler.context, "a cut rollout")
     with run.lock():
+        if not run.is_done("probes"):
+            _check_rollouts(rollouts, identity["rollouts"], run)
+            work = _Work(
+                sampler, problems_of(run.path).set_index("problem_id"), text, identity, verify_timeout
+            )
+            work.check_context(rollouts)
         run.begin("probes", identity)
         if not run.is_done("probes"):
-            asked = problems_of(run.path).set_index("problem_id")
-            work = _Work(
-                sampler, asked, list(identity["budgets"]), suffix_text, suffix_ids, params, verify_timeout
-            )
-            _probe_shards(run, rollouts, work, shard_rollouts, progress)
+            starts = range(0, len(rollouts), shard_rollouts)
+            parts = [rollouts.iloc[i : i + shard_rollouts] for i in starts]
+            run.fill("probes", parts, work.frame, unit="rollout", progress=progress)
     return run.read("probes")
 
 
 def _same_model(have: dict, made: dict) -> None:
-    for key in ("model", "weights", "tokenizer"):
-        if have[key] != made[key]:
+    for key in ("model", "weights", "tokenizer", "dtype"):
+        if have.get(key) != made.get(key):
             raise ConfigError(
-                f"the rollouts were sampled with {key} {made[key]!r}, the probes ask {have[key]!r}"
+                f"the rollouts were sampled with {key} {made.get(key)!r}, not {have.get(key)!r}"
             )
 
 
-def _fingerprint(rollouts) -> str:
-    digest = hashlib.sha256()
-    for row in rollouts[["problem_id", "sample", "completion_ids"]].itertuples(index=False):
-        digest.update(
-            f"{row.problem_id}|{row.sample}|".encode() + bytes(memoryview(_int32(row.completion_ids)))
+def _check_rollouts(rollouts, fingerprint: str, run: RunDir) -> None:
+    if len(rollouts) == 0:
+        raise DataError("there are no rollouts to probe")
+    if fingerprint != _fingerprint(run.read("rollouts")):
+        raise DataError(
+            f"the rollouts given are not those of {run.path}; pass the table that `sample` returned"
         )
-    return digest.hexdigest()[:12]
 
 
-def _int32(ids):
+def _fingerprint(rollouts) -> str:
     import numpy as np
 
-    return np.ascontiguousarray(ids, dtype=np.int32)
+    digest = hashlib.sha256()
+    for row in rollouts[["problem_id", "sample", "completion_ids"]].itertuples(index=False):
+        ids = np.ascontiguousarray(row.completion_ids, dtype=np.int32)
+        digest.update(f"{row.problem_id}|{row.sample}|".encode() + ids.tobytes())
+    return digest.hexdigest()[:12]
 
 
 def cuts_of(length: int, finish_reason: str, budgets) -> list[int]:
@@ -100,59 +111,121 @@ def cuts_of(length: int, finish_reason: str, budgets) -> list[int]:
     return [b for b in budgets if b <= length]
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Where a rollout is really cut for a budget: `at` tokens kept, inside the thinking (`open`) or behind
+    it."""
+
+    at: int
+    open: bool
+
+
+class Cutter:
+    """Decides, cut by cut, whether the thinking is still open and whether the answer's box has begun."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+        token = tokenizer.convert_tokens_to_ids("</think>")
+        self._close = token if token is not None and token != tokenizer.unk_token_id else None
+
+    def cuts(self, ids: list[int], opened: bool, budgets: list[int]) -> list[Cut]:
+        """The cut for each budget; `opened` says that the prompt left the thinking open."""
+        begin = 0 if opened else self._thinking_begin(ids)
+        end = self._thinking_end(ids)
+        behind = 0 if end is None else end
+        last = len(ids) + 1 if end is None else end
+        return [
+            Cut(b, True)
+            if begin is not None and begin <= b < last
+            else Cut(self._before_box(ids, behind, b), False)
+            for b in budgets
+        ]
+
+    def _thinking_begin(self, ids: list[int]) -> int | None:
+        """How many tokens it takes until `<think>` is complete, where the model writes it itself."""
+        return next((i for i in range(1, 9) if "<think>" in self.tokenizer.decode(ids[:i])), None)
+
+    def _thinking_end(self, ids: list[int]) -> int | None:
+        """How many tokens it takes until `</think>` is complete; None where it never is."""
+        if self._close is not None:
+            return ids.index(self._close) + 1 if self._close in ids else None
+        if "</think>" not in self.tokenizer.decode(ids):
+            return None
+        low, high = 0, len(ids)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (
+                (low, middle) if "</think>" in self.tokenizer.decode(ids[:middle]) else (middle + 1, high)
+            )
+        return low
+
+    def _before_box(self, ids: list[int], behind: int, at: int) -> int:
+        """`at`, or the beginning of the last box behind the thinking where one has begun."""
+        tail = self.tokenizer.decode(ids[behind:at])
+        box = tail.rfind("\\boxed{")
+        if box < 0:
+            return at
+        return next(i for i in range(behind, at) if len(self.tokenizer.decode(ids[behind : i + 1])) > box)
+
+
 class _Work:
     """Everything a shard of probes needs, apart from the rollouts."""
 
-    def __init__(self, sampler, asked, budgets, suffix_text, suffix_ids, params, timeout):
-        self.sampler, self.asked, self.budgets = sampler, asked, budgets
-        self.suffix_text, self.suffix_ids, self.params, self.timeout = (
-            suffix_text,
-            suffix_ids,
-            params,
-            timeout,
-        )
+    def __init__(self, sampler, asked, suffix: str, identity: dict, timeout: float):
+        self.sampler, self.asked, self.timeout, self.budgets = sampler, asked, timeout, identity["budgets"]
+        self.suffixes = {True: suffix, False: prompts.suffix_when_closed(suffix)}
+        encode, tokenizer = sampler.tokenizer.encode, sampler.tokenizer
+        self.suffix_ids = {k: encode(s, add_special_tokens=False) for k, s in self.suffixes.items()}
+        for ids in self.suffix_ids.values():
+            prompts.check_known(tokenizer, ids, "the forced-answer suffix")
+        self.params = SamplingParams(identity["answer_tokens"], temperature=0.0, close_brace=True)
+        self.opened = asked["prompt"].map(prompts.opens_thinking)
+        self.cutter = Cutter(tokenizer)
+
+    def check_context(self, rollouts) -> None:
+        longest = int((rollouts["prompt_tokens"] + rollouts["length"].clip(upper=self.budgets[-1])).max())
+        extra = max(map(len, self.suffix_ids.values())) + self.params.max_tokens
+        check_context(longest, extra, self.sampler.context, "cut rollout")
 
     def frame(self, part):
+        """The probes of some rollouts: one pass for the cuts inside the thinking, one for those behind it."""
         import pandas as pd
 
-        cuts = [cuts_of(r.length, r.finish_reason, self.budgets) for r in part.itertuples()]
-        prefixes = [
-            Prefixes(list(self.asked.at[r.problem_id, "prompt_ids"]), list(r.completion_ids), c)
-            for r, c in zip(part.itertuples(), cuts, strict=True)
+        rows = list(part.itertuples())
+        budgets = [cuts_of(r.length, r.finish_reason, self.budgets) for r in rows]
+        cuts = [
+            self.cutter.cuts(list(r.completion_ids), self.opened[r.problem_id], b)
+            for r, b in zip(rows, budgets, strict=True)
         ]
-        answers = self.sampler.continue_prefixes(prefixes, self.suffix_ids, self.params)
-        rows = [
-            (r.problem_id, r.sample, budget, True, a.text, len(a.token_ids))
-            for r, row_cuts, row in zip(part.itertuples(), cuts, answers, strict=True)
-            for budget, a in zip(row_cuts, row, strict=True)
+        answers = {state: iter(self._answers(rows, cuts, state)) for state in (True, False)}
+        records = [
+            (r.problem_id, r.sample, b, True, cut.open, next(answers[cut.open]))
+            for r, row_budgets, row_cuts in zip(rows, budgets, cuts, strict=True)
+            for b, cut in zip(row_budgets, row_cuts, strict=True)
         ]
-        frame = pd.DataFrame(
-            rows, columns=["problem_id", "sample", "budget", "forced", "answer_text", "answer_tokens"]
+        frame = pd.DataFrame(records, columns=["problem_id", "sample", "budget", "forced", "open", "answer"])
+        texts = [self.suffixes[o] + a.text for o, a in zip(frame["open"], frame["answer"], strict=True)]
+        graded = grading.grade(texts, frame["problem_id"].map(self.asked["answer"]), self.timeout)
+        frame = frame.assign(
+            answer_text=[a.text for a in frame["answer"]],
+            answer_tokens=[len(a.token_ids) for a in frame["answer"]],
+            **graded,
         )
-        golds = frame["problem_id"].map(self.asked["answer"])
-        verdicts = _grade(self.suffix_text + frame["answer_text"], golds, [False] * len(frame), self.timeout)
-        verdicts.pop("verify_ms")
-        return frame.assign(**verdicts)[list(COLUMNS)]
+        texts = dict.fromkeys(("problem_id", "answer_text", "extracted", "verdict"), "str")
+        return frame[list(COLUMNS)].astype({**TYPES, **texts})
 
-
-def _probe_shards(run, rollouts, work, size, progress):
-    from tqdm import tqdm
-
-    starts = range(0, len(rollouts), size)
-    bar = tqdm(
-        total=len(rollouts),
-        desc=f"probing {run.path.name}",
-        unit="rollout",
-        mininterval=2,
-        disable=not progress,
-    )
-    for index, start in enumerate(starts):
-        part = rollouts.iloc[start : start + size]
-        if not run.shard("probes", index).exists():
-            run.write_shard("probes", index, work.frame(part))
-        bar.update(len(part))
-    bar.close()
-    run.finish("probes", len(starts))
+    def _answers(self, rows, cuts, state: bool) -> list:
+        """The completions of all cuts in one state, in order."""
+        work = [
+            Prefixes(
+                list(self.asked.at[r.problem_id, "prompt_ids"]),
+                list(r.completion_ids),
+                [c.at for c in row if c.open == state],
+            )
+            for r, row in zip(rows, cuts, strict=True)
+        ]
+        found = self.sampler.continue_prefixes(work, self.suffix_ids[state], self.params)
+        return [answer for row in found for answer in row]
 
 
 def cut_table(rollout, probed, tokenizer):

@@ -6,7 +6,6 @@ Every source gives the same table: `problem_id, question, answer, level, source`
 
 import hashlib
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 from effwb.errors import ConfigError, DataError, one_of
@@ -79,12 +78,14 @@ def as_dataset(rows: list[dict], name: str):
     golds = [r["answer"] for r in rows]
     verdicts = verify([f"\\boxed{{{g}}}" for g in golds], golds)
     bad = [
-        f"{r['problem_id']}: {r['answer']!r}"
+        f"{r['problem_id']}: {r['answer']!r} ({v.status})"
         for r, v in zip(rows, verdicts, strict=True)
-        if v.status == "bad_gold"
+        if v.status != "correct"
     ]
     if bad:
-        raise DataError(f"{len(bad)} golds of {name!r} cannot be parsed, e.g. {'; '.join(bad[:3])}")
+        raise DataError(
+            f"{len(bad)} golds of {name!r} do not verify against themselves: {'; '.join(bad[:3])}"
+        )
     return Dataset.from_list([{c: str(r[c]) for c in COLUMNS} for r in rows])
 
 
@@ -116,7 +117,10 @@ def _reasoning_gym(task: str, n: int, seed: int) -> list[dict]:
     ):  # some tasks repeat themselves
         if entry["question"] not in seen and len(rows) < n:
             seen.add(entry["question"])
-            level = str(entry["metadata"].get("difficulty", ""))
+            level = entry["metadata"].get("difficulty", "")
+            level = (
+                str(level) if isinstance(level, (str, int, float)) else ""
+            )  # some tasks give their whole range
             rows.append(
                 {"question": entry["question"], "answer": entry["answer"], "level": level, "source": task}
             )
@@ -160,7 +164,7 @@ def _normalised(rows: list[dict], source: str) -> list[dict]:
     return [
         {
             "question": str(r[question]),
-            "answer": _gold(str(r[answer]), answer),
+            "answer": _gold(r[answer], answer),
             "level": str(r[level]) if level else "",
             "source": str(r.get("source") or source),
         }
@@ -175,9 +179,16 @@ def _column(row: dict, names: tuple[str, ...], source: str) -> str:
     return found
 
 
-def _gold(text: str, column: str) -> str:
+def _gold(value, column: str) -> str:
+    """The gold as text; nothing (refused later) where there is none or more than one."""
     from effwb.verifiers import extract
 
+    if isinstance(value, (list, tuple)) or hasattr(value, "tolist"):
+        value = list(value) if isinstance(value, (list, tuple)) else value.tolist()
+        value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if value is None or isinstance(value, list) or value != value:  # NaN differs from itself
+        return ""
+    text = str(value)
     if "####" in text:
         return text.split("####")[-1].strip()
     if column == "solution":
@@ -202,5 +213,6 @@ def split_by_pass_rate(problems, rollouts, threshold: float = 0.5):
     missing = [p for p in problems["problem_id"] if p not in rate.index]
     if missing:
         raise DataError(f"{len(missing)} problems have no rollouts, e.g. {missing[:3]}")
-    pick: Callable = lambda easy: problems.filter(lambda r: (rate[r["problem_id"]] > threshold) == easy)  # noqa: E731
-    return pick(True), pick(False)
+    easy = [rate[p] > threshold for p in problems["problem_id"]]
+    rows = range(len(problems))
+    return problems.select([i for i in rows if easy[i]]), problems.select([i for i in rows if not easy[i]])

@@ -37,7 +37,7 @@ class Profile:
             one_of("profile field", name, [f.name for f in fields(self)])
         for name, value in given.items():
             wanted = type(getattr(self, name))
-            if not isinstance(value, wanted) and not (wanted is float and type(value) is int):
+            if type(value) is not wanted and not (wanted is float and type(value) is int):
                 raise ConfigError(f"{name} must be {wanted.__name__}, got {value!r}")
         return replace(self, **given)
 
@@ -72,7 +72,7 @@ PROFILES = {
     "pocket": Profile(
         model="pocket",
         problems="pocket",
-        n_problems=500,
+        n_problems=210,
         n_samples=8,
         template="pocket",
         max_tokens=512,

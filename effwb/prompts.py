@@ -6,8 +6,9 @@ tag, LAPO). Sources: 2503.04697 (L1), 2507.15758 section 3 (LAPO), 2502.18080 (T
 E.1 (forced answer).
 """
 
+import numbers
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from effwb.errors import ConfigError, one_of
 
@@ -85,6 +86,12 @@ def template(name: str | Template) -> Template:
     return TEMPLATES[name]
 
 
+def fitting_template(tokenizer) -> str:
+    """The name of the default template: "boxed", or "pocket" where the tokenizer cannot spell that one."""
+    ids = tokenizer.encode(TEMPLATES["boxed"].question_suffix, add_special_tokens=False)
+    return "pocket" if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids else "boxed"
+
+
 def render(
     tokenizer,
     question: str,
@@ -110,13 +117,11 @@ def render(
     if sentence and hint_place != "think":
         content += template.hint_separator + sentence
     messages.append({"role": "user", "content": content})
-    text = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True, enable_thinking=thinking
-    )
-    if not thinking and opens_thinking(text):
+    how = dict(tokenize=False, add_generation_prompt=True)
+    text = tokenizer.apply_chat_template(messages, enable_thinking=thinking, **how)
+    if not thinking and text == tokenizer.apply_chat_template(messages, enable_thinking=True, **how):
         raise ConfigError(
-            "thinking=False has no effect on this chat template: it opens <think> all the same. "
-            "Use a model whose template supports enable_thinking"
+            "thinking=False has no effect on this chat template; it needs one that knows enable_thinking"
         )
     if sentence and hint_place == "think":
         if not opens_thinking(text):
@@ -132,7 +137,7 @@ def _hint_sentence(template: Template, hint, place: str) -> str:
     if hint is None:
         return ""
     one_of("hint_place", place, HINTS)
-    if int(hint) != hint or hint <= 0:
+    if not isinstance(hint, numbers.Real) or not hint > 0 or int(hint) != hint:
         raise ConfigError(f"a length hint is a positive whole number of tokens, got {hint!r}")
     return template.hints[place].format(n=int(hint))
 
@@ -150,10 +155,23 @@ def graded_text(opened: bool, completion: str) -> str:
     return f"<think>{completion}" if opened else completion
 
 
-def forced_suffix(tokenizer, template: Template) -> tuple[str, list[int]]:
-    """The forced-answer suffix as (text, token ids). An unnamed suffix is taken literally."""
+def forced_suffix(template: Template) -> str:
+    """The text that asks a cut trace for its answer. A name in `SUFFIXES`, or a text that leaves a box
+    open."""
     text = SUFFIXES.get(template.forced_suffix, template.forced_suffix)
-    return text, tokenizer.encode(text, add_special_tokens=False)
+    if not text.rstrip().endswith("{"):
+        one_of("forced-answer suffix (a name, or a text that ends by opening a box)", text, SUFFIXES)
+    return text
+
+
+def with_suffix(template: Template, suffix: str) -> Template:
+    """The template with another forced-answer suffix."""
+    return replace(template, forced_suffix=suffix)
+
+
+def suffix_when_closed(suffix: str) -> str:
+    """The suffix for a cut behind the thinking: what it says after closing it."""
+    return suffix.split("</think>")[-1]
 
 
 def check_known(tokenizer, ids: Sequence[int], what: str) -> None:

@@ -3,11 +3,12 @@
 import hashlib
 from pathlib import Path
 
-from effwb import prompts
+from effwb import grading, prompts
 from effwb.errors import ConfigError, DataError
 from effwb.runs import RunDir, read_parquet, write_parquet
 from effwb.samplers import Sampler, SamplingParams, check_context
 
+FORCED_ROOM = 64  # tokens kept free for a forced-answer suffix and its answer
 COLUMNS = (
     *("problem_id", "sample", "seed", "prompt_tokens", "length", "finish_reason", "text", "completion_ids"),
     *("extracted", "verdict", "verify_ms"),
@@ -20,8 +21,8 @@ def sample(
     n: int,
     *,
     run_dir: str | Path,
-    max_tokens: int,
-    template: str | prompts.Template = "boxed",
+    max_tokens: int | None = None,
+    template: str | prompts.Template | None = None,
     effort: str | None = None,
     hint: int | str | None = None,
     hint_place: str = "user",
@@ -35,17 +36,19 @@ def sample(
 ):
     """`n` graded rollouts per problem as a DataFrame with `COLUMNS`, one row per (problem, sample).
 
-    `hint` is a number of tokens for all problems or the name of a column of `problems`. Every (problem,
-    sample) has its own seed, and shards always hold the same problems, so a run that was killed and started
-    again gives the table of an uninterrupted one. A finished run is read back. Raises `IdentityError` where
-    `run_dir` holds another run, `ConfigError` where a prompt and `max_tokens` exceed the context, `DataError`
-    for an empty set.
+    `max_tokens` defaults to what the context leaves beside the longest prompt and a forced answer, `template`
+    to the one that fits the tokenizer. `hint` is a number of tokens for all problems or the name of a column
+    of `problems`. Every (problem, sample) has its own seed, and shards always hold the same problems, so a
+    run that was killed and started again gives the table of an uninterrupted one. A finished run is read
+    back. Raises `IdentityError` where `run_dir` holds another run, `ConfigError` where a prompt and
+    `max_tokens` exceed the context, `DataError` for an empty set, repeated ids or missing columns.
     """
-    if len(problems) == 0:
-        raise DataError("there are no problems to sample")
-    form = prompts.template(template)
+    _check(problems, shard_problems)
+    form = prompts.template(template or prompts.fitting_template(sampler.tokenizer))
     prompted = _prompt_table(problems, sampler, form, effort, hint, hint_place, thinking)
-    params = SamplingParams(max_tokens, temperature, top_p, n)
+    longest = int(prompted["prompt_ids"].map(len).max())
+    cap = max_tokens if max_tokens is not None else _room(sampler.context, longest)
+    params = SamplingParams(cap, temperature, top_p, n)
     identity = {
         **sampler.identity(),
         "problems": _fingerprint(prompted),
@@ -54,22 +57,49 @@ def sample(
         "hint": hint,
         "hint_place": hint_place if hint is not None else None,
         "thinking": thinking,
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "top_p": top_p,
-        "n": n,
-        "seed": seed,
-        "shard_problems": shard_problems,
-        "verifier": _verifier(verify_timeout),
+        "max_tokens": cap,
+        "temperature": float(temperature),
+        "top_p": float(top_p),
+        "n": int(n),
+        "seed": int(seed),
+        "shard_problems": int(shard_problems),
+        "verifier": grading.identity(verify_timeout),
     }
-    check_context(int(prompted["prompt_ids"].map(len).max()), max_tokens, sampler.context)
     run = RunDir(run_dir)
     with run.lock():
+        if not run.is_done("rollouts"):
+            check_context(longest, cap, sampler.context)
         run.begin("rollouts", identity)
         if not run.is_done("rollouts"):
             write_parquet(run.path / "problems.parquet", prompted)
-            _sample_shards(run, prompted, sampler, params, seed, shard_problems, verify_timeout, progress)
+            starts = range(0, len(prompted), shard_problems)
+            parts = [prompted.iloc[i : i + shard_problems] for i in starts]
+            run.fill(
+                "rollouts",
+                parts,
+                lambda part: _shard(part, sampler, params, seed, verify_timeout),
+                unit="problem",
+                progress=progress,
+            )
     return run.read("rollouts")
+
+
+def _check(problems, shard_problems: int) -> None:
+    if len(problems) == 0:
+        raise DataError("there are no problems to sample")
+    missing = [c for c in ("problem_id", "question", "answer") if c not in problems.column_names]
+    if missing:
+        raise DataError(f"the problems lack the columns {missing}; they have {problems.column_names}")
+    if len(set(problems["problem_id"])) < len(problems):
+        raise DataError("the problems repeat a problem_id; every problem may be asked once per run")
+    if shard_problems < 1:
+        raise ConfigError(f"shard_problems must be at least 1, got {shard_problems}")
+
+
+def _room(context: int | None, longest: int) -> int:
+    """The default cap: what the context leaves beside the prompt and a forced answer, at most 32,768
+    tokens."""
+    return min(32768, (context or 32768 + longest + FORCED_ROOM) - longest - FORCED_ROOM)
 
 
 def problems_of(run_dir: str | Path):
@@ -79,35 +109,18 @@ def problems_of(run_dir: str | Path):
 
 def regrade(run_dir: str | Path, timeout: float = 5.0):
     """The rollout table with fresh verdicts from the stored texts; nothing on disk changes."""
-    table, asked = RunDir(run_dir).read("rollouts"), problems_of(run_dir).set_index("problem_id")
-    opened = asked["prompt"].map(prompts.opens_thinking)
-    verdicts = _grade(
-        table["text"], table["problem_id"].map(asked["answer"]), table["problem_id"].map(opened), timeout
-    )
-    return table.assign(**verdicts)
+    return _graded(RunDir(run_dir).read("rollouts"), problems_of(run_dir), timeout)
 
 
-def _sample_shards(run, prompted, sampler, params, seed, size, timeout, progress):
-    from tqdm import tqdm
-
-    starts = range(0, len(prompted), size)
-    bar = tqdm(
-        total=len(prompted),
-        desc=f"sampling {run.path.name}",
-        unit="problem",
-        mininterval=2,
-        disable=not progress,
-    )
-    for index, start in enumerate(starts):
-        part = prompted.iloc[start : start + size]
-        if not run.shard("rollouts", index).exists():
-            run.write_shard("rollouts", index, _sample_shard(part, sampler, params, seed, timeout))
-        bar.update(len(part))
-    bar.close()
-    run.finish("rollouts", len(starts))
+def _graded(table, asked, timeout):
+    """`table` with verdict columns; `asked` is the problem table with prompts."""
+    asked = asked.set_index("problem_id")
+    opened = table["problem_id"].map(asked["prompt"].map(prompts.opens_thinking))
+    texts = [prompts.graded_text(o, t) for o, t in zip(opened, table["text"], strict=True)]
+    return table.assign(**grading.grade(texts, table["problem_id"].map(asked["answer"]), timeout))
 
 
-def _sample_shard(part, sampler, params, seed, timeout):
+def _shard(part, sampler, params, seed, timeout):
     import pandas as pd
 
     seeds = [[sample_seed(pid, i, seed) for i in range(params.n)] for pid in part["problem_id"]]
@@ -126,22 +139,7 @@ def _sample_shard(part, sampler, params, seed, timeout):
         for row, row_seeds, group in zip(part.itertuples(), seeds, groups, strict=True)
         for i, c in enumerate(group)
     ]
-    frame = pd.DataFrame(rows)
-    gold = frame["problem_id"].map(part.set_index("problem_id")["answer"])
-    opened = frame["problem_id"].map(part.set_index("problem_id")["prompt"].map(prompts.opens_thinking))
-    return frame.assign(**_grade(frame["text"], gold, opened, timeout))
-
-
-def _grade(texts, golds, opened, timeout) -> dict:
-    from effwb.verifiers import verify
-
-    graded = [prompts.graded_text(o, t) for o, t in zip(opened, texts, strict=True)]
-    verdicts = verify(graded, list(golds), timeout=timeout)
-    return {
-        "extracted": [v.extracted for v in verdicts],
-        "verdict": [v.status for v in verdicts],
-        "verify_ms": [1000 * v.seconds for v in verdicts],
-    }
+    return _graded(pd.DataFrame(rows), part, timeout)
 
 
 def sample_seed(problem_id: str, sample: int, seed: int) -> int:
@@ -170,9 +168,3 @@ def _fingerprint(prompted) -> str:
     for row in prompted.itertuples():
         digest.update(f"{row.problem_id}|{row.answer}|{row.prompt}\n".encode())
     return digest.hexdigest()[:12]
-
-
-def _verifier(timeout: float) -> dict:
-    from effwb.verifiers import VERIFIER
-
-    return {"verifier": VERIFIER, "timeout": timeout}

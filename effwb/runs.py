@@ -61,11 +61,11 @@ class RunDir:
     def begin(self, table: str, identity: dict) -> None:
         """Declare a table, or check that the one on disk is the same.
 
-        `IdentityError` names the keys that differ. A declaration that has produced no shard yet is replaced:
-        nothing is lost by it.
+        `IdentityError` names the keys that differ. A declaration in a run that has no data at all is
+        replaced: nothing is lost by it.
         """
         config, identity = self.config, json.loads(json.dumps(identity))
-        if table in config and self.shards(table):
+        if table in config and self._has_data():
             check_identity(config[table]["identity"], identity, self.path / table)
         elif config.get(table, {}).get("identity") != identity:
             config.setdefault("schema", SCHEMA)
@@ -73,11 +73,28 @@ class RunDir:
             write_atomic(self.path / "config.json", json.dumps(config, indent=1).encode())
         (self.path / table).mkdir(exist_ok=True)
 
-    def is_done(self, table: str) -> bool:
-        return (self.path / table / "DONE").exists()
+    def _has_data(self) -> bool:
+        return any(self.path.glob("*/[0-9]*.parquet")) or any(self.path.glob("*/DONE"))
 
-    def finish(self, table: str, shards: int) -> None:
-        write_atomic(self.path / table / "DONE", json.dumps({"shards": shards}).encode())
+    def is_done(self, table: str) -> bool:
+        """The table is marked done and every shard it promised is there."""
+        return (self.path / table / "DONE").exists() and not self._missing(table)
+
+    def _missing(self, table: str) -> list[int]:
+        promised = json.loads((self.path / table / "DONE").read_text())["shards"]
+        return [i for i in range(promised) if not self.shard(table, i).exists()]
+
+    def fill(self, table: str, parts: list, make, *, unit: str, progress: bool = True) -> None:
+        """Write shard i as `make(parts[i])` wherever it is missing, then the done marker."""
+        from tqdm import tqdm
+
+        total, name = sum(map(len, parts)), f"{table} of {self.path.name}"
+        with tqdm(total=total, desc=name, unit=unit, mininterval=2, disable=not progress) as bar:
+            for index, part in enumerate(parts):
+                if not self.shard(table, index).exists():
+                    write_parquet(self.shard(table, index), make(part))
+                bar.update(len(part))
+        write_atomic(self.path / table / "DONE", json.dumps({"shards": len(parts)}).encode())
 
     def shard(self, table: str, index: int) -> Path:
         return self.path / table / f"{index:05d}.parquet"
@@ -86,22 +103,20 @@ class RunDir:
         """The shards of a table that exist, in order."""
         return sorted((self.path / table).glob("[0-9]*.parquet"))
 
-    def write_shard(self, table: str, index: int, frame) -> None:
-        write_parquet(self.shard(table, index), frame)
+    def read(self, table: str, partial: bool = False):
+        """All shards as one DataFrame, in order; `DataError` names a shard that is missing or cannot be read.
 
-    def read(self, table: str):
-        """All shards as one DataFrame, in order; `DataError` names a shard that is missing or cannot be
-        read."""
+        A table that is not finished is refused, unless `partial` asks for what there is.
+        """
         import pandas as pd
 
         files = self.shards(table)
         if not files:
             raise DataError(f"{self.path} has no {table}; the run has not produced any yet")
-        if self.is_done(table):
-            promised = json.loads((self.path / table / "DONE").read_text())["shards"]
-            missing = [i for i in range(promised) if not self.shard(table, i).exists()]
-            if missing:
-                raise DataError(f"{self.path / table} is marked done but lacks shards {missing[:5]}")
+        if not partial and not self.is_done(table):
+            marked = (self.path / table / "DONE").exists()
+            why = f"lacks shards {self._missing(table)[:5]}" if marked else "is not finished"
+            raise DataError(f"{self.path / table} {why}; run it again to complete it")
         return pd.concat([read_parquet(f) for f in files], ignore_index=True)
 
 

@@ -29,7 +29,7 @@ def few():
 
 @pytest.fixture
 def run_until_killed(tmp_path):
-    """Run a Python snippet in a child and SIGKILL it once `when()` is true; returns whether it was killed."""
+    """Run a Python snippet in a child and SIGKILL it once `when()` is true; returns whether that happened."""
 
     def run(code: str, when, timeout: float = 120) -> bool:
         import time
@@ -38,10 +38,10 @@ def run_until_killed(tmp_path):
         end = time.monotonic() + timeout
         while child.poll() is None and not when() and time.monotonic() < end:
             time.sleep(0.005)
-        killed = child.poll() is None
-        if killed:
+        reached, running = when(), child.poll() is None
+        if running:
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-        return killed
+        return reached and running
 
     return run

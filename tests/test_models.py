@@ -66,7 +66,7 @@ def test_import_is_light():
     modules = "budgets metrics curves frontier prompts verifiers problems profiles samplers rollouts probes"
     code = (
         f"import sys, effwb, {', '.join(f'effwb.{m}' for m in modules.split())}; "
-        "heavy = {'torch', 'transformers', 'pandas', 'plotly', 'datasets', 'sympy', 'trl'} & set(sys.modules); "
+        "heavy = {'torch', 'transformers', 'pandas', 'plotly', 'datasets', 'sympy'} & set(sys.modules); "
         "sys.exit(repr(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

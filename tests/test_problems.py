@@ -45,6 +45,10 @@ def test_columns_are_found_by_name(tmp_path):
     assert gsm["answer"] == ["1,007"]
 
 
+def test_a_list_of_one_gold_is_that_gold(tmp_path):
+    assert problems.load(write(tmp_path / "l.jsonl", [{"question": "q", "answer": ["2"]}]))["answer"] == ["2"]
+
+
 def test_parquet_and_n(tmp_path):
     import pandas as pd
 
@@ -83,7 +87,11 @@ def test_bad_names(name, options, names):
         ([{"question": "q", "gold": "1"}], "has none of the columns answer"),
         ([{"text": "q", "answer": "1"}], "has none of the columns question"),
         ([{"question": "q", "answer": "1"}, {"question": "q", "answer": "1"}], "the same question twice"),
-        ([{"question": "q", "answer": ""}], "cannot be parsed"),
+        ([{"question": "q", "answer": ""}], r"do not verify against themselves.*bad_gold"),
+        ([{"question": "q", "answer": None}, {"question": "r", "answer": "1"}], "do not verify"),
+        ([{"question": "q", "answer": float("nan")}, {"question": "r", "answer": "1"}], "do not verify"),
+        ([{"question": "q", "answer": ["1", "2"]}], "do not verify"),
+        ([{"question": "q", "answer": r"\frac{1}{"}], "do not verify"),
     ],
 )
 def test_bad_files(tmp_path, rows, message):

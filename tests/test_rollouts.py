@@ -81,7 +81,6 @@ def test_a_missing_shard_is_made_anew_identically(few, pocket, tmp_path):
     first = both(few, pocket, path)
     run = RunDir(path)
     for table, shard in (("rollouts", 2), ("probes", 1)):
-        (path / table / "DONE").unlink()
         run.shard(table, shard).unlink()
     second = both(few, pocket, path)
     for a, b in zip(first, second, strict=True):
@@ -136,6 +135,54 @@ def test_bad_budgets_are_named(reference, pocket, budgets, message):
         probes.probe(table, pocket, budgets, run_dir=path)
 
 
+def test_a_mistyped_suffix_is_refused(reference, pocket):
+    path, table, _ = reference
+    for suffix in ("clos", "Wait", ""):
+        with pytest.raises(ConfigError, match=r"forced-answer suffix.*dynasor"):
+            probes.probe(table, pocket, BUDGETS, run_dir=path, suffix=suffix)
+
+
+def test_rollouts_of_another_run_are_refused(few, pocket, reference, tmp_path):
+    rollouts.sample(few, pocket, 3, run_dir=tmp_path / "r", seed=1, **HOW)
+    with pytest.raises(DataError, match="not those of"):
+        probes.probe(reference[1], pocket, BUDGETS, run_dir=tmp_path / "r")
+    with pytest.raises(DataError, match="not those of"):
+        probes.probe(
+            reference[1].iloc[:5], pocket, BUDGETS, run_dir=reference[0].with_name("run"), suffix="dynasor"
+        )
+
+
+def test_without_thinking_the_suffix_does_not_close_it_again(few, pocket, tmp_path, monkeypatch):
+    table = rollouts.sample(few, pocket, 1, run_dir=tmp_path / "r", thinking=False, **HOW)
+    asked = []
+    continue_prefixes = pocket.continue_prefixes
+    monkeypatch.setattr(
+        pocket,
+        "continue_prefixes",
+        lambda work, ids, params: asked.append((work, ids)) or continue_prefixes(work, ids, params),
+    )
+    probes.probe(table, pocket, [0, 2], run_dir=tmp_path / "r", answer_tokens=8, progress=False)
+    for work, ids in asked:
+        if any(prefixes.cuts for prefixes in work):
+            assert pocket.tokenizer.decode(ids) == "\\boxed{"
+
+
+@pytest.mark.parametrize(
+    ("text", "opened", "expected"),
+    [
+        ("3+4=7.\n</think>\\boxed{7}", True, {0: 0, 3: 3, 6: 6, 7: "7", 8: "7", 9: "7", 10: "7"}),
+        ("3+4=7", True, {0: 0, 1: 1, 5: 5}),
+        ("<think>3</think>\\boxed{7}", False, {0: "0", 1: 1, 2: 2, 3: "3", 4: "3"}),
+        ("3+4=7\\boxed{7}", False, {0: "0", 2: "2", 6: "5", 8: "5"}),
+    ],
+)
+def test_where_a_cut_really_cuts(pocket, text, opened, expected):
+    """Behind the thinking (a text in `expected`) it is not closed again; a begun box is asked anew."""
+    ids = pocket.tokenizer.encode(text, add_special_tokens=False)
+    cuts = probes.Cutter(pocket.tokenizer).cuts(ids, opened, list(expected))
+    assert [c.at if c.open else str(c.at) for c in cuts] == list(expected.values())
+
+
 def test_probing_before_sampling(reference, pocket, tmp_path):
     with pytest.raises(DataError, match="no rollouts"):
         probes.probe(reference[1], pocket, BUDGETS, run_dir=tmp_path)
@@ -144,6 +191,12 @@ def test_probing_before_sampling(reference, pocket, tmp_path):
 def test_no_problems(few, pocket, tmp_path):
     with pytest.raises(DataError, match="no problems"):
         rollouts.sample(few.select([]), pocket, 3, run_dir=tmp_path, **HOW)
+    with pytest.raises(DataError, match="repeat"):
+        rollouts.sample(few.select([0, 0]), pocket, 3, run_dir=tmp_path, **HOW)
+    with pytest.raises(DataError, match="answer"):
+        rollouts.sample(few.remove_columns("answer"), pocket, 3, run_dir=tmp_path, **HOW)
+    with pytest.raises(ConfigError, match="shard_problems"):
+        rollouts.sample(few, pocket, 3, run_dir=tmp_path, **{**HOW, "shard_problems": 0})
     assert not list(tmp_path.iterdir())
 
 

@@ -16,9 +16,7 @@ def finished(path, identity=None):
     run = RunDir(path)
     with run.lock():
         run.begin("rollouts", identity or {"model": "pocket", "template": {"name": "pocket"}})
-        run.write_shard("rollouts", 0, FRAME)
-        run.write_shard("rollouts", 1, FRAME)
-        run.finish("rollouts", 2)
+        run.fill("rollouts", [FRAME, FRAME], lambda part: part, unit="row", progress=False)
     return run
 
 
@@ -46,7 +44,7 @@ def test_a_declaration_without_data_can_be_replaced(tmp_path):
     assert run.config["rollouts"]["identity"] == {"n": 2}
 
 
-def test_a_missing_or_cut_shard_is_named(tmp_path):
+def test_a_missing_or_cut_shard_is_named_and_can_be_made_anew(tmp_path):
     run = finished(tmp_path / "r")
     whole = run.shard("rollouts", 1).read_bytes()
     run.shard("rollouts", 1).write_bytes(whole[: len(whole) // 2])
@@ -55,6 +53,26 @@ def test_a_missing_or_cut_shard_is_named(tmp_path):
     run.shard("rollouts", 1).unlink()
     with pytest.raises(DataError, match=r"lacks shards \[1\]"):
         run.read("rollouts")
+    assert not run.is_done("rollouts")
+    assert len(finished(tmp_path / "r").read("rollouts")) == 4
+
+
+def test_an_unfinished_table_is_not_read_by_accident(tmp_path):
+    run = finished(tmp_path / "r")
+    (run.path / "rollouts" / "DONE").unlink()
+    with pytest.raises(DataError, match="is not finished"):
+        run.read("rollouts")
+    assert len(run.read("rollouts", partial=True)) == 4
+
+
+def test_a_run_with_other_tables_is_not_taken_over(tmp_path):
+    run = finished(tmp_path / "r")
+    run.begin("probes", {"budgets": [1]})
+    run.fill("probes", [FRAME], lambda part: part, unit="row", progress=False)
+    for file in (run.path / "rollouts").iterdir():
+        file.unlink()
+    with pytest.raises(IdentityError):
+        run.begin("rollouts", {"model": "other"})
 
 
 def test_reading_what_was_never_made(tmp_path):

@@ -17,6 +17,11 @@ def prompt_ids(sampler, question="12+7+45=?", **how):
     return prompts.render(sampler.tokenizer, question, prompts.TEMPLATES["pocket"], **how)[1]
 
 
+def suffix_of(sampler):
+    text = prompts.forced_suffix(prompts.TEMPLATES["pocket"])
+    return sampler.tokenizer.encode(text, add_special_tokens=False)
+
+
 def naive_answers(sampler, prefixes, suffix_ids):
     """Truncate, append, `model.generate`, cut behind the closing brace: the reference."""
     closer = BraceCloser(sampler.tokenizer, suffix_ids)
@@ -26,10 +31,10 @@ def naive_answers(sampler, prefixes, suffix_ids):
         full = sampler.model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=GREEDY.max_tokens, do_sample=False
         )
-        new, depth, kept = full[0, ids.shape[1] :].tolist(), closer.start, []
+        new, state, kept = full[0, ids.shape[1] :].tolist(), closer.start, []
         for token in new:
             kept.append(token)
-            depth, closed = closer.step(depth, token)
+            state, closed = closer.step(state, token)
             if closed or token in sampler.stop_ids:
                 break
         answers.append(kept)
@@ -48,7 +53,7 @@ def sampled(pocket):
 def test_forked_answers_equal_naive_answers(pocket, sampled, cells, monkeypatch):
     monkeypatch.setattr(pocket, "probe_cells", cells)
     prompts_, groups = sampled
-    _, suffix = prompts.forced_suffix(pocket.tokenizer, prompts.TEMPLATES["pocket"])
+    suffix = suffix_of(pocket)
     cut = [0, 1, 2, 5, 9, 16, 33, 64, 150]
     work = [
         Prefixes(p, c.token_ids, [b for b in cut if b < len(c.token_ids)])
@@ -63,17 +68,76 @@ def test_forked_answers_equal_naive_answers(pocket, sampled, cells, monkeypatch)
 
 def test_one_by_one_agrees_with_the_tree(pocket, sampled):
     prompts_, groups = sampled
-    _, suffix = prompts.forced_suffix(pocket.tokenizer, prompts.TEMPLATES["pocket"])
-    work = Prefixes(prompts_[2], groups[2][0].token_ids, [0, 3, 7, 12])
-    closer = BraceCloser(pocket.tokenizer, suffix)
-    single = pocket._one_by_one(work, suffix, GREEDY, closer)
-    (tree,) = pocket.continue_prefixes([work], suffix, GREEDY)
-    assert [c.token_ids for c in single] == [c.token_ids for c in tree]
+    suffix = suffix_of(pocket)
+    work = [Prefixes(prompts_[i], groups[i][0].token_ids, [0, 3, 7]) for i in (2, 1)]
+    single = pocket._one_by_one(work, suffix, GREEDY, BraceCloser(pocket.tokenizer, suffix))
+    tree = pocket.continue_prefixes(work, suffix, GREEDY)
+    assert [[c.token_ids for c in r] for r in single] == [[c.token_ids for c in r] for r in tree]
+
+
+ARCHITECTURES = {
+    "eager llama": ("LlamaConfig", {}, "eager"),
+    "sliding mistral": ("MistralConfig", {"sliding_window": 16}, "sdpa"),
+    "sliding and full gemma3": ("Gemma3TextConfig", {"sliding_window": 16, "head_dim": 16}, "sdpa"),
+}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_other_attentions_equal_generate(name, pocket, tmp_path, monkeypatch):
+    """Random weights, a left-padded batch, far beyond the sliding window: as `generate` has it."""
+    import transformers
+
+    config_name, options, attention = ARCHITECTURES[name]
+    size = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=4, num_attention_heads=4)
+    shape = {**size, "num_key_value_heads": 2, "vocab_size": 41, "pad_token_id": 0, "eos_token_id": 1}
+    config = getattr(transformers, config_name)(**shape, **options, attn_implementation=attention)
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
+    monkeypatch.setattr(pocket, "_model", model)
+    monkeypatch.setattr(pocket, "stop_ids", [1])
+    assert not pocket._draws_trees()
+    work = [prompt_ids(pocket, q) for q in ("3+4=?", "1+2+3+4+5+6+7+8=?", "12+7=?")]
+    ours = pocket.generate(work, SamplingParams(40, temperature=0.0))
+    for ids, (completion,) in zip(work, ours, strict=True):
+        assert (
+            completion.token_ids
+            == model.generate(torch.tensor([ids]), max_new_tokens=40, do_sample=False)[0, len(ids) :].tolist()
+        )
+    cut = [Prefixes(ids, c.token_ids, [0, 5, 30]) for ids, (c,) in zip(work, ours, strict=True)]
+    for prefixes, row in zip(cut, pocket.continue_prefixes(cut, suffix_of(pocket), GREEDY), strict=True):
+        assert [a.token_ids for a in row] == naive_answers(pocket, prefixes, suffix_of(pocket))
+
+
+def test_a_completion_does_not_depend_on_its_batch(pocket):
+    work = [prompt_ids(pocket, q) for q in ("3+4=?", "1+2+3+4+5+6+7+8=?", "12+7+300=?")]
+    params, seeds = SamplingParams(200, n=2), [[1, 2], [3, 4], [5, 6]]
+    together = pocket.generate(work, params, seeds)
+    assert together == [pocket.generate([p], params, [s])[0] for p, s in zip(work, seeds, strict=True)]
+
+
+def test_memory_bounds_change_no_token(pocket, sampled, monkeypatch):
+    prompts_, groups = sampled
+    work = [Prefixes(p, g[0].token_ids, [0, 3]) for p, g in zip(prompts_, groups, strict=True)]
+    before = pocket.continue_prefixes(work, suffix_of(pocket), GREEDY)
+    params, seeds = SamplingParams(60, n=2), [[2 * i, 2 * i + 1] for i in range(4)]
+    rollouts = pocket.generate(prompts_, params, seeds)
+    monkeypatch.setattr(pocket, "_cache_tokens", 1)
+    assert pocket.continue_prefixes(work, suffix_of(pocket), GREEDY) == before
+    assert pocket.generate(prompts_, params, seeds) == rollouts
+
+
+def test_closing_frees_the_model_and_the_next_use_loads_it(tmp_path):
+    with open_sampler("pocket") as sampler:
+        assert sampler._model is None
+        first = sampler.generate([[4, 16]], SamplingParams(3), [[1]])
+        assert sampler._model is not None
+    assert sampler._model is None
+    assert sampler.generate([[4, 16]], SamplingParams(3), [[1]]) == first
 
 
 def test_rollouts_without_cuts_get_no_answers(pocket, sampled):
     prompts_, groups = sampled
-    _, suffix = prompts.forced_suffix(pocket.tokenizer, prompts.TEMPLATES["pocket"])
+    suffix = suffix_of(pocket)
     work = [
         Prefixes(prompts_[0], groups[0][0].token_ids, []),
         Prefixes(prompts_[1], groups[1][0].token_ids, [4]),
@@ -141,11 +205,36 @@ def test_streams_depend_on_their_own_seed_only():
         assert many.at(step)[1] == one.at(step)[0]
 
 
-def test_brace_closer_handles_nesting_escapes_and_long_tokens(pocket):
-    closer = BraceCloser(pocket.tokenizer, pocket.tokenizer.encode("\\boxed{", add_special_tokens=False))
-    assert closer.start == 1
-    assert BraceCloser._depth(r"\{a}")[-1] == -1
-    assert BraceCloser._depth(r"{\frac{1}{2}")[-1] == 1
+class Spelled:
+    """A tokenizer whose tokens are spelled out in a list."""
+
+    def __init__(self, *tokens):
+        self.tokens = tokens
+
+    def decode(self, ids):
+        return "".join(self.tokens[i] for i in ids)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "closes_at"),
+    [
+        (["4", "2", "}"], 2),
+        (["\\frac{", "1", "}{", "2", "}", "}"], 5),
+        (["\\frac{1}{2", "}}$"], 1),
+        (["\\{1,2", "\\}", "}"], 2),
+        (["\\{", "1", "\\", "}", "}"], 4),
+        (["\\\\", "}"], 1),
+        (["4", "2"], None),
+    ],
+)
+def test_brace_closer(tokens, closes_at):
+    tokenizer = Spelled(*tokens, "\\boxed{")
+    closer = BraceCloser(tokenizer, [len(tokens)])
+    state, found = closer.start, None
+    for i in range(len(tokens)):
+        state, closed = closer.step(state, i)
+        found = i if closed and found is None else found
+    assert found == closes_at
 
 
 @pytest.mark.parametrize(
@@ -157,7 +246,10 @@ def test_brace_closer_handles_nesting_escapes_and_long_tokens(pocket):
         (lambda s: open_sampler("pocket", batch_rows=0), ["batch_rows", "0"]),
         (lambda s: s.generate([[1, 2, 999]], SamplingParams(4)), ["999", "vocabulary"]),
         (lambda s: s.generate([[]], SamplingParams(4)), ["empty"]),
-        (lambda s: s.generate([[1] * 100], SamplingParams(2000)), ["2048", "100"]),
+        (lambda s: s.generate([[1] * 100], SamplingParams(2000)), ["2048", "1948"]),
+        (lambda s: s.generate([[1] * 2100], SamplingParams(20)), ["2100", "does not fit", "2048"]),
+        (lambda s: s.generate([[1], [2]], SamplingParams(4), [[1]]), ["seeds", "2 prompts"]),
+        (lambda s: open_sampler("pocket", device="gpu0"), ["'gpu0'"]),
         (lambda s: s.continue_prefixes([Prefixes([1], [2] * 2046, [2046])], [3], GREEDY), ["2048"]),
         (lambda s: SamplingParams(0), ["max_tokens"]),
         (lambda s: SamplingParams(4, temperature=-1), ["temperature", "-1"]),

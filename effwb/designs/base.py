@@ -4,6 +4,7 @@ The rule about state: `reward`, `advantage` and `mask` are pure. They read the s
 they may be called twice, for a plot or a dry run. `observe(group)` is the only call of a training step that
 changes state; the trainer makes it once per step, after the advantages (the rewards of a step see what was
 known before it).
+A design that learns from rollouts outside the step has one more such call, `laser_d.update_targets`.
 """
 
 import copy

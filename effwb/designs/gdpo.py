@@ -15,11 +15,11 @@ class Gdpo(Design):
         A = whiten_batch( w_correctness Z(c_i) + w_length Z(1{len_i <= L}) )
         Z(x) = (x - mean) / (std + eps) in the group
 
-    L = 4000, weights 1 and 1. `gated=True` pays for a short answer only if it is correct (the paper's
-    conditioned reward). The released code takes exactly two rewards and whitens over tokens:
-    `weighting="token"`. Sample std, eps 1e-6 as in verl. SECONDARY SOURCE; the training cap was not found,
-    the 8000 that L is rescaled from is an assumption. With `rule="group"` the same two rewards are summed
-    first, which is the GRPO that GDPO is compared with.
+    L = 4000, weights 1 and 1; a truncated rollout is not short. `gated=True` pays for a short answer only
+    if it is correct (the paper's conditioned reward). The released code takes exactly two rewards and
+    whitens over tokens: `weighting="token"`. Sample std, eps 1e-6 as in verl. SECONDARY SOURCE; the
+    training cap was not found, the 8000 that L is rescaled from is an assumption. With `rule="group"` the
+    same two rewards are summed first, which is the GRPO that GDPO is compared with.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 5000, 6000], [1, 0, 1, 0])

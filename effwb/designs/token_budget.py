@@ -32,4 +32,4 @@ class TokenBudget(Design):
             raise ConfigError("token_budget: truncated='graded' would pay for answers beyond the budget")
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
-        return {"correctness": self.solved(group) & (group.length_PG <= group.cap)}
+        return {"correctness": self.solved(group)}  # a Group refuses finished rollouts beyond its cap

@@ -1,15 +1,15 @@
 """Is a checkpoint a fit pocket model? Every habit measured on held-out problems, beside the number it must
 reach."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from effwb import metrics, rollouts
+from effwb import metrics, prompts, rollouts
 from effwb.curves import budget_curve, tokens_to_reach
 from effwb.evaluation import evaluate, per_problem
-from effwb.pocket.world import EFFORTS, LEVELS
-from effwb.prompts import forced_suffix, template
+from effwb.pocket.world import LEVELS
 from effwb.samplers import Prefixes, SamplingParams
 
 HINTS = (20, 40, 80, 160, 320)
@@ -32,17 +32,15 @@ def acceptance(problems, sampler, profile, run_root: str | Path, seed: int = 0):
     return pd.DataFrame(rows, columns=["what", "measured", "low", "high", "required", "met"])
 
 
+@dataclass(frozen=True)
 class _Lab:
     """Samples the problems under one prompt variation after another, each into its own run directory."""
 
-    def __init__(self, problems, sampler, profile, root, seed):
-        self.problems, self.sampler, self.profile, self.root, self.seed = (
-            problems,
-            sampler,
-            profile,
-            root,
-            seed,
-        )
+    problems: object
+    sampler: object
+    profile: object
+    root: Path
+    seed: int
 
     def sample(self, name, n, problems=None, **variation):
         return rollouts.sample(
@@ -92,10 +90,11 @@ def _level_rows(free, probed, problems, profile):
         mine, theirs = (t[t["problem_id"].map(level) == name] for t in (free, probed))
         needed[name] = tokens_to_reach(budget_curve(mine, theirs, profile.budgets), 0.9)
     easy, hard = needed.values()
+    ratio = hard / easy if easy else np.inf
     return [
         _row("tokens for 90 % of the final accuracy, easiest", easy, "", True),
         _row("tokens for 90 % of the final accuracy, hardest", hard, "", True),
-        _row("hardest / easiest", hard / easy, ">= 4", hard / easy >= 4),
+        _row("hardest / easiest", ratio, ">= 4", ratio >= 4),
     ]
 
 
@@ -117,7 +116,8 @@ def _recheck_row(free, lab):
         )
         for r in checked.itertuples()
     ]
-    text, ids = forced_suffix(tokenizer, template(lab.profile.template))
+    text = prompts.forced_suffix(prompts.template(lab.profile.template))
+    ids = tokenizer.encode(text, add_special_tokens=False)
     params = SamplingParams(lab.profile.answer_tokens, temperature=0.0, close_brace=True)
     answers = [row[0] for row in lab.sampler.continue_prefixes(prefixes, ids, params)]
     verdicts = verify([text + a.text for a in answers], list(checked["problem_id"].map(asked["answer"])))
@@ -133,7 +133,7 @@ def _hint_rows(lab):
     hinted = lab.problems.add_column("hint_tokens", asked)
     wanted = dict(zip(hinted["problem_id"], asked, strict=True))
     rows = []
-    for place in ("user", "think"):
+    for place in prompts.HINTS:
         table = lab.sample(f"hint_{place}", 2, hinted, hint="hint_tokens", hint_place=place)
         rho = table["problem_id"].map(wanted).rank().corr(table["length"].rank())
         rows.append(_row(f"Spearman of asked and used length, hint in {place}", rho, ">= 0.8", rho >= 0.8))
@@ -141,7 +141,7 @@ def _hint_rows(lab):
 
 
 def _effort_row(lab):
-    lengths = [lab.sample(f"effort_{e}", 2, effort=e)["length"].mean() for e in EFFORTS]
+    lengths = [lab.sample(f"effort_{e}", 2, effort=e)["length"].mean() for e in prompts.EFFORTS]
     rising = lengths[0] < lengths[1] < lengths[2]
     what = "mean length at low, medium, high effort: " + ", ".join(f"{v:.1f}" for v in lengths)
     return _row(what, lengths[2] / lengths[0], "rising", rising)

@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass
 
 from effwb.pocket import world
+from effwb.prompts import HINT_TEXTS, SUFFIXES, TEMPLATES
 
 MIX = {
     "free": 0.40,
@@ -21,7 +22,7 @@ MIX = {
     "hint_think": 0.12,
     "effort": 0.08,
 }
-CLOSE = "</think>\\boxed{"
+CLOSE, EFFORTS = SUFFIXES["close"], TEMPLATES["pocket"].efforts
 HINT_RANGE = (16, 384)
 
 
@@ -67,9 +68,9 @@ class TraceMaker:
         return self._finish("free", terms, world.free_passes(terms, self.rng))
 
     def _effort(self, terms):
-        effort = self.rng.choice(list(world.EFFORTS))
+        effort = self.rng.choice(list(EFFORTS))
         passes = world.effort_passes(terms, self.rng, effort)
-        return self._finish("effort", terms, passes, system=world.EFFORTS[effort])
+        return self._finish("effort", terms, passes, system=EFFORTS[effort])
 
     def _empty(self, terms):
         return self._example("empty", terms, f"\\boxed{{{sum(terms)}}}", think="</think>")
@@ -98,17 +99,16 @@ class TraceMaker:
 
     def _hint_user(self, terms):
         passes, used = self._hinted(terms)
-        return self._finish("hint_user", terms, passes, user=f" Think for {_round(used)} tokens.")
+        return self._finish("hint_user", terms, passes, user=" " + HINT_TEXTS["user"].format(n=_round(used)))
 
     def _hint_max(self, terms):
         passes, used = self._hinted(terms)
         limit = _round(used * self.rng.uniform(1.0, 1.25))
-        return self._finish("hint_max", terms, passes, user=f" Think for maximum {limit} tokens.")
+        return self._finish("hint_max", terms, passes, user=" " + HINT_TEXTS["max"].format(n=limit))
 
     def _hint_think(self, terms):
         passes, used = self._hinted(terms)
-        think = f"I will answer the question with {_round(used)} tokens.\n"
-        return self._finish("hint_think", terms, passes, think=think)
+        return self._finish("hint_think", terms, passes, think=HINT_TEXTS["think"].format(n=_round(used)))
 
 
 def _round(n: float) -> int:

@@ -1,11 +1,16 @@
 """Train the pocket model from nothing: plain supervised learning on fresh traces, batches sorted by
 length."""
 
+import hashlib
+import inspect
 import time
 from pathlib import Path
 
 import numpy as np
 
+from effwb import prompts
+from effwb.pocket import tokenizer as tokenizer_module
+from effwb.pocket import traces, world
 from effwb.pocket.tokenizer import build_tokenizer
 from effwb.pocket.traces import TraceMaker
 from effwb.runs import check_identity, write_atomic
@@ -96,6 +101,13 @@ def optimizers(model, lr: float):
     return [muon, adam]
 
 
+def world_fingerprint() -> str:
+    """Changes with world, traces, vocabulary and architecture: a half-done build belongs to one of them."""
+    sources = [inspect.getsource(m) for m in (world, traces, tokenizer_module)]
+    words = (MODEL, prompts.HINT_TEXTS, prompts.TEMPLATES["pocket"])
+    return hashlib.sha256("".join([*sources, repr(words)]).encode()).hexdigest()[:12]
+
+
 def learning_rate(step: int, steps: int, warmup: int = 100) -> float:
     """Share of the peak rate: linear warm-up, flat, linear to zero over the second half."""
     return min(1.0, (step + 1) / warmup, 2 * (1 - step / steps))
@@ -124,7 +136,10 @@ def build(
     model = new_model(tokenizer, seed)
     tools = optimizers(model, lr)
     progress = _Progress(Path(work_dir) / "progress.pt", model, tools)
-    losses = progress.restore(dict(steps=steps, tokens_per_batch=tokens_per_batch, lr=lr, seed=seed))
+    settings = dict(
+        steps=steps, tokens_per_batch=tokens_per_batch, lr=lr, seed=seed, world=world_fingerprint()
+    )
+    losses = progress.restore(settings)
     stream, start = batches(tokenizer, seed, tokens_per_batch, len(losses)), time.perf_counter()
     model.train()
     for step in range(len(losses), steps):

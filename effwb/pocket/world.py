@@ -31,7 +31,6 @@ P_GIVE_UP = 0.50  # stop from the fifth pass on, agreed or not
 MAX_PASSES = 6
 MAX_HINTED_PASSES = 16
 CHECK = "Wait, check: "
-EFFORTS = {"low": "Low effort.", "medium": "Medium effort.", "high": "High effort."}
 
 
 @dataclass(frozen=True)

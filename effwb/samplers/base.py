@@ -84,36 +84,43 @@ class Sampler(Protocol):
 
 def check_context(prompt_tokens: int, new_tokens: int, context: int | None, what: str = "prompt") -> None:
     """Raise `ConfigError` where prompt and completion do not fit the model's context (all in tokens)."""
-    if context is not None and prompt_tokens + new_tokens > context:
-        raise ConfigError(
-            f"{what} of {prompt_tokens} tokens plus {new_tokens} new ones exceeds the model's context of "
-            f"{context}; lower the cap to at most {context - prompt_tokens}"
-        )
+    if context is None or prompt_tokens + new_tokens <= context:
+        return
+    if prompt_tokens >= context:
+        raise ConfigError(f"a {what} of {prompt_tokens} tokens does not fit the model's context of {context}")
+    raise ConfigError(
+        f"a {what} of {prompt_tokens} tokens plus {new_tokens} new ones exceeds the model's context of "
+        f"{context}; at most {context - prompt_tokens} new ones fit"
+    )
 
 
 class BraceCloser:
     """Tells when a forced answer is complete: the brace opened by the suffix has been closed.
 
-    Works on token ids: the effect of each token on the depth is computed once from its text.
+    Works on token ids. The state is (depth, escaped): a backslash at the end of one token escapes the first
+    character of the next. What a token does in either case is computed once from its text.
     """
 
     def __init__(self, tokenizer, suffix_ids: Sequence[int]):
         self._tokenizer, self._seen = tokenizer, {}
-        self.start = self._depth(tokenizer.decode(list(suffix_ids)))[-1]
+        depth, _, escaped = self._walk(tokenizer.decode(list(suffix_ids)), False)
+        self.start = (depth, escaped)
+        self.armed = depth > 0
 
     @staticmethod
-    def _depth(text: str) -> list[int]:
-        depth, trail, escaped = 0, [0], False
+    def _walk(text: str, escaped: bool) -> tuple[int, int, bool]:
+        """(change of depth, lowest depth on the way, whether the text ends in an open escape)."""
+        depth = lowest = 0
         for ch in text:
             depth += 0 if escaped else (ch == "{") - (ch == "}")
+            lowest = min(lowest, depth)
             escaped = ch == "\\" and not escaped
-            trail.append(depth)
-        return trail
+        return depth, lowest, escaped
 
-    def step(self, depth: int, token_id: int) -> tuple[int, bool]:
-        """The depth after a token, and whether the opening brace was closed inside it."""
-        if token_id not in self._seen:
-            trail = self._depth(self._tokenizer.decode([token_id]))
-            self._seen[token_id] = (trail[-1], min(trail))
-        end, lowest = self._seen[token_id]
-        return depth + end, self.start > 0 and depth + lowest <= 0
+    def step(self, state: tuple[int, bool], token_id: int) -> tuple[tuple[int, bool], bool]:
+        """The state after a token, and whether the opening brace was closed inside it."""
+        depth, escaped = state
+        if (token_id, escaped) not in self._seen:
+            self._seen[token_id, escaped] = self._walk(self._tokenizer.decode([token_id]), escaped)
+        change, lowest, escaped = self._seen[token_id, escaped]
+        return (depth + change, escaped), self.armed and depth + lowest <= 0

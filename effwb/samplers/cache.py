@@ -57,6 +57,11 @@ def has_full_attention(config) -> bool:
     return not getattr(text, "use_sliding_window", False) and getattr(text, "sliding_window", None) is None
 
 
+def takes_masks(config) -> bool:
+    """The attention reads a boolean (B, 1, Q, K) mask as one; eager attention would add it to the scores."""
+    return config._attn_implementation == "sdpa"
+
+
 def left_pad(rows: list[list[int]], pad_id: int, device) -> tuple[torch.Tensor, torch.Tensor]:
     """(ids, mask), both (B, T): rows flush right, mask false on padding."""
     width = max(map(len, rows))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from effwb.samplers.base import SamplingParams
-from effwb.samplers.cache import left_pad, new_cache, positions
+from effwb.samplers.cache import has_full_attention, left_pad, new_cache, positions, takes_masks
 
 KEEP = 0.75  # rows are dropped from the batch once fewer than this share are still running
 DRAWS = 256  # uniform numbers are drawn in blocks of this many tokens
@@ -56,6 +56,8 @@ def decode(model, prompts, params: SamplingParams, seeds, stop_ids, pad_id) -> l
     room[:, :width] = mask
     cache, streams = new_cache(model.config), Streams(seeds)
     stops = torch.tensor(sorted(stop_ids), device=device)
+    # A (B, 1, 1, K) mask skips the library's own mask making at every step; not every attention can read one.
+    direct = has_full_attention(model.config) and takes_masks(model.config)
     position, alive = positions(mask), torch.arange(len(prompts))
     output = torch.full((len(prompts), params.max_tokens), pad_id, dtype=torch.long)
     length = torch.zeros(len(prompts), dtype=torch.long)
@@ -95,7 +97,8 @@ def decode(model, prompts, params: SamplingParams, seeds, stop_ids, pad_id) -> l
                 room[here],
             )
         ids, position = token[:, None], position[:, -1:] + 1
-        causal = room[:, None, None, : width + step + 1]
+        causal = room[:, : width + step + 1]
+        causal = causal[:, None, None] if direct else causal
     return [
         (output[i, : length[i]].tolist(), "stop" if stopped[i] else "length") for i in range(len(prompts))
     ]

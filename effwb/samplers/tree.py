@@ -93,12 +93,12 @@ class _Branches:
         return not self._open
 
     def add(self, tokens: list[list[int]]) -> None:
-        for (i, k), depth in list(self._open.items()):
+        for (i, k), state in list(self._open.items()):
             token = tokens[i][k]
             ids, _ = self.results[i][k]
             ids.append(token)
-            depth, closed = self._closer.step(depth, token)
-            self._open[i, k] = depth
+            state, closed = self._closer.step(state, token)
+            self._open[i, k] = state
             if closed or token in self._stop:
                 self.results[i][k] = (ids, "stop")
                 del self._open[i, k]
