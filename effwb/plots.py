@@ -145,6 +145,19 @@ def length_figure(rollouts, *, bins: int = 40, title: str = "", axis: str = "log
     return fig
 
 
+def loss_figure(losses, *, window: int = 100, title: str = "") -> go.Figure:
+    """Training loss in nats per token against the step, log scale, as the mean of the last `window` steps."""
+    losses = np.asarray(losses, dtype=float)
+    total = np.cumsum(np.insert(losses, 0, 0.0))
+    step = np.arange(1, losses.size + 1)
+    start = np.maximum(step - window, 0)
+    fig = go.Figure().update_layout(template="effwb", title=title)
+    fig.add_scatter(x=step, y=(total[step] - total[start]) / (step - start), mode="lines", name="loss")
+    fig.update_xaxes(title="optimizer step")
+    fig.update_yaxes(title=f"loss (nats per token, mean of {window} steps)", type="log")
+    return fig
+
+
 def quadrature_figure(table, *, title: str = "") -> go.Figure:
     """Size of the quadrature error (%) against the number of budgets N, a panel per model, a line per scheme.
 

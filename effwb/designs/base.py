@@ -46,12 +46,12 @@ def design(cls):
 class Design:
     """Base of all designs. Parameters that every design has, with the paper's choice as each one's default:
 
-    rule                  advantage rule: group, group_no_std, rloo, batch, decoupled std, eps
-    its standard deviation (sample, population, none) and epsilon; None: the rule's default truncated
-    a rollout without EOS is "wrong", "graded" on its text, or "masked" (wrong, no gradient)
-    masked_in_statistics  whether masked rollouts count in group means and stds weighting             batch
-    statistics per "rollout" or per "token" (as verl's masked whitening) cap                   the cap that
-    the token parameters belong to; None: the paper's
+    - `rule`: the advantage rule, one of group, group_no_std, rloo, batch, decoupled
+    - `std`, `eps`: its standard deviation (sample, population, none) and epsilon; None is the rule's default
+    - `truncated`: a rollout without EOS is "wrong", "graded" on its text, or "masked" (wrong, no gradient)
+    - `masked_in_statistics`: whether masked rollouts count in group means and standard deviations
+    - `weighting`: batch statistics per "rollout" or per "token" (as verl's masked whitening)
+    - `cap`: the cap that the token parameters belong to; None is the paper's
 
     A subclass gives NAME, PAPER_CAP, TOKEN_PARAMETERS ({name: 1 for tokens, -1 for "per token"}),
     `components` and, where needed, `check`, `mask`, `combine`, `fresh_state` with `observe`.
