@@ -88,7 +88,8 @@ def test_a_missing_shard_is_made_anew_identically(few, pocket, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kill_after", ["rollouts/00000.parquet", "rollouts/00002.parquet", "probes/00001.parquet"]
+    "kill_after",
+    ["config.json", "rollouts/00000.parquet", "rollouts/00002.parquet", "probes/00001.parquet"],
 )
 def test_a_killed_run_continues_to_the_same_table(
     kill_after, run_until_killed, tmp_path, pocket, few, reference
