@@ -38,10 +38,10 @@ class Evaluation:
             "accuracy": mean,
             "low": low,
             "high": high,
-            "mean length": length.mean(),
+            "mean length": float(length.mean()),
             "length, correct": right,
             "length, wrong": wrong,
-            "truncated": (self.rollouts["finish_reason"] == "length").mean(),
+            "truncated": float((self.rollouts["finish_reason"] == "length").mean()),
         }
 
     def caption(self) -> str:

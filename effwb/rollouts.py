@@ -54,7 +54,7 @@ def sample(
         "problems": _fingerprint(prompted),
         "template": form.identity(),
         "effort": effort,
-        "hint": hint,
+        "hint": hint if hint is None or isinstance(hint, str) else int(hint),
         "hint_place": hint_place if hint is not None else None,
         "thinking": thinking,
         "max_tokens": cap,
@@ -97,8 +97,7 @@ def _check(problems, shard_problems: int) -> None:
 
 
 def _room(context: int | None, longest: int) -> int:
-    """The default cap: what the context leaves beside the prompt and a forced answer, at most 32,768
-    tokens."""
+    """The default cap in tokens: what the context leaves beside prompt and forced answer, at most 32,768."""
     return min(32768, (context or 32768 + longest + FORCED_ROOM) - longest - FORCED_ROOM)
 
 

@@ -1,0 +1,20 @@
+"""Figures: curves or DataFrames in, `go.Figure` out. Nothing here computes a result or shows a window."""
+
+from effwb.plots.budget import curve_figure, frontier_figure
+from effwb.plots.published import oracle_figure, quadrature_figure, reg_figure
+from effwb.plots.runs import length_figure, loss_figure
+from effwb.plots.style import AXES, COLOURS, GREY, SYMBOLS
+
+__all__ = [
+    "AXES",
+    "COLOURS",
+    "GREY",
+    "SYMBOLS",
+    "curve_figure",
+    "frontier_figure",
+    "length_figure",
+    "loss_figure",
+    "oracle_figure",
+    "quadrature_figure",
+    "reg_figure",
+]

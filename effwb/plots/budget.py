@@ -1,0 +1,177 @@
+"""Accuracy against token budget: curves with their intervals, frontiers, the gap between them."""
+
+from collections.abc import Collection
+
+import numpy as np
+import plotly.graph_objects as go
+
+from effwb.curves import BudgetCurve, Curve
+from effwb.errors import DataError, one_of
+from effwb.frontier import Frontier, reg
+from effwb.plots.style import AXES, COLOURS, SYMBOLS, faint, token_axis
+
+
+def frontier_figure(
+    frontiers: dict[str, Frontier], *, l_max: float | None = None, title: str = "", axis: str = "log"
+) -> go.Figure:
+    """Best known accuracy against token budget, one line a frontier; hover names the owner where it is
+    known.
+    """
+    fig, zero = _budget_figure(frontiers, title, axis, l_max)
+    for i, (name, frontier) in enumerate(frontiers.items()):
+        text = (
+            [f"<br>from {owner}" for owner in frontier.owner]
+            if frontier.owner
+            else [""] * frontier.budgets.size
+        )
+        _add_line(fig, name, frontier, zero, text, COLOURS[i % len(COLOURS)], SYMBOLS[i % len(SYMBOLS)])
+    return fig
+
+
+def curve_figure(
+    curves: dict[str, BudgetCurve],
+    frontier: Curve | None = None,
+    *,
+    l_max: float | None = None,
+    level: float = 0.95,
+    shade: str | None = None,
+    bands: Collection[str] | None = None,
+    title: str = "",
+    axis: str = "log",
+) -> go.Figure:
+    """Accuracy-budget curves with clustered interval bands, and the frontier in black where one is given.
+
+    `bands` names the curves whose band is drawn (default: all); the hover box shows every interval.
+    `shade` names the curve whose gap to the frontier is filled; its legend entry gives REG up to the end of
+    the grid (or l_max). On a logarithmic axis the filled area is not proportional to REG: use axis="linear"
+    for that.
+    """
+    everything = {**curves, **({} if frontier is None else {"frontier": frontier})}
+    fig, zero = _budget_figure(everything, title, axis, l_max)
+    if shade is not None:
+        one_of("shade", shade, curves)
+        if frontier is None:
+            raise DataError(f"shade={shade!r} needs a frontier to shade up to")
+        _add_gap(fig, curves[shade], frontier, zero, l_max)
+    for i, (name, curve) in enumerate(curves.items()):
+        colour, symbol = COLOURS[i % len(COLOURS)], SYMBOLS[i % len(SYMBOLS)]
+        band = None if curve.per_problem is None else curve.interval(level)
+        if band is not None and len(curve.per_problem) > 1 and (bands is None or name in bands):
+            _add_band(fig, name, curve, band, zero, colour)
+        _add_line(fig, name, curve, zero, _curve_hover(curve, band, level), colour, symbol)
+    if frontier is not None:
+        text = [f"<br>from {owner}" for owner in getattr(frontier, "owner", None) or []] or [
+            ""
+        ] * frontier.budgets.size
+        _add_line(fig, "frontier", frontier, zero, text, "black", None, dash="dash")
+    return fig
+
+
+def _budget_figure(
+    curves: dict, title: str, axis: str, l_max: float | None
+) -> tuple[go.Figure, float | None]:
+    """An empty accuracy-budget figure and the x position of budget 0."""
+    one_of("axis", axis, AXES)
+    if not curves:
+        raise DataError("no curves to draw")
+    budgets = np.unique(np.concatenate([c.budgets for c in curves.values()]))
+    budgets = budgets if l_max is None else budgets[budgets <= l_max]
+    fig = go.Figure().update_layout(template="effwb", title=title)
+    x, y = ("left", "top") if axis == "log" else ("right", "bottom")  # where rising curves leave room
+    fig.update_layout(legend={"x": 0.01 if x == "left" else 0.99, "xanchor": x, "yanchor": y})
+    fig.update_layout(legend={"y": 0.99 if y == "top" else 0.02}, margin={"t": 60 if title else 25})
+    fig.update_yaxes(
+        title="accuracy", rangemode="tozero", tickformat=".1f", range=[0, _top(curves, budgets[-1])]
+    )
+    zero = token_axis(
+        fig, budgets[budgets > 0], axis, has_zero=budgets[0] == 0, title="token budget (tokens)"
+    )
+    return fig, zero
+
+
+def _top(curves: dict, last: float) -> float:
+    return min(1.02, 1.12 * max(c.accuracy[c.budgets <= last].max() for c in curves.values()) + 0.01)
+
+
+def _positions(budgets: np.ndarray, zero: float) -> np.ndarray:
+    return np.where(budgets == 0, zero, budgets).astype(float)
+
+
+def _add_line(
+    fig, name: str, curve: Curve, zero: float, text: list[str], colour: str, symbol, dash="solid"
+) -> None:
+    """The curve, and on a broken axis a dotted stretch from budget 0 to the first budget."""
+    x, cut = _positions(curve.budgets, zero), int(curve.budgets[0] == 0 and zero > 0)
+    hover = f"{name}<br>budget %{{customdata[0]:,}}<br>accuracy %{{y:.3f}}%{{customdata[1]}}<extra></extra>"
+    shared = {"legendgroup": name, "hovertemplate": hover}
+    custom = np.array([curve.budgets.astype(object), text]).T
+    marker = {"symbol": symbol or "circle", "size": 7}
+    fig.add_scatter(
+        x=x[cut:],
+        y=curve.accuracy[cut:],
+        name=name,
+        customdata=custom[cut:],
+        mode="lines+markers" if symbol else "lines",
+        line={"color": colour, "width": 2, "dash": dash},
+        marker=marker,
+        **shared,
+    )
+    if cut:
+        fig.add_scatter(
+            x=x[:2],
+            y=curve.accuracy[:2],
+            customdata=custom[:2],
+            mode="lines+markers" if symbol else "lines",
+            line={"color": colour, "width": 1.5, "dash": "dot"},
+            marker=marker,
+            showlegend=False,
+            **shared,
+        )
+
+
+def _add_band(fig, name: str, curve: Curve, band: tuple, zero: float, colour: str) -> None:
+    x = _positions(curve.budgets, zero)
+    fig.add_scatter(
+        x=np.concatenate([x, x[::-1]]),
+        y=np.concatenate([band[0], band[1][::-1]]),
+        fill="toself",
+        fillcolor=faint(colour, 0.18),
+        line={"width": 0},
+        mode="lines",
+        legendgroup=name,
+        showlegend=False,
+        hoverinfo="skip",
+    )
+
+
+def _add_gap(fig, curve: Curve, frontier: Curve, zero: float, l_max: float | None) -> None:
+    end = float(min(curve.budgets[-1], frontier.budgets[-1]) if l_max is None else l_max)
+    value = reg(frontier, curve, end)
+    sides = []
+    for c in (frontier, curve):
+        keep = c.budgets < end
+        x, y = np.append(_positions(c.budgets[keep], zero), end), np.append(c.accuracy[keep], c.at(end))
+        sides.append((x, y))
+    fig.add_scatter(
+        x=np.concatenate([sides[0][0], sides[1][0][::-1]]),
+        y=np.concatenate([sides[0][1], sides[1][1][::-1]]),
+        fill="toself",
+        fillcolor="rgba(120,120,120,0.22)",
+        line={"width": 0},
+        mode="lines",
+        name=f"gap to the frontier: REG {value:,.1f}",
+        hoverinfo="skip",
+    )
+
+
+def _curve_hover(curve: BudgetCurve, band, level: float) -> list[str]:
+    """What the hover box adds to model, budget and accuracy: interval, mean tokens, n."""
+    tail = "" if curve.mean_tokens is None else f"<br>mean response {curve.mean_tokens:,.1f} tokens"
+    if curve.per_problem is not None:
+        tail += f"<br>n = {len(curve.per_problem)} problems"
+    if curve.n_samples is not None:
+        few, many = int(np.min(curve.n_samples)), int(np.max(curve.n_samples))
+        tail += f" x {few}" + ("" if few == many else f" to {many}") + " samples"
+    if band is None:
+        return [tail] * curve.budgets.size
+    return [f" [{a:.3f}, {b:.3f}] ({level:.0%}){tail}" for a, b in zip(*band, strict=True)]
