@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from effwb import metrics, probes, rollouts
+from effwb.budgets import check_budgets
 from effwb.curves import BudgetCurve, budget_curve
 from effwb.profiles import Profile
 from effwb.runs import RunDir
@@ -74,6 +75,8 @@ def evaluate(
 
     `budgets` defaults to the profile's grid. Resumes and reads back like the functions it calls.
     """
+    budgets = profile.budgets if budgets is None else budgets
+    check_budgets(budgets, profile.max_tokens)  # before hours of sampling, not after
     table = rollouts.sample(
         problems,
         sampler,
@@ -88,7 +91,6 @@ def evaluate(
         progress=progress,
         **variation,
     )
-    budgets = profile.budgets if budgets is None else budgets
     probed = probes.probe(
         table, sampler, budgets, run_dir=run_dir, answer_tokens=profile.answer_tokens, progress=progress
     )

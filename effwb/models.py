@@ -131,6 +131,14 @@ def pick_device(device: str | None) -> str:
     return device
 
 
+def load_config(model: str | ModelSource):
+    """The config of a model, without its weights."""
+    from transformers import AutoConfig
+
+    source = locate(model) if isinstance(model, str) else model
+    return _from_pretrained(AutoConfig, source, **_gguf(source))
+
+
 def load_model(model: str | ModelSource, dtype: str = "float32", device: str | None = None):
     """An evaluation-mode causal LM on `device` (default: CUDA where there is one)."""
     from transformers import AutoModelForCausalLM

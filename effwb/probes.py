@@ -63,17 +63,17 @@ def probe(
         "verifier": grading.identity(verify_timeout),
     }
     with run.lock():
-        if not run.is_done("probes"):
-            _check_rollouts(rollouts, identity["rollouts"], run)
-            work = _Work(
-                sampler, problems_of(run.path).set_index("problem_id"), text, identity, verify_timeout
-            )
-            work.check_context(rollouts)
-        run.begin("probes", identity)
-        if not run.is_done("probes"):
-            starts = range(0, len(rollouts), shard_rollouts)
-            parts = [rollouts.iloc[i : i + shard_rollouts] for i in starts]
-            run.fill("probes", parts, work.frame, unit="rollout", progress=progress)
+        if run.is_done("probes"):
+            run.begin("probes", identity)  # refuses another run's
+            return run.read("probes")
+        _check_rollouts(rollouts, identity["rollouts"], run)
+        asked = problems_of(run.path).set_index("problem_id")
+        work = _Work(sampler, asked, text, identity, verify_timeout)
+        work.check_context(rollouts)
+        run.begin("probes", identity, batching=sampler.batching())
+        starts = range(0, len(rollouts), shard_rollouts)
+        parts = [rollouts.iloc[i : i + shard_rollouts] for i in starts]
+        run.fill("probes", parts, work.frame, unit="rollout", progress=progress)
     return run.read("probes")
 
 
@@ -113,8 +113,10 @@ def cuts_of(length: int, finish_reason: str, budgets) -> list[int]:
 
 @dataclass(frozen=True)
 class Cut:
-    """Where a rollout is really cut for a budget: `at` tokens kept, inside the thinking (`open`) or behind
-    it."""
+    """Where a rollout is really cut for a budget: `at` tokens kept, inside the thinking (`open`) or not.
+
+    Not inside is behind it, or before it where the model writes `<think>` itself.
+    """
 
     at: int
     open: bool
@@ -151,12 +153,15 @@ class Cutter:
             return ids.index(self._close) + 1 if self._close in ids else None
         if "</think>" not in self.tokenizer.decode(ids):
             return None
-        low, high = 0, len(ids)
+        return self._first(lambda n: "</think>" in self.tokenizer.decode(ids[:n]), len(ids))
+
+    @staticmethod
+    def _first(holds, last: int) -> int:
+        """The smallest n in 0..last for which `holds(n)`; what holds for n must hold for all larger ones."""
+        low, high = 0, last
         while low < high:
             middle = (low + high) // 2
-            low, high = (
-                (low, middle) if "</think>" in self.tokenizer.decode(ids[:middle]) else (middle + 1, high)
-            )
+            low, high = (low, middle) if holds(middle) else (middle + 1, high)
         return low
 
     def _before_box(self, ids: list[int], behind: int, at: int) -> int:
@@ -165,7 +170,10 @@ class Cutter:
         box = tail.rfind("\\boxed{")
         if box < 0:
             return at
-        return next(i for i in range(behind, at) if len(self.tokenizer.decode(ids[behind : i + 1])) > box)
+        longer = self._first(
+            lambda n: len(self.tokenizer.decode(ids[behind : behind + n])) > box, at - behind
+        )
+        return behind + longer - 1
 
 
 class _Work:
@@ -176,8 +184,8 @@ class _Work:
         self.suffixes = {True: suffix, False: prompts.suffix_when_closed(suffix)}
         encode, tokenizer = sampler.tokenizer.encode, sampler.tokenizer
         self.suffix_ids = {k: encode(s, add_special_tokens=False) for k, s in self.suffixes.items()}
-        for ids in self.suffix_ids.values():
-            prompts.check_known(tokenizer, ids, "the forced-answer suffix")
+        for state, ids in self.suffix_ids.items():
+            prompts.check_known(tokenizer, self.suffixes[state], ids, "the forced-answer suffix")
         self.params = SamplingParams(identity["answer_tokens"], temperature=0.0, close_brace=True)
         self.opened = asked["prompt"].map(prompts.opens_thinking)
         self.cutter = Cutter(tokenizer)

@@ -10,8 +10,8 @@ from effwb.errors import ConfigError, one_of
 class Profile:
     """Everything that differs between the pocket model and a real one. Lengths and budgets are in tokens.
 
-    `grid` names how the budget grid follows from the cap: the paper's grid of 16,384 (2506.07104, App. F)
-    scaled to `grid_cap`. `answer_tokens` bounds a forced answer. `sampler` holds options of the engine.
+    The budget grid is the paper's grid of 16,384 tokens (2506.07104, App. F) scaled to `grid_cap`, or to
+    `max_tokens` where that is smaller. `answer_tokens` bounds a forced answer.
     """
 
     model: str
@@ -45,7 +45,7 @@ class Profile:
     def budgets(self) -> list[int]:
         from effwb.budgets import scaled_grid
 
-        return [int(b) for b in scaled_grid(self.grid_cap)]
+        return [int(b) for b in scaled_grid(min(self.grid_cap, self.max_tokens))]
 
     def as_dict(self) -> dict:
         return asdict(self)

@@ -174,7 +174,9 @@ def suffix_when_closed(suffix: str) -> str:
     return suffix.split("</think>")[-1]
 
 
-def check_known(tokenizer, ids: Sequence[int], what: str) -> None:
-    """Raise `ConfigError` where a text did not fit the tokenizer (it maps to the unknown token)."""
-    if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids:
+def check_known(tokenizer, text: str, ids: Sequence[int], what: str) -> None:
+    """Raise `ConfigError` where part of `text` became the unknown token without spelling it, as templates
+    may."""
+    unknown = tokenizer.unk_token_id
+    if unknown is not None and list(ids).count(unknown) > text.count(tokenizer.unk_token):
         raise ConfigError(f"the tokenizer has no token for part of {what}: {tokenizer.decode(ids)!r}")

@@ -1,6 +1,7 @@
 """Sample problems into the rollout table, shard by shard, so that a killed run continues where it stopped."""
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 from effwb import grading, prompts
@@ -39,15 +40,16 @@ def sample(
     `max_tokens` defaults to what the context leaves beside the longest prompt and a forced answer, `template`
     to the one that fits the tokenizer. `hint` is a number of tokens for all problems or the name of a column
     of `problems`. Every (problem, sample) has its own seed, and shards always hold the same problems, so a
-    run that was killed and started again gives the table of an uninterrupted one. A finished run is read
-    back. Raises `IdentityError` where `run_dir` holds another run, `ConfigError` where a prompt and
-    `max_tokens` exceed the context, `DataError` for an empty set, repeated ids or missing columns.
+    run that was killed and started again gives the table of an uninterrupted one (in bfloat16 only where the
+    batches have the same shape: config.json records it). A finished run is read back. Raises `IdentityError`
+    where `run_dir` holds another run, `ConfigError` where a prompt and `max_tokens` exceed the context,
+    `DataError` for an empty set, repeated ids or missing columns.
     """
     _check(problems, shard_problems)
     form = prompts.template(template or prompts.fitting_template(sampler.tokenizer))
     prompted = _prompt_table(problems, sampler, form, effort, hint, hint_place, thinking)
     longest = int(prompted["prompt_ids"].map(len).max())
-    cap = max_tokens if max_tokens is not None else _room(sampler.context, longest)
+    cap = int(max_tokens) if max_tokens is not None else _room(sampler.context, longest)
     params = SamplingParams(cap, temperature, top_p, n)
     identity = {
         **sampler.identity(),
@@ -67,20 +69,18 @@ def sample(
     }
     run = RunDir(run_dir)
     with run.lock():
-        if not run.is_done("rollouts"):
+        if run.is_done("rollouts"):
+            run.begin("rollouts", identity)  # refuses another run's
+        else:
             check_context(longest, cap, sampler.context)
-        run.begin("rollouts", identity)
-        if not run.is_done("rollouts"):
+            run.begin("rollouts", identity, batching=sampler.batching())
+        if not (run.path / "problems.parquet").exists() or not run.shards("rollouts"):
             write_parquet(run.path / "problems.parquet", prompted)
-            starts = range(0, len(prompted), shard_problems)
-            parts = [prompted.iloc[i : i + shard_problems] for i in starts]
-            run.fill(
-                "rollouts",
-                parts,
-                lambda part: _shard(part, sampler, params, seed, verify_timeout),
-                unit="problem",
-                progress=progress,
-            )
+        if not run.is_done("rollouts"):
+            asked = problems_of(run.path)  # a template that prints the date must not change half-way
+            parts = [asked.iloc[i : i + shard_problems] for i in range(0, len(asked), shard_problems)]
+            make = partial(_shard, sampler=sampler, params=params, seed=seed, timeout=verify_timeout)
+            run.fill("rollouts", parts, make, unit="problem", progress=progress)
     return run.read("rollouts")
 
 
@@ -98,7 +98,10 @@ def _check(problems, shard_problems: int) -> None:
 
 def _room(context: int | None, longest: int) -> int:
     """The default cap in tokens: what the context leaves beside prompt and forced answer, at most 32,768."""
-    return min(32768, (context or 32768 + longest + FORCED_ROOM) - longest - FORCED_ROOM)
+    if context is None:
+        return 32768
+    check_context(longest, 1 + FORCED_ROOM, context)
+    return min(32768, context - longest - FORCED_ROOM)
 
 
 def problems_of(run_dir: str | Path):
@@ -147,6 +150,8 @@ def sample_seed(problem_id: str, sample: int, seed: int) -> int:
 
 
 def _prompt_table(problems, sampler, form, effort, hint, hint_place, thinking):
+    import pandas as pd
+
     table = problems.to_pandas()
     if isinstance(hint, str) and hint not in table:
         raise ConfigError(f"hint names the column {hint!r}; the problems have {', '.join(table.columns)}")
@@ -158,12 +163,17 @@ def _prompt_table(problems, sampler, form, effort, hint, hint_place, thinking):
         for q, h in zip(table["question"], hints, strict=True)
     ]
     for (text, ids), question in zip(rendered, table["question"], strict=True):
-        prompts.check_known(sampler.tokenizer, ids, f"the prompt of {question[:60]!r} ({text[:40]!r}...)")
-    return table.assign(prompt=[t for t, _ in rendered], prompt_ids=[ids for _, ids in rendered])
+        prompts.check_known(sampler.tokenizer, text, ids, f"the prompt of {question[:60]!r}")
+    return table.assign(
+        hint=pd.array(list(hints), dtype="Int64"),
+        prompt=[t for t, _ in rendered],
+        prompt_ids=[ids for _, ids in rendered],
+    )
 
 
 def _fingerprint(prompted) -> str:
+    """Of what was asked, not of the rendered prompts: a chat template may print today's date."""
     digest = hashlib.sha256()
     for row in prompted.itertuples():
-        digest.update(f"{row.problem_id}|{row.answer}|{row.prompt}\n".encode())
+        digest.update(f"{row.problem_id}|{row.question}|{row.answer}|{row.hint}\n".encode())
     return digest.hexdigest()[:12]

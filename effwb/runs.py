@@ -58,23 +58,25 @@ class RunDir:
         except ValueError as error:
             raise DataError(f"{file} is not valid JSON: {error}") from error
 
-    def begin(self, table: str, identity: dict) -> None:
+    def begin(self, table: str, identity: dict, **recorded) -> None:
         """Declare a table, or check that the one on disk is the same.
 
-        `IdentityError` names the keys that differ. A declaration in a run that has no data at all is
-        replaced: nothing is lost by it.
+        `IdentityError` names the keys that differ. A declaration that nothing was made under yet is replaced:
+        nothing is lost by it. `recorded` is kept beside the environment and identifies nothing.
         """
         config, identity = self.config, json.loads(json.dumps(identity))
-        if table in config and self._has_data():
+        if table in config and self._has_data(table):
             check_identity(config[table]["identity"], identity, self.path / table)
         elif config.get(table, {}).get("identity") != identity:
             config.setdefault("schema", SCHEMA)
-            config[table] = {"identity": identity, "environment": environment()}
+            config[table] = {"identity": identity, "environment": {**environment(), **recorded}}
             write_atomic(self.path / "config.json", json.dumps(config, indent=1).encode())
         (self.path / table).mkdir(exist_ok=True)
 
-    def _has_data(self) -> bool:
-        return any(self.path.glob("*/[0-9]*.parquet")) or any(self.path.glob("*/DONE"))
+    def _has_data(self, table: str) -> bool:
+        """The table, or for the rollouts any table made from them too, has a shard or a done marker."""
+        folder = "*" if table == "rollouts" else table
+        return any(self.path.glob(f"{folder}/[0-9]*.parquet")) or any(self.path.glob(f"{folder}/DONE"))
 
     def is_done(self, table: str) -> bool:
         """The table is marked done and every shard it promised is there."""

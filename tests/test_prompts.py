@@ -38,7 +38,8 @@ def test_every_pocket_text_is_in_the_vocabulary(pocket):
         assert pocket.tokenizer.unk_token_id not in ids
         assert pocket.tokenizer.decode(ids) == shown
     with pytest.raises(ConfigError, match="no token for part of the suffix"):
-        prompts.check_known(pocket.tokenizer, pocket.tokenizer.encode("Oh"), "the suffix")
+        prompts.check_known(pocket.tokenizer, "Oh", pocket.tokenizer.encode("Oh"), "the suffix")
+    prompts.check_known(pocket.tokenizer, "<|unk|>", pocket.tokenizer.encode("<|unk|>"), "the suffix")
 
 
 @pytest.mark.parametrize(

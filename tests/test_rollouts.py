@@ -136,6 +136,37 @@ def test_bad_budgets_are_named(reference, pocket, budgets, message):
         probes.probe(table, pocket, budgets, run_dir=path)
 
 
+def test_probes_that_made_nothing_can_be_declared_anew(few, pocket, tmp_path, monkeypatch):
+    table = rollouts.sample(few, pocket, 1, run_dir=tmp_path / "r", **HOW)
+    monkeypatch.setattr(pocket, "continue_prefixes", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        probes.probe(table, pocket, [0, 4], run_dir=tmp_path / "r", answer_tokens=8)
+    monkeypatch.undo()
+    probed = probes.probe(table, pocket, [0, 8], run_dir=tmp_path / "r", answer_tokens=8, progress=False)
+    assert set(probed["budget"]) == {0, 8}
+
+
+def test_the_default_cap_leaves_room_for_a_forced_answer(few, pocket, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(pocket), "context", 130)
+    table = rollouts.sample(few, pocket, 1, run_dir=tmp_path / "r", progress=False)
+    longest = table["prompt_tokens"].max()
+    assert RunDir(tmp_path / "r").config["rollouts"]["identity"]["max_tokens"] == 130 - 64 - longest
+    monkeypatch.setattr(type(pocket), "context", 60)
+    with pytest.raises(ConfigError, match="context of 60"):
+        rollouts.sample(few, pocket, 1, run_dir=tmp_path / "s", progress=False)
+
+
+def test_a_cap_below_the_grid_is_refused_before_sampling(few, pocket, tmp_path):
+    from effwb import profiles
+    from effwb.evaluation import evaluate
+
+    small = profiles.profile("pocket", max_tokens=64, n_samples=1)
+    assert small.budgets[-1] == 64
+    with pytest.raises(ConfigError, match="512"):
+        evaluate(few, pocket, small, run_dir=tmp_path / "r", budgets=[0, 512])
+    assert not (tmp_path / "r").exists()
+
+
 def test_a_mistyped_suffix_is_refused(reference, pocket):
     path, table, _ = reference
     for suffix in ("clos", "Wait", ""):
@@ -218,6 +249,9 @@ class Scripted:
 
     def identity(self):
         return {"model": "scripted", "weights": "", "tokenizer": "", "engine": "scripted"}
+
+    def batching(self):
+        return {}
 
     def generate(self, prompt_ids, params, seeds=None):
         encoded = [self.tokenizer.encode(t, add_special_tokens=False) for t in self.texts]

@@ -64,6 +64,10 @@ class Sampler(Protocol):
         """Model, tokenizer, engine, versions and dtype: what decides the tokens."""
         ...
 
+    def batching(self) -> dict:
+        """Device and batch shape: recorded with a run, because low precision rounds with the batch."""
+        ...
+
     def generate(
         self,
         prompt_ids: Sequence[Sequence[int]],

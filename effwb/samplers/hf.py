@@ -85,7 +85,12 @@ class TransformersSampler:
     @property
     def context(self) -> int | None:
         """Tokens that prompt and completion may have together; None where the model names no limit."""
-        return getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+        config = self._config if self._model is None else self._model.config
+        return getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+
+    @cached_property
+    def _config(self):
+        return models.load_config(self.source)
 
     @property
     def cache_tokens(self) -> int:
@@ -93,7 +98,8 @@ class TransformersSampler:
         if self._cache_tokens is None:
             import torch
 
-            free = GPU_SHARE * torch.cuda.mem_get_info()[0] if self.device.startswith("cuda") else CPU_CACHE
+            gpu = self.device.startswith("cuda")
+            free = GPU_SHARE * torch.cuda.mem_get_info(self.device)[0] if gpu else CPU_CACHE
             self._cache_tokens = max(1, int(free / models.cache_bytes_per_token(self.model)))
         return self._cache_tokens
 
@@ -109,11 +115,14 @@ class TransformersSampler:
             "engine": self.engine,
             "engine_version": "transformers {}, torch {}".format(*versions),
             "dtype": self.dtype,
-            "device": self.device.split(":")[0],
         }
 
     def identity(self) -> dict:
         return dict(self._identity)
+
+    def batching(self) -> dict:
+        bounds = {"batch_rows": self.batch_rows, "cache_tokens": self.cache_tokens}
+        return {"device": self.device, **bounds, "probe_cells": self.probe_cells}
 
     def generate(
         self,
@@ -128,11 +137,7 @@ class TransformersSampler:
             raise ConfigError(f"seeds must be {params.n} per prompt for {len(prompt_ids)} prompts")
         flat = [list(p) for p in prompt_ids for _ in range(params.n)]
         flat_seeds = [s for row in seeds for s in row] if seeds is not None else _fresh_seeds(len(flat))
-        rows = max(1, min(self.batch_rows, self.cache_tokens // (longest + params.max_tokens)))
-        done: list[Completion] = []
-        for start in range(0, len(flat), rows):
-            part = slice(start, start + rows)
-            done += [self._completion(*r) for r in self._decode(flat[part], params, flat_seeds[part])]
+        done = [self._completion(*row) for row in self._decode(flat, params, flat_seeds)]
         return [done[i : i + params.n] for i in range(0, len(done), params.n)]
 
     def continue_prefixes(
@@ -190,10 +195,18 @@ class TransformersSampler:
             rows.append([self._completion(*_cut_at_brace(ids, reason, closer)) for ids, reason in found])
         return rows
 
-    def _decode(self, prompts, params, seeds):
+    def _decode(self, prompts, params, seeds) -> list[tuple[list[int], str]]:
+        """(token ids, finish reason) per prompt, as many at once as memory allows."""
         from effwb.samplers.decode import decode
 
-        return decode(self.model, prompts, params, seeds, self.stop_ids, self.tokenizer.pad_token_id)
+        longest = max(map(len, prompts), default=0) + params.max_tokens
+        rows, found = max(1, min(self.batch_rows, self.cache_tokens // longest)), []
+        for start in range(0, len(prompts), rows):
+            part = slice(start, start + rows)
+            found += decode(
+                self.model, prompts[part], params, seeds[part], self.stop_ids, self.tokenizer.pad_token_id
+            )
+        return found
 
     def _completion(self, ids: list[int], reason: str, cached: int = 0) -> Completion:
         visible = ids[:-1] if reason == "stop" and ids[-1] in self.stop_ids else ids
