@@ -58,6 +58,25 @@ class Evaluation:
         )
 
 
+def sample_as(profile: Profile, problems, sampler, *, run_dir: str | Path, n: int | None = None, **variation):
+    """The rollout table of `problems` as `profile` says, with `n` samples instead of the profile's if given.
+
+    `variation` goes to `rollouts.sample` (effort, hint, thinking, seed, progress).
+    """
+    return rollouts.sample(
+        problems,
+        sampler,
+        profile.n_samples if n is None else n,
+        run_dir=run_dir,
+        max_tokens=profile.max_tokens,
+        template=profile.template,
+        temperature=profile.temperature,
+        top_p=profile.top_p,
+        shard_problems=profile.shard_problems,
+        **variation,
+    )
+
+
 def evaluate(
     problems,
     sampler,
@@ -77,20 +96,7 @@ def evaluate(
     """
     budgets = profile.budgets if budgets is None else budgets
     check_budgets(budgets, profile.max_tokens)  # before hours of sampling, not after
-    table = rollouts.sample(
-        problems,
-        sampler,
-        profile.n_samples,
-        run_dir=run_dir,
-        max_tokens=profile.max_tokens,
-        template=profile.template,
-        temperature=profile.temperature,
-        top_p=profile.top_p,
-        shard_problems=profile.shard_problems,
-        seed=seed,
-        progress=progress,
-        **variation,
-    )
+    table = sample_as(profile, problems, sampler, run_dir=run_dir, seed=seed, progress=progress, **variation)
     probed = probes.probe(
         table, sampler, budgets, run_dir=run_dir, answer_tokens=profile.answer_tokens, progress=progress
     )

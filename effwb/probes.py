@@ -20,7 +20,11 @@ from effwb.runs import RunDir
 from effwb.samplers import Prefixes, Sampler, SamplingParams, check_context
 
 COLUMNS = ("problem_id", "sample", "budget", "forced", "answer_text", "extracted", "verdict", "answer_tokens")
-TYPES = {"sample": "int64", "budget": "int64", "forced": "bool", "answer_tokens": "int64"}
+TYPES = {  # of every shard, also one without rows
+    **dict.fromkeys(("problem_id", "answer_text", "extracted", "verdict"), "str"),
+    **dict.fromkeys(("sample", "budget", "answer_tokens"), "int64"),
+    "forced": "bool",
+}
 
 
 def probe(
@@ -219,8 +223,7 @@ class _Work:
             answer_tokens=[len(a.token_ids) for a in frame["answer"]],
             **graded,
         )
-        texts = dict.fromkeys(("problem_id", "answer_text", "extracted", "verdict"), "str")
-        return frame[list(COLUMNS)].astype({**TYPES, **texts})
+        return frame[list(COLUMNS)].astype(TYPES)
 
     def _answers(self, rows, cuts, state: bool) -> list:
         """The completions of all cuts in one state, in order."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from effwb import metrics, prompts, rollouts
 from effwb.curves import budget_curve, tokens_to_reach
-from effwb.evaluation import evaluate, per_problem
+from effwb.evaluation import evaluate, per_problem, sample_as
 from effwb.pocket.world import LEVELS
 from effwb.samplers import Prefixes, SamplingParams
 
@@ -43,17 +43,9 @@ class _Lab:
     seed: int
 
     def sample(self, name, n, problems=None, **variation):
-        return rollouts.sample(
-            self.problems if problems is None else problems,
-            self.sampler,
-            n,
-            run_dir=self.root / name,
-            max_tokens=self.profile.max_tokens,
-            template=self.profile.template,
-            temperature=self.profile.temperature,
-            seed=self.seed,
-            **variation,
-        )
+        asked = self.problems if problems is None else problems
+        where = {"run_dir": self.root / name, "seed": self.seed}
+        return sample_as(self.profile, asked, self.sampler, n=n, **where, **variation)
 
 
 def _row(what, measured, required, met, interval=(float("nan"), float("nan"))):

@@ -58,8 +58,10 @@ def has_full_attention(config) -> bool:
 
 
 def takes_masks(config) -> bool:
-    """The attention reads a boolean (B, 1, Q, K) mask as one; eager attention would add it to the scores."""
-    return config._attn_implementation == "sdpa"
+    """A boolean (B, 1, Q, K) mask of ours means what it says: every layer sees the whole prefix, and the
+    attention reads it as a mask (eager attention would add it to the scores).
+    """
+    return has_full_attention(config) and config._attn_implementation == "sdpa"
 
 
 def left_pad(rows: list[list[int]], pad_id: int, device) -> tuple[torch.Tensor, torch.Tensor]:

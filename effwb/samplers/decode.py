@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from effwb.samplers.base import SamplingParams
-from effwb.samplers.cache import has_full_attention, left_pad, new_cache, positions, takes_masks
+from effwb.samplers.cache import left_pad, new_cache, positions, takes_masks
 
 KEEP = 0.75  # rows are dropped from the batch once fewer than this share are still running
 DRAWS = 256  # uniform numbers are drawn in blocks of this many tokens
@@ -57,7 +57,7 @@ def decode(model, prompts, params: SamplingParams, seeds, stop_ids, pad_id) -> l
     cache, streams = new_cache(model.config), Streams(seeds)
     stops = torch.tensor(sorted(stop_ids), device=device)
     # A (B, 1, 1, K) mask skips the library's own mask making at every step; not every attention can read one.
-    direct = has_full_attention(model.config) and takes_masks(model.config)
+    direct = takes_masks(model.config)
     position, alive = positions(mask), torch.arange(len(prompts))
     output = torch.full((len(prompts), params.max_tokens), pad_id, dtype=torch.long)
     length = torch.zeros(len(prompts), dtype=torch.long)

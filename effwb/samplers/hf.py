@@ -168,10 +168,10 @@ class TransformersSampler:
         return results
 
     def _draws_trees(self) -> bool:
-        """A tree needs every layer to see the whole prefix, and attention that takes a mask of its own."""
-        from effwb.samplers.cache import has_full_attention, takes_masks
+        """Whether the attention takes the mask that makes a tree of one cache."""
+        from effwb.samplers.cache import takes_masks
 
-        return has_full_attention(self.model.config) and takes_masks(self.model.config)
+        return takes_masks(self.model.config)
 
     def _trees(self, rollouts, suffix_ids, params, closer) -> list[list[Completion]]:
         from effwb.samplers.tree import answer_branches
