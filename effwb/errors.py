@@ -22,6 +22,11 @@ class EngineError(EffwbError, RuntimeError):
     """A sampling engine that is missing, of the wrong version, or unable to serve the request."""
 
 
+class TrainingError(EffwbError, RuntimeError):
+    """A training run that cannot go on: a loss or gradient that is not finite. The message names the step,
+    the problems and the saved state."""
+
+
 def one_of(name: str, value, legal) -> None:
     """Raise `ConfigError` unless `value` is in `legal`; the message lists `legal` and the nearest match."""
     import difflib

@@ -49,7 +49,9 @@ def locate(model: str) -> ModelSource:
 
 def _directory(path: Path) -> ModelSource:
     if (path / "config.json").is_file():
-        return ModelSource(path.name, str(path))
+        # a run keeps its trained model in <run>/model; the run's name says more than "model"
+        name = path.resolve().parent.name if path.name == "model" else path.name
+        return ModelSource(name, str(path))
     ggufs = sorted(p.name for p in path.glob("*.gguf"))
     if len(ggufs) != 1:
         raise ConfigError(f"{path} has no config.json and {len(ggufs)} GGUF files; one of either is needed")

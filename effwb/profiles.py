@@ -1,13 +1,76 @@
 """Profiles: a scale of experiment as a set of values, and nothing else. Notebook parameters override single
 fields."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Self
 
 from effwb.errors import ConfigError, one_of
 
 
+class Values:
+    """What both classes of values share: a copy with some fields replaced, and a plain dict."""
+
+    def override(self, **values) -> Self:
+        """A copy with some fields replaced; None leaves a field as it is. An unknown field or a value of the
+        wrong type raises `ConfigError`.
+        """
+        given = {k: v for k, v in values.items() if v is not None}
+        for name in values:
+            one_of(f"{type(self).__name__.lower()} field", name, [f.name for f in fields(self)])
+        for name, value in given.items():
+            wanted = type(getattr(self, name))
+            if type(value) is not wanted and not (wanted is float and type(value) is int):
+                raise ConfigError(f"{name} must be {wanted.__name__}, got {value!r}")
+        return replace(self, **given)
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
 @dataclass(frozen=True)
-class Profile:
+class Training(Values):
+    """How GRPO is run. A step is one optimizer update.
+
+    A round samples `problems_per_round` x `group_size` rollouts and feeds `updates_per_round` updates, each
+    on its own share of them; `iterations` goes over them that many times. The last update of a round is then
+    updates_per_round x iterations - 1 updates off-policy. `micro_batch` is the number of rollouts per forward
+    and backward pass and process, `tokens_per_forward` bounds one forward pass inside it (padding included).
+    `refill_rounds`: how often groups whose rewards are all equal are sampled anew from other problems (DAPO's
+    dynamic sampling; 0 is off). `clip_high` above `clip_low` is clip-higher. `kl` is the coefficient of the
+    KL term against the starting model. `loss` is TRL's `loss_type`; "dapo" averages over the tokens of a
+    round, "grpo" over each rollout first, "dr_grpo" divides by the cap. `weights` is the dtype of the
+    weights, `precision` that of the matrix products. `lora_rank` 0 trains all weights.
+    """
+
+    n_problems: int
+    steps: int
+    problems_per_round: int
+    group_size: int
+    learning_rate: float
+    updates_per_round: int = 1
+    iterations: int = 1
+    micro_batch: int = 8
+    tokens_per_forward: int = 16384
+    refill_rounds: int = 0
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    kl: float = 0.0
+    loss: str = "dapo"
+    warmup_steps: int = 0
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    weights: str = "float32"
+    precision: str = "bfloat16"
+    gradient_checkpointing: bool = False
+    lora_rank: int = 0
+    lora_alpha: int = 32
+    save_every: int = 20
+    keep_checkpoints: int = 2
+    engine: str = "transformers"
+
+
+@dataclass(frozen=True)
+class Profile(Values):
     """Everything that differs between the pocket model and a real one. Lengths and budgets are in tokens.
 
     The budget grid is the paper's grid of 16,384 tokens (2506.07104, App. F) scaled to `grid_cap`, or to
@@ -27,19 +90,7 @@ class Profile:
     dtype: str = "float32"
     engine: str = "transformers"
     shard_problems: int = 32
-
-    def override(self, **values) -> "Profile":
-        """A copy with some fields replaced; None leaves a field as it is. An unknown field or a value of the
-        wrong type raises `ConfigError`.
-        """
-        given = {k: v for k, v in values.items() if v is not None}
-        for name in values:
-            one_of("profile field", name, [f.name for f in fields(self)])
-        for name, value in given.items():
-            wanted = type(getattr(self, name))
-            if type(value) is not wanted and not (wanted is float and type(value) is int):
-                raise ConfigError(f"{name} must be {wanted.__name__}, got {value!r}")
-        return replace(self, **given)
+    training: Training = field(default_factory=lambda: REAL_TRAINING)
 
     @property
     def budgets(self) -> list[int]:
@@ -47,8 +98,19 @@ class Profile:
 
         return [int(b) for b in scaled_grid(min(self.grid_cap, self.max_tokens))]
 
-    def as_dict(self) -> dict:
-        return asdict(self)
+
+# The setting most of the papers share: batches of 128 prompts, 8 to 16 rollouts, learning rate 1e-6
+REAL_TRAINING = Training(
+    n_problems=4000,
+    steps=200,
+    problems_per_round=128,
+    group_size=8,
+    learning_rate=1e-6,
+    micro_batch=4,
+    clip_high=0.28,
+    gradient_checkpointing=True,
+    engine="trl-vllm-colocate",
+)
 
 
 def _reasoning(model: str, **values) -> Profile:
@@ -78,6 +140,16 @@ PROFILES = {
         max_tokens=512,
         grid_cap=512,
         answer_tokens=8,
+        training=Training(
+            n_problems=512,
+            steps=60,
+            problems_per_round=16,
+            group_size=8,
+            learning_rate=6e-4,
+            micro_batch=128,
+            tokens_per_forward=2048,
+            precision="float32",
+        ),
     ),
     "smollm2": Profile(
         model="smollm2",
@@ -90,6 +162,14 @@ PROFILES = {
         answer_tokens=16,
         temperature=0.7,
         shard_problems=8,
+        training=Training(
+            n_problems=256,
+            steps=20,
+            problems_per_round=4,
+            group_size=4,
+            learning_rate=1e-5,
+            micro_batch=4,
+        ),
     ),
     "qwen3-0.6b": _reasoning("Qwen/Qwen3-0.6B"),
     "qwen3-4b": _reasoning("Qwen/Qwen3-4B"),

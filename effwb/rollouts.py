@@ -45,7 +45,9 @@ def sample(
     where `run_dir` holds another run, `ConfigError` where a prompt and `max_tokens` exceed the context,
     `DataError` for an empty set, repeated ids or missing columns.
     """
-    _check(problems, shard_problems)
+    check_problems(problems)
+    if shard_problems < 1:
+        raise ConfigError(f"shard_problems must be at least 1, got {shard_problems}")
     form = prompts.template(template or prompts.fitting_template(sampler.tokenizer))
     prompted = _prompt_table(problems, sampler, form, effort, hint, hint_place, thinking)
     longest = int(prompted["prompt_ids"].map(len).max())
@@ -84,16 +86,15 @@ def sample(
     return run.read("rollouts")
 
 
-def _check(problems, shard_problems: int) -> None:
+def check_problems(problems) -> None:
+    """Raise `DataError` for an empty set, repeated ids or missing columns."""
     if len(problems) == 0:
-        raise DataError("there are no problems to sample")
+        raise DataError("there are no problems")
     missing = [c for c in ("problem_id", "question", "answer") if c not in problems.column_names]
     if missing:
         raise DataError(f"the problems lack the columns {missing}; they have {problems.column_names}")
     if len(set(problems["problem_id"])) < len(problems):
         raise DataError("the problems repeat a problem_id; every problem may be asked once per run")
-    if shard_problems < 1:
-        raise ConfigError(f"shard_problems must be at least 1, got {shard_problems}")
 
 
 def _room(context: int | None, longest: int) -> int:
@@ -144,7 +145,7 @@ def _shard(part, sampler, params, seed, timeout):
     return _graded(pd.DataFrame(rows), part, timeout)
 
 
-def sample_seed(problem_id: str, sample: int, seed: int) -> int:
+def sample_seed(problem_id: str, sample: int, seed: int | str) -> int:
     """The seed of one completion, from the problem's id and the number of the sample: 63 bits."""
     return int.from_bytes(hashlib.sha256(f"{seed}|{problem_id}|{sample}".encode()).digest()[:8], "big") >> 1
 

@@ -21,7 +21,7 @@ from effwb.designs.think_prune import ThinkPrune
 from effwb.designs.token_budget import TokenBudget
 from effwb.designs.truncation import Truncation
 from effwb.designs.vanilla import Vanilla
-from effwb.errors import one_of
+from effwb.errors import ConfigError, one_of
 
 DESIGNS: dict[str, type[Design]] = {
     "vanilla": Vanilla,
@@ -48,7 +48,7 @@ DESIGNS: dict[str, type[Design]] = {
     "think_prune": ThinkPrune,
 }
 
-__all__ = ["DESIGNS", "Design", "Group", "make_design", "reference_table", "toy_group"]
+__all__ = ["DESIGNS", "Design", "Group", "fit_design", "make_design", "reference_table", "toy_group"]
 
 
 def make_design(name: str, **params) -> Design:
@@ -59,3 +59,18 @@ def make_design(name: str, **params) -> Design:
     """
     one_of("design", name, DESIGNS)
     return DESIGNS[name](**params)
+
+
+def fit_design(name: str, cap: int, **params) -> Design:
+    """The design `name` for a run with `cap` tokens: the paper's defaults scaled to that cap, and `params`
+    over them. Values in `params` that are tokens (or per token) are meant at `cap` and are not scaled.
+
+    >>> fit_design("truncation", 512).target, fit_design("truncation", 512, target=200).target (125.0, 200)
+    """
+    one_of("design", name, DESIGNS)
+    if "cap" in params:
+        raise ConfigError(f"{name}: pass the run's cap once, as fit_design({name!r}, {cap}, ...)")
+    cls = DESIGNS[name]
+    if cls.PAPER_CAP is None:
+        return cls(**params, cap=cap)
+    return cls(**{**cls().at_scale(cap).parameters(), **params})

@@ -2,8 +2,11 @@
 
 from effwb.plots.budget import curve_figure, frontier_figure
 from effwb.plots.published import oracle_figure, quadrature_figure, reg_figure
+from effwb.plots.rewards import reward_figure
 from effwb.plots.runs import length_figure, loss_figure
 from effwb.plots.style import AXES, COLOURS, GREY, SYMBOLS
+from effwb.plots.tradeoff import hint_figure, tradeoff_figure
+from effwb.plots.training import training_figure
 
 __all__ = [
     "AXES",
@@ -12,9 +15,13 @@ __all__ = [
     "SYMBOLS",
     "curve_figure",
     "frontier_figure",
+    "hint_figure",
     "length_figure",
     "loss_figure",
     "oracle_figure",
     "quadrature_figure",
     "reg_figure",
+    "reward_figure",
+    "tradeoff_figure",
+    "training_figure",
 ]

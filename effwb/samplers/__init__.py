@@ -19,6 +19,7 @@ __all__ = [
 
 SAMPLERS = {
     "transformers": ("effwb.samplers.hf", "TransformersSampler"),
+    "vllm": ("effwb.samplers.vllm", "VllmSampler"),
 }
 
 

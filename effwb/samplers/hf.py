@@ -34,6 +34,12 @@ class TransformersSampler:
         cache_tokens: int | None = None,
         probe_cells: int | None = None,
     ):
+        self.source = models.locate(model)
+        self.dtype = models.check_dtype(dtype)
+        tokenizer = models.load_tokenizer(self.source)
+        self._set_up(tokenizer, models.pick_device(device), batch_rows, cache_tokens, probe_cells)
+
+    def _set_up(self, tokenizer, device: str, batch_rows=256, cache_tokens=None, probe_cells=None):
         for name, value in (
             ("batch_rows", batch_rows),
             ("cache_tokens", cache_tokens),
@@ -41,13 +47,23 @@ class TransformersSampler:
         ):
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be positive, got {value}")
-        self.source = models.locate(model)
-        self.tokenizer = models.load_tokenizer(self.source)
-        self.device, self.dtype = models.pick_device(device), models.check_dtype(dtype)
+        self.tokenizer, self.device = tokenizer, device
         self.batch_rows, self._cache_tokens = batch_rows, cache_tokens
         # On a CPU a mask that fits the second-level cache is ten times faster than a large one (LOG.md).
         self.probe_cells = probe_cells or (200_000 if self.device == "cpu" else 32_000_000)
         self._model = None
+
+    @classmethod
+    def around(cls, model, tokenizer, **options) -> "TransformersSampler":
+        """A sampler on a model that is loaded already, as a trainer has it; its weights are read at each
+        call.
+
+        It has no identity of its own.
+        """
+        sampler = cls.__new__(cls)
+        sampler._set_up(tokenizer, str(model.device), **options)
+        sampler._model = model
+        return sampler
 
     def __enter__(self):
         return self

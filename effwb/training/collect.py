@@ -1,0 +1,122 @@
+"""One round of rollouts: sample, grade, gather over processes, and the Group that a design reads."""
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from effwb import prompts
+from effwb.designs import Group
+from effwb.rollouts import sample_seed
+from effwb.training.rounds import Asked, Rounds
+from effwb.verifiers import verify
+
+
+@dataclass
+class Round:
+    """P problems x G rollouts; row r is rollout r % G of problem r // G.
+
+    Arrays are (P, G) and the same on every process. The lists hold this process's rows, from `first` on.
+    """
+
+    number: int
+    asked: Asked
+    first: int
+    completion_ids: list[list[int]]
+    texts: list[str]
+    logprobs: list
+    correct_PG: np.ndarray
+    length_PG: np.ndarray
+    finished_PG: np.ndarray
+    tokens: int = 0  # sampled on all processes, discarded groups included
+    refilled: int = 0  # groups that were replaced
+
+    @property
+    def local(self) -> list[tuple[int, int]]:
+        """(problem, rollout) of each row of this process."""
+        G = self.correct_PG.shape[1]
+        return [divmod(row, G) for row in range(self.first, self.first + len(self.texts))]
+
+    def group(self, ids: list[str], cap: int, reference=None) -> Group:
+        """What a design sees of the round."""
+        return Group(
+            self.correct_PG,
+            self.length_PG,
+            self.finished_PG,
+            cap,
+            [ids[row] for row in self.asked.rows_P],
+            reference=reference,
+            hint_tokens_P=self.asked.hint_tokens_P,
+            step=self.number,
+        )
+
+
+class Collector:
+    """Makes rounds for a trainer. `clock` adds up seconds by phase until it is read and cleared."""
+
+    def __init__(self, rounds: Rounds, engine, *, group_size: int, timeout: float, seed: int):
+        self.rounds, self.engine, self.G = rounds, engine, group_size
+        self.timeout, self.seed, self.clock = timeout, seed, {}
+
+    def collect(self, trainer, number: int, asked: Asked) -> Round:
+        """Sample and grade G rollouts of every prompt of `asked`."""
+        P, world = len(asked.rows_P), trainer.accelerator.num_processes
+        share, shape = P * self.G // world, (P, self.G)
+        empty = [[None] * share for _ in range(3)]
+        arrays = np.zeros(shape, bool), np.zeros(shape, int), np.zeros(shape, bool)
+        made = Round(number, asked, trainer.accelerator.process_index * share, *empty, *arrays)
+        self._fill(trainer, made, list(range(P)), attempt=0)
+        return made
+
+    def refill(self, trainer, made: Round, slots: list[int], attempt: int) -> None:
+        """Replace the groups at `slots` by rollouts of other problems."""
+        fresh = self.rounds.refill(made.number, attempt, len(slots), made.asked.rows_P)
+        slots = slots[: len(fresh.rows_P)]
+        for i, p in enumerate(slots):
+            made.asked.put(p, fresh, i)
+        made.refilled += len(slots)
+        self._fill(trainer, made, slots, attempt)
+
+    def _fill(self, trainer, made: Round, slots: list[int], attempt: int) -> None:
+        from accelerate.utils import gather_object
+
+        here = [i for i, (p, _) in enumerate(made.local) if p in set(slots)]
+        mine = [made.local[i] for i in here]
+        ids, logprobs = self._sample(trainer, made, mine, attempt)
+        texts = [_text(trainer, row) for row in ids]
+        verdicts = self._grade(made.asked, mine, texts)
+        logprobs = logprobs or [None] * len(ids)
+        for i, row, text, logp in zip(here, ids, texts, logprobs, strict=True):
+            made.completion_ids[i], made.texts[i], made.logprobs[i] = row, text, logp
+        stops = trainer.eos_token_ids
+        facts = [(v.status == "correct", len(r), r[-1] in stops) for v, r in zip(verdicts, ids, strict=True)]
+        # rows ascend with the process, so the gathered list is in the order of the round
+        table = np.array(gather_object(facts), dtype=int).reshape(len(slots), self.G, 3)
+        made.correct_PG[slots], made.finished_PG[slots] = table[..., 0] == 1, table[..., 2] == 1
+        made.length_PG[slots] = table[..., 1]
+        made.tokens += int(table[..., 1].sum())
+
+    def _sample(self, trainer, made: Round, mine: list[tuple[int, int]], attempt: int):
+        asked, tag = made.asked, f"train-{self.seed}-{made.number}-{attempt}"
+        seeds = [sample_seed(self.rounds.ids[asked.rows_P[p]], g, tag) for p, g in mine]
+        with self.phase("sample"):
+            return self.engine(trainer, [asked.prompt_ids_P[p] for p, _ in mine], seeds)
+
+    def _grade(self, asked: Asked, mine: list[tuple[int, int]], texts: list[str]):
+        with self.phase("grade"):
+            shown = [prompts.graded_text(asked.opened_P[p], t) for (p, _), t in zip(mine, texts, strict=True)]
+            golds = [self.rounds.answers[asked.rows_P[p]] for p, _ in mine]
+            return verify(shown, golds, timeout=self.timeout)
+
+    @contextmanager
+    def phase(self, name: str):
+        """Adds the seconds spent inside to the clock."""
+        start = time.perf_counter()
+        yield
+        self.clock[name] = self.clock.get(name, 0.0) + time.perf_counter() - start
+
+
+def _text(trainer, ids: list[int]) -> str:
+    visible = ids[:-1] if ids[-1] in trainer.eos_token_ids else ids
+    return trainer.processing_class.decode(visible)

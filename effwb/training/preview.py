@@ -1,0 +1,105 @@
+"""Rollouts of a model under a design before it is trained with it: a reward that is dead is seen here, before
+an hour of training is spent on it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from effwb.designs import Design, Group, reference_table
+from effwb.errors import ConfigError
+from effwb.evaluation import per_problem, sample_as
+from effwb.profiles import Profile
+
+
+def preview(
+    design: Design,
+    problems,
+    sampler,
+    profile: Profile,
+    *,
+    run_dir: str | Path,
+    n_problems: int = 32,
+    seed: int = 0,
+    reference: Mapping | None = None,
+    progress: bool = True,
+):
+    """A DataFrame with a row per rollout of the first `n_problems`, sampled and rewarded as in training.
+
+    Columns: `problem_id, sample, length, correct, finished, hint_tokens, reward/<component>..., total,
+    advantage, masked`. `plots.reward_figure` draws it; `spread` sums it up. Groups are as large as in
+    training.
+    """
+    design.check_cap(profile.max_tokens)
+    asked, variation = problems.select(range(min(n_problems, len(problems)))), {}
+    hints = None
+    if design.hint:
+        hints = design.draw_hints(np.random.default_rng(seed), len(asked))
+        asked = asked.add_column("hint_tokens", hints.tolist())
+        variation = {"hint": "hint_tokens", "hint_place": design.hint}
+    table = sample_as(
+        profile,
+        asked,
+        sampler,
+        run_dir=run_dir,
+        n=profile.training.group_size,
+        seed=seed,
+        progress=progress,
+        **variation,
+    )
+    return score(design, table, profile.max_tokens, reference=reference, hint_tokens_P=hints)
+
+
+def score(design: Design, rollouts, cap: int, *, reference: Mapping | None = None, hint_tokens_P=None):
+    """What `design` makes of a rollout table: the columns of `preview`."""
+    group = group_of(rollouts, cap, reference=reference, hint_tokens_P=hint_tokens_P)
+    parts = design.reward(group)
+    total, advantage, mask = parts.pop("total"), design.advantage(group), design.mask(group)
+    table = rollouts[["problem_id", "sample", "length"]].copy()
+    table["correct"], table["finished"] = group.correct_PG.ravel(), group.finished_PG.ravel()
+    if hint_tokens_P is not None:
+        table["hint_tokens"] = np.repeat(hint_tokens_P, group.G)
+    for name, part in parts.items():
+        table[f"reward/{name}"] = np.asarray(part).ravel()
+    return table.assign(total=total.ravel(), advantage=advantage.ravel(), masked=~mask.ravel())
+
+
+def group_of(rollouts, cap: int, **more) -> Group:
+    """A rollout table (problems in order of appearance, samples in order) as one Group."""
+    if rollouts.groupby("problem_id").size().nunique() != 1:
+        raise ConfigError("every problem needs the same number of rollouts to form groups")
+    finished = per_problem(rollouts, rollouts["finish_reason"] == "stop")
+    correct = per_problem(rollouts, rollouts["verdict"] == "correct")
+    length = per_problem(rollouts, rollouts["length"])
+    return Group(correct, length, finished, cap, list(rollouts["problem_id"].drop_duplicates()), **more)
+
+
+def reference_of(rollouts, cap: int) -> dict[str, dict[str, float]]:
+    """Mean length and accuracy per problem of a frozen model's rollouts, for designs that compare with it."""
+    return reference_table(group_of(rollouts, cap))
+
+
+def spread(table) -> dict[str, float]:
+    """A preview in numbers: how many groups teach nothing, and what length is worth to right and wrong
+    answers.
+
+    `slope, right` and `slope, wrong` are the least-squares change of the reward per 100 tokens within groups.
+    """
+    groups = table.groupby("problem_id")["total"]
+    centred = table.assign(
+        total=table["total"] - groups.transform("mean"),
+        length=table["length"] - table.groupby(["problem_id", "correct"])["length"].transform("mean"),
+    )
+    return {
+        "groups": groups.ngroups,
+        "without spread": float((groups.std(ddof=0) < 1e-9).mean()),
+        "mean spread": float(groups.std(ddof=0).mean()),
+        "masked": float(table["masked"].mean()),
+        "slope, right": _slope(centred[table["correct"]]),
+        "slope, wrong": _slope(centred[~table["correct"]]),
+    }
+
+
+def _slope(rows) -> float:
+    square = float((rows["length"] ** 2).sum())
+    return 100 * float((rows["length"] * rows["total"]).sum()) / square if square else float("nan")

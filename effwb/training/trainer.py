@@ -1,0 +1,186 @@
+"""TRL's GRPOTrainer with our rounds, our advantages, and nothing computed on padding.
+
+What is TRL's stays TRL's: the loss, clipping, KL, LoRA, accelerate with DDP, FSDP and DeepSpeed, its vLLM,
+checkpoints. Replaced are three things: what a round of rollouts is (`collect`), the advantages (`Design`),
+and the forward pass (`forward`).
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from trl import GRPOTrainer
+
+from effwb.errors import TrainingError
+from effwb.runs import write_atomic, write_parquet
+from effwb.training.collect import Collector, Round
+from effwb.training.forward import log_probs
+
+STATE = "effwb.json"  # written last into a checkpoint: without it the checkpoint is not whole
+
+
+class GroupTrainer(GRPOTrainer):
+    """GRPO whose advantages come from a `Design`. Made by `effwb.training.train`."""
+
+    def __init__(self, model, args, tokenizer, design, collector: Collector, settings, *, cap, **more):
+        self.design, self.collector, self.settings, self.cap = design, collector, settings, cap
+        self.reference, self.monitor = more.pop("reference"), more.pop("monitor")
+        self.measured, self.ready = {}, None
+        self.updates = settings.updates_per_round * settings.iterations
+        rounds = -(-args.max_steps // self.updates)
+        super().__init__(
+            model=model,
+            args=args,
+            processing_class=tokenizer,
+            reward_funcs=[self.accuracy],
+            rollout_func=self.hand_over,
+            # TRL wants a row per prompt; which prompts they are is decided in `Rounds`
+            train_dataset=Dataset.from_dict({"prompt": [""] * (rounds * settings.problems_per_round)}),
+            **more,
+        )
+
+    def hand_over(self, prompts, trainer) -> dict:
+        """TRL asks for rollouts; they are there."""
+        asked = self.ready.asked
+        prompt_ids = [asked.prompt_ids_P[p] for p, _ in self.ready.local]
+        logprobs = None if self.ready.logprobs[0] is None else self.ready.logprobs
+        return {"prompt_ids": prompt_ids, "completion_ids": self.ready.completion_ids, "logprobs": logprobs}
+
+    def accuracy(self, prompts, **_) -> list[float]:
+        """TRL asks for rewards; it logs these, and its advantages from them are replaced."""
+        return [float(self.ready.correct_PG[p, g]) for p, g in self.ready.local]
+
+    def _generate_and_score_completions(self, inputs):
+        number = self.state.global_step // self.updates
+        self._observe_monitor(number)
+        made = self.ready = self.collector.collect(self, number, self.collector.rounds.of(number))
+        for attempt in range(1, self.settings.refill_rounds + 1):
+            slots = np.flatnonzero(_without_spread(self.design.reward(self._group(made))["total"])).tolist()
+            if not slots:
+                break
+            self.collector.refill(self, made, slots, attempt)
+        group = self._group(made)
+        advantage, mask = self.design.advantage(group), self.design.mask(group)
+        self.measured = _measure(made, group, self.design.reward(group), mask)
+        self.design.observe(group)
+        return self._with_advantages(super()._generate_and_score_completions(inputs), made, advantage, mask)
+
+    def _group(self, made: Round):
+        return made.group(self.collector.rounds.ids, self.cap, self.reference)
+
+    def _observe_monitor(self, number: int) -> None:
+        """LASER-D's monitoring set: sampled every so many steps, never trained on."""
+        if self.monitor is not None and number and number % self.design.every == 0:
+            asked = self.monitor.ask(list(range(len(self.monitor.ids))), np.random.default_rng(number))
+            watcher = Collector(
+                self.monitor, self.collector.engine, group_size=self.collector.G, timeout=5.0, seed=-1
+            )
+            made = watcher.collect(self, number, asked)
+            self.design.update_targets(made.group(self.monitor.ids, self.cap))
+
+    def _with_advantages(self, out: dict, made: Round, advantage: np.ndarray, mask: np.ndarray) -> dict:
+        """TRL's batch with our advantages; masked rollouts leave the loss and its token count."""
+        device, rows = out["completion_ids"].device, made.local
+        local = np.array([advantage[row] for row in rows])
+        out["advantages"] = torch.as_tensor(local, dtype=torch.float32, device=device)
+        out["row"] = torch.arange(len(rows), device=device)  # to name a rollout that gives NaN
+        if not mask.all():
+            kept = torch.as_tensor(np.array([mask[row] for row in rows]), device=device)
+            out["tool_mask"] = kept[:, None].long().expand_as(out["completion_mask"]).contiguous()
+            counted = (out["completion_mask"] * out["tool_mask"]).sum()
+            out["num_items_in_batch"] = self.accelerator.gather(counted).sum()
+        return out
+
+    def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, **options):
+        if options.get("compute_aux_loss") or any(v is not None for v in _images(options)):
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, **options
+            )
+        # sharded models need the same number of forward passes on every process
+        several = self.accelerator.num_processes > 1
+        limit = input_ids.numel() if several else self.settings.tokens_per_forward
+        logps, entropies = log_probs(
+            model,
+            input_ids,
+            attention_mask,
+            logits_to_keep,
+            tokens=limit,
+            autocast=self.accelerator.autocast,
+            entropy=options.get("compute_entropy", False),
+        )
+        return logps, entropies, None
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if not torch.isfinite(loss):
+            self._stop(f"the loss is {loss.item()}", inputs["row"].tolist())
+        return loss
+
+    def _get_grad_norm(self, model, grad_norm=None):
+        norm = super()._get_grad_norm(model, grad_norm)
+        if not np.isfinite(float(norm)):
+            self._stop(f"the gradient norm is {float(norm)}", range(len(self.ready.texts)))
+        return norm
+
+    def _stop(self, why: str, rows) -> None:
+        """Keep the round that led here, and raise."""
+        import pandas as pd
+
+        made, step = self.ready, self.state.global_step + 1
+        ids, local = self.collector.rounds.ids, made.local
+        names = [ids[made.asked.rows_P[local[r][0]]] for r in rows]
+        table = pd.DataFrame({"problem_id": names, "text": [made.texts[r] for r in rows]})
+        table["completion_ids"] = [made.completion_ids[r] for r in rows]
+        output = Path(self.args.output_dir)
+        file = output.parent / f"failed-step-{step:05d}.parquet"
+        write_parquet(file, table)
+        saved = last_checkpoint(output)
+        raise TrainingError(
+            f"step {step}: {why}, in rollouts of {', '.join(sorted(set(names))[:3])} ...; no update was made "
+            f"from it. The rollouts are in {file}, the last saved state is {saved or 'the starting model'}"
+        )
+
+    def _save_checkpoint(self, model, trial):
+        with self.collector.phase("save"):
+            super(GRPOTrainer, self)._save_checkpoint(model, trial)  # without TRL's model card
+            if self.args.should_save:
+                state = {"step": self.state.global_step, "design": self.design.state()}
+                folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+                write_atomic(folder / STATE, json.dumps(state).encode())
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that is whole."""
+    whole = [path.parent for path in folder.glob(f"checkpoint-*/{STATE}")]
+    return max(whole, key=lambda p: int(p.name.removeprefix("checkpoint-")), default=None)
+
+
+def _images(options: dict):
+    """What only a vision model's batch has; our forward pass is for text."""
+    text = {"batch_size", "compute_entropy", "compute_aux_loss"}
+    return [value for name, value in options.items() if name not in text]
+
+
+def _without_spread(reward_PG: np.ndarray) -> np.ndarray:
+    """bool (P,): groups whose rewards are all equal, which teach nothing."""
+    return np.ptp(reward_PG, axis=1) <= 1e-12 * np.abs(reward_PG).max(axis=1)
+
+
+def _measure(made: Round, group, rewards: dict[str, np.ndarray], mask: np.ndarray) -> dict[str, float]:
+    """The round in numbers, named as in metrics.jsonl."""
+    length, right = group.length_PG, group.correct_PG
+    return {
+        "accuracy": right.mean(),
+        "length/mean": length.mean(),
+        "length/correct": length[right].mean() if right.any() else np.nan,
+        "length/wrong": length[~right].mean() if not right.all() else np.nan,
+        "truncated": 1 - group.finished_PG.mean(),
+        **{f"reward/{name}": part.mean() for name, part in rewards.items()},
+        "reward/spread": rewards["total"].std(axis=1).mean(),
+        "zero_variance": _without_spread(rewards["total"]).mean(),
+        "masked": 1 - mask.mean(),
+        "refilled": made.refilled,
+        "tokens": made.tokens,
+    }
