@@ -13,6 +13,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALL = {
     "00_quickstart": {"n_problems": 14, "n_samples": 2, "efforts": ["low"]},
     "01_published_frontiers": {},
+    "10_grpo_any_design": {"n_problems": 14, "n_samples": 2, "steps": 2, "max_tokens": 96, "group_size": 4},
     "90_build_pocket": {"steps": 50, "tokens_per_batch": 512, "n_problems": 14},
 }
 

@@ -30,7 +30,7 @@ class VllmSampler:
     completions decoded together, `cache_gib` the keys and values held at once (default: 1 GiB on a CPU; on a
     GPU what `gpu_memory_utilization` leaves). Where the cache cannot hold the model's context, lower it with
     `max_model_len`. On a CPU the engine is always eager and uses the threads that torch has. `updatable`
-    allows `update_weights`; on a CPU it costs some speed.
+    allows `update_weights`; on a CPU the weights then take twice their memory.
 
     Every completion has its own random stream and every call starts with an empty prefix cache: the tokens
     of a call are decided by its prompts, parameters and seeds, and in float32 those of a completion by its
@@ -67,7 +67,7 @@ class VllmSampler:
         self.cache_gib, self.gpu_memory_utilization = cache_gib, gpu_memory_utilization
         self.enforce_eager, self.updatable = enforce_eager, updatable
         self.prefix_cache_share = float("nan")
-        self._engine, self._updates = None, 0
+        self._engine, self._updates, self._packed = None, 0, []
 
     def __enter__(self):
         return self
@@ -87,7 +87,7 @@ class VllmSampler:
         cleanup = "vllm.v1.engine.core.cleanup_dist_env_and_memory"
         with patch(cleanup, gc.collect) if OPEN else nullcontext():
             self._engine.llm_engine.engine_core.shutdown()
-        self._engine, self._updates = None, 0
+        self._engine, self._updates, self._packed = None, 0, []
         gc.collect()
 
     @property
@@ -101,10 +101,12 @@ class VllmSampler:
     def _open(self):
         import tempfile
 
-        with _process_kept(), _plain_weights(self.updatable), tempfile.TemporaryDirectory() as folder:
+        with _process_kept(), tempfile.TemporaryDirectory() as folder:
             vllm = import_vllm()
+            repackable = _repackable(self._packed) if self.updatable and on_cpu() else nullcontext()
             try:
-                return vllm.LLM(self._weights(folder), **self._settings())
+                with repackable:
+                    return vllm.LLM(self._weights(folder), **self._settings())
             except (ValueError, RuntimeError) as error:
                 raise EngineError(
                     f"vLLM cannot open {self.source.name!r}: {error} (cache_gib, max_model_len and "
@@ -284,6 +286,7 @@ class VllmSampler:
 
         def load(model):
             filled = model.load_weights((name, tensor.detach()) for name, tensor in named_tensors)
+            _repack(self._packed)
             return [name for name, _ in model.named_parameters() if name not in filled]
 
         return self.llm.apply_model(load)[0]
@@ -427,18 +430,29 @@ def _process_kept():
 
 
 @contextmanager
-def _plain_weights(wanted: bool):
-    """A CPU's vLLM repacks linear weights when it loads them, and what is repacked cannot be replaced."""
+def _repackable(layers: list):
+    """A CPU's vLLM repacks the weights of linear layers when it loads them and drops what it was given: keep
+    that, and list the layers in `layers` for `_repack`.
+    """
     from unittest.mock import patch
 
-    if not wanted or not on_cpu():
+    from vllm.model_executor.layers import utils
+
+    pack = utils.dispatch_cpu_unquantized_gemm
+
+    def keep(layer, remove_weight: bool) -> None:
+        pack(layer, remove_weight=False)
+        layers.append(layer)
+
+    with patch.object(utils, "dispatch_cpu_unquantized_gemm", keep):
         yield
-        return
-    with (
-        patch("vllm._custom_ops._supports_onednn", False),
-        patch("vllm.model_executor.layers.utils.check_cpu_sgl_kernel", lambda *_: False),
-    ):
-        yield
+
+
+def _repack(layers: list) -> None:
+    from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
+
+    for layer in layers:
+        dispatch_cpu_unquantized_gemm(layer, remove_weight=False)
 
 
 def _longest_first(cuts: Sequence[int]) -> list[int]:

@@ -1,0 +1,94 @@
+"""What each design does to the pocket model: trained under three seeds, evaluated at all budgets.
+
+    python -m benchmarks.pocket_effects run [--only kimi --seeds 0,1,2 --part 0/2]    hours; resumes
+    python -m benchmarks.pocket_effects table                                         from finished runs
+
+Runs lie in data/runs/training/pocket/, where the notebooks look for theirs; `--part k/n` takes every n-th run, so
+that n processes share the work. The table has the differences to `vanilla` of the same seed.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from effwb import problems, profiles
+from effwb.paths import repo_root
+from effwb.runs import write_atomic
+from effwb.training.compare import Point, effects, run_name, run_points, table
+
+ROOT = repo_root() / "data/runs/training/pocket"
+RESULTS = Path(__file__).parent / "results" / "pocket_effects.json"
+
+POINTS = [
+    Point("vanilla"),
+    Point("length_group_norm", {"alpha": 0.4}),
+    Point("kimi", {"weight": 0.5}),
+    Point("truncation", {"target": 64}),
+    Point("truncation", {"target": 64, "variant": "-I"}),
+    Point("laser", {"target": 64}),
+    Point("dler", {"target": 64}, settings={"clip_high": 0.28}),
+    Point("gdpo", {"target": 64}),
+    Point("token_budget", max_tokens=32),
+    Point("length_group_norm", {"alpha": 0.1}),
+    Point("length_group_norm", {"alpha": 0.2}),
+    Point("length_group_norm", {"alpha": 0.05}),
+    Point("token_budget", max_tokens=64),
+    Point("shorter_better"),
+    Point("gr3"),
+    Point("hapo"),
+    Point("gfpo", {"k": 4}),
+    Point("cosine"),
+    Point("laser_d"),
+    Point("laser_de"),
+    Point("grpo_lead"),
+    Point("soft_overlong", {"l_max": 128, "l_cache": 96}),
+    Point("alp"),
+    Point("think_prune", max_tokens=64),
+]
+POINTS = {point.name: point for point in POINTS}
+
+
+def done_already(name: str, seed: int) -> bool:
+    return (ROOT / run_name(name, seed) / "eval" / "probes" / "DONE").exists()
+
+
+def run(points: list[tuple[str, int]], **more) -> list:
+    """Train and evaluate what is not there yet, and read back what is."""
+    profile = profiles.profile("pocket")
+    practice = problems.load("pocket", profile.training.n_problems, split="train")
+    asked = problems.load("pocket", profile.n_problems)
+    done = []
+    for name, seed in points:
+        chosen = [] if name == "base" else [POINTS[name]]
+        done += run_points(
+            chosen, practice, asked, profile, run_root=ROOT, seeds=[seed], base=name == "base", **more
+        )
+    return done
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["run", "table"])
+    parser.add_argument("--only", default=",".join(["base", *POINTS]))
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--part", default="0/1")
+    parser.add_argument("--engine", default="transformers")
+    given = parser.parse_args()
+    points = [(name, int(seed)) for name in given.only.split(",") for seed in given.seeds.split(",")]
+    if given.what == "run":
+        part, parts = map(int, given.part.split("/"))
+        for name, seed in points[part::parts]:
+            print(f"--- {name}, seed {seed}", flush=True)
+            run([(name, seed)], watch="lines", engine=given.engine)
+        return
+    runs = table(run([p for p in points if done_already(*p)], watch="none", engine=given.engine))
+    found = effects(runs)
+    print(found.round(3).to_string(index=False))
+    kept = {"runs": runs.to_dict("records"), "effects": found.to_dict("records")}
+    write_atomic(RESULTS, json.dumps(kept, indent=1).encode())
+
+
+if __name__ == "__main__":
+    main()
