@@ -3,8 +3,8 @@
     python -m benchmarks.pocket_effects run [--only kimi --seeds 0,1,2 --part 0/2]    hours; resumes
     python -m benchmarks.pocket_effects table                                         from finished runs
 
-Runs lie in data/runs/training/pocket/, where the notebooks look for theirs; `--part k/n` takes every n-th run, so
-that n processes share the work. The table has the differences to `vanilla` of the same seed.
+Runs lie in data/runs/training/pocket/, where the notebooks look for theirs; `--part k/n` takes every n-th
+run, so that n processes share the work. The table has the differences to `vanilla` of the same seed.
 """
 
 import argparse

@@ -21,8 +21,9 @@ class Evaluation:
     curve: BudgetCurve
 
     def correct_PN(self):
-        """(P, N) array of 0 and 1, problems in order of appearance."""
-        return per_problem(self.rollouts, self.rollouts["verdict"] == "correct")
+        """(P, N) array of 0 and 1, problems in order of appearance; a truncated rollout is wrong."""
+        ended = self.rollouts["finish_reason"] == "stop"
+        return per_problem(self.rollouts, ended & (self.rollouts["verdict"] == "correct"))
 
     def length_PN(self):
         """(P, N) array of lengths in tokens."""

@@ -17,7 +17,7 @@ from effwb.budgets import check_budgets
 from effwb.errors import ConfigError, DataError
 from effwb.rollouts import problems_of
 from effwb.runs import RunDir
-from effwb.samplers import Prefixes, Sampler, SamplingParams, check_context
+from effwb.samplers import Completion, Prefixes, Sampler, SamplingParams, check_context
 
 COLUMNS = ("problem_id", "sample", "budget", "forced", "answer_text", "extracted", "verdict", "answer_tokens")
 TYPES = {  # of every shard, also one without rows
@@ -180,63 +180,96 @@ class Cutter:
         return behind + longer - 1
 
 
+@dataclass(frozen=True)
+class Traced:
+    """A rollout and the budgets it is stopped at, in tokens; `opened`: its prompt left the thinking open."""
+
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    opened: bool
+    budgets: list[int]
+
+
+@dataclass(frozen=True)
+class Forced:
+    """A forced answer; `text`, with the suffix before it, is what a verifier sees."""
+
+    completion: Completion
+    text: str
+
+
+class Forcer:
+    """Stops rollouts and asks for their answers: one pass for cuts inside the thinking, one for those behind
+    it."""
+
+    def __init__(self, tokenizer, suffix: str, answer_tokens: int):
+        self.suffixes = {True: suffix, False: prompts.suffix_when_closed(suffix)}
+        self.ids = {k: tokenizer.encode(s, add_special_tokens=False) for k, s in self.suffixes.items()}
+        for state, ids in self.ids.items():
+            prompts.check_known(tokenizer, self.suffixes[state], ids, "the forced-answer suffix")
+        self.params = SamplingParams(answer_tokens, temperature=0.0, close_brace=True)
+        self.cutter = Cutter(tokenizer)
+
+    @property
+    def extra(self) -> int:
+        """Tokens that a forced answer adds to a cut rollout, at most."""
+        return max(map(len, self.ids.values())) + self.params.max_tokens
+
+    def answers(self, sampler: Sampler, work: list[Traced]) -> list[list[Forced]]:
+        """The forced answers of each rollout, in the order of its budgets."""
+        cuts = [self.cutter.cuts(t.completion_ids, t.opened, t.budgets) for t in work]
+        found = {state: iter(self._pass(sampler, work, cuts, state)) for state in (True, False)}
+        return [[self._forced(next(found[cut.open]), cut.open) for cut in row] for row in cuts]
+
+    def _pass(self, sampler, work, cuts, state: bool) -> list[Completion]:
+        prefixes = [
+            Prefixes(t.prompt_ids, t.completion_ids, [c.at for c in row if c.open == state])
+            for t, row in zip(work, cuts, strict=True)
+        ]
+        found = sampler.continue_prefixes(prefixes, self.ids[state], self.params)
+        return [answer for row in found for answer in row]
+
+    def _forced(self, completion: Completion, state: bool) -> Forced:
+        return Forced(completion, self.suffixes[state] + completion.text)
+
+
 class _Work:
     """Everything a shard of probes needs, apart from the rollouts."""
 
     def __init__(self, sampler, asked, suffix: str, identity: dict, timeout: float):
         self.sampler, self.asked, self.timeout, self.budgets = sampler, asked, timeout, identity["budgets"]
-        self.suffixes = {True: suffix, False: prompts.suffix_when_closed(suffix)}
-        encode, tokenizer = sampler.tokenizer.encode, sampler.tokenizer
-        self.suffix_ids = {k: encode(s, add_special_tokens=False) for k, s in self.suffixes.items()}
-        for state, ids in self.suffix_ids.items():
-            prompts.check_known(tokenizer, self.suffixes[state], ids, "the forced-answer suffix")
-        self.params = SamplingParams(identity["answer_tokens"], temperature=0.0, close_brace=True)
+        self.forcer = Forcer(sampler.tokenizer, suffix, identity["answer_tokens"])
         self.opened = asked["prompt"].map(prompts.opens_thinking)
-        self.cutter = Cutter(tokenizer)
 
     def check_context(self, rollouts) -> None:
         longest = int((rollouts["prompt_tokens"] + rollouts["length"].clip(upper=self.budgets[-1])).max())
-        extra = max(map(len, self.suffix_ids.values())) + self.params.max_tokens
-        check_context(longest, extra, self.sampler.context, "cut rollout")
+        check_context(longest, self.forcer.extra, self.sampler.context, "cut rollout")
 
     def frame(self, part):
-        """The probes of some rollouts: one pass for the cuts inside the thinking, one for those behind it."""
+        """The probes of some rollouts."""
         import pandas as pd
 
         rows = list(part.itertuples())
-        budgets = [cuts_of(r.length, r.finish_reason, self.budgets) for r in rows]
-        cuts = [
-            self.cutter.cuts(list(r.completion_ids), self.opened[r.problem_id], b)
-            for r, b in zip(rows, budgets, strict=True)
-        ]
-        answers = {state: iter(self._answers(rows, cuts, state)) for state in (True, False)}
+        work = [self._traced(r) for r in rows]
         records = [
-            (r.problem_id, r.sample, b, True, cut.open, next(answers[cut.open]))
-            for r, row_budgets, row_cuts in zip(rows, budgets, cuts, strict=True)
-            for b, cut in zip(row_budgets, row_cuts, strict=True)
+            (r.problem_id, r.sample, budget, True, forced)
+            for r, traced, found in zip(rows, work, self.forcer.answers(self.sampler, work), strict=True)
+            for budget, forced in zip(traced.budgets, found, strict=True)
         ]
-        frame = pd.DataFrame(records, columns=["problem_id", "sample", "budget", "forced", "open", "answer"])
-        texts = [self.suffixes[o] + a.text for o, a in zip(frame["open"], frame["answer"], strict=True)]
-        graded = grading.grade(texts, frame["problem_id"].map(self.asked["answer"]), self.timeout)
+        frame = pd.DataFrame(records, columns=["problem_id", "sample", "budget", "forced", "answer"])
+        golds = frame["problem_id"].map(self.asked["answer"])
+        graded = grading.grade([a.text for a in frame["answer"]], golds, self.timeout)
         frame = frame.assign(
-            answer_text=[a.text for a in frame["answer"]],
-            answer_tokens=[len(a.token_ids) for a in frame["answer"]],
+            answer_text=[a.completion.text for a in frame["answer"]],
+            answer_tokens=[len(a.completion.token_ids) for a in frame["answer"]],
             **graded,
         )
         return frame[list(COLUMNS)].astype(TYPES)
 
-    def _answers(self, rows, cuts, state: bool) -> list:
-        """The completions of all cuts in one state, in order."""
-        work = [
-            Prefixes(
-                list(self.asked.at[r.problem_id, "prompt_ids"]),
-                list(r.completion_ids),
-                [c.at for c in row if c.open == state],
-            )
-            for r, row in zip(rows, cuts, strict=True)
-        ]
-        found = self.sampler.continue_prefixes(work, self.suffix_ids[state], self.params)
-        return [answer for row in found for answer in row]
+    def _traced(self, row) -> Traced:
+        budgets = cuts_of(row.length, row.finish_reason, self.budgets)
+        prompt = list(self.asked.at[row.problem_id, "prompt_ids"])
+        return Traced(prompt, list(row.completion_ids), self.opened[row.problem_id], budgets)
 
 
 def cut_table(rollout, probed, tokenizer):

@@ -31,15 +31,17 @@ class Values:
 class Training(Values):
     """How GRPO is run. A step is one optimizer update.
 
-    A round samples `problems_per_round` x `group_size` rollouts and feeds `updates_per_round` updates, each
-    on its own share of them; `iterations` goes over them that many times. The last update of a round is then
-    updates_per_round x iterations - 1 updates off-policy. `micro_batch` is the number of rollouts per forward
-    and backward pass and process, `tokens_per_forward` bounds one forward pass inside it (padding included).
-    `refill_rounds`: how often groups whose rewards are all equal are sampled anew from other problems (DAPO's
-    dynamic sampling; 0 is off). `clip_high` above `clip_low` is clip-higher. `kl` is the coefficient of the
-    KL term against the starting model. `loss` is TRL's `loss_type`; "dapo" averages over the tokens of a
-    round, "grpo" over each rollout first, "dr_grpo" divides by the cap. `weights` is the dtype of the
-    weights, `precision` that of the matrix products. `lora_rank` 0 trains all weights.
+    `temperature` and `top_p` are those of the rollouts that train, whatever evaluation uses; a nucleus is not
+    in the log-probabilities of the loss, so 1.0 is the only value that is on-policy. A round samples
+    `problems_per_round` x `group_size` rollouts and feeds `updates_per_round` updates, each on its own share
+    of them; `iterations` goes over them that many times. The last update of a round is then updates_per_round
+    x iterations - 1 updates off-policy. `micro_batch` is the number of rollouts per forward and backward pass
+    and process, `tokens_per_forward` bounds one forward pass inside it (padding included). `refill_rounds`:
+    how often groups whose rewards are all equal are sampled anew from other problems (DAPO's dynamic
+    sampling; 0 is off). `clip_high` above `clip_low` is clip-higher. `kl` is the coefficient of the KL term
+    against the starting model. `loss` is TRL's `loss_type`; "dapo" averages over the tokens of a round,
+    "grpo" over each rollout first, "dr_grpo" divides by the cap. `weights` is the dtype of the weights,
+    `precision` that of the matrix products. `lora_rank` 0 trains all weights.
     """
 
     n_problems: int
@@ -47,6 +49,8 @@ class Training(Values):
     problems_per_round: int
     group_size: int
     learning_rate: float
+    temperature: float = 1.0
+    top_p: float = 1.0
     updates_per_round: int = 1
     iterations: int = 1
     micro_batch: int = 8

@@ -74,9 +74,10 @@ class RunDir:
         (self.path / table).mkdir(exist_ok=True)
 
     def _has_data(self, table: str) -> bool:
-        """The table, or for the rollouts any table made from them too, has a shard or a done marker."""
+        """The table (for rollouts: also what was made of them) has a shard, a checkpoint or a done marker."""
         folder = "*" if table == "rollouts" else table
-        return any(self.path.glob(f"{folder}/[0-9]*.parquet")) or any(self.path.glob(f"{folder}/DONE"))
+        kept = ("[0-9]*.parquet", "DONE", "checkpoints/checkpoint-*")
+        return any(any(self.path.glob(f"{folder}/{name}")) for name in kept)
 
     def is_done(self, table: str) -> bool:
         """The table is marked done and every shard it promised is there."""

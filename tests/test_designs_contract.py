@@ -86,7 +86,7 @@ def test_parameters_are_checked(name):
     cls = DESIGNS[name]
     assert name == cls.NAME
     assert cls().hint in (None, "user", "max", "think")
-    assert tuple(cls().probe_budgets) == ()
+    assert not cls().probes
     names = [f.name for f in dataclasses.fields(cls)]
     assert [p for p in inspect.signature(cls).parameters if p != "self"] == names
     with pytest.raises(ConfigError, match=rf"parameter of {name} 'alhpa'; legal: .*rule"):

@@ -10,10 +10,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+TINY = {"n_problems": 14, "n_samples": 2, "steps": 1, "group_size": 4, "training": {"n_problems": 16}}
+SHORT = {**TINY, "max_tokens": 96}
 SMALL = {
     "00_quickstart": {"n_problems": 14, "n_samples": 2, "efforts": ["low"]},
     "01_published_frontiers": {},
     "10_grpo_any_design": {"n_problems": 14, "n_samples": 2, "steps": 2, "max_tokens": 96, "group_size": 4},
+    "11_train_to_reason_efficiently": {**SHORT, "alphas": [0.1, 0.4]},
+    "12_token_budgets": {**TINY, "caps": [96, 32], "direct": [32]},
+    "13_length_harmonizing_and_kimi": {**SHORT, "weights": [0.5]},
+    "14_l1_length_control": {**SHORT, "hints": [16, 64], "slopes": ["released"]},
+    "15_laser_dler_gdpo": SHORT,
     "90_build_pocket": {"steps": 50, "tokens_per_batch": 512, "n_problems": 14},
 }
 

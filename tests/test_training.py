@@ -157,6 +157,45 @@ class TestTraining:
         with open_sampler(result.model) as sampler:
             assert sampler.identity()["model"] == "kimi-seed0"
 
+    def test_a_design_given_as_an_object_does_not_learn(self, easy, tmp_path):
+        design = make_design("hapo")
+        first = small(design, easy, tmp_path / "a", steps=1, save_every=1)
+        assert first.state["minima"]
+        assert not design.state()["minima"]
+        assert not first.design.state()["minima"]
+        assert small(design, easy, tmp_path / "a", steps=1, save_every=1).metrics.equals(first.metrics)
+
+    def test_tensorboard_outlives_the_checkpoints(self, easy, tmp_path):
+        small("kimi", easy, tmp_path / "r", steps=1, save_every=1, report_to=["tensorboard"])
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        (file,) = (tmp_path / "r" / "train").rglob("events.out.*")
+        logged = EventAccumulator(str(file)).Reload().Tags()["scalars"]
+        assert "train/reward/length" in logged
+        assert "train/length/mean" in logged
+        assert not any("frac_reward" in name or "rewards/" in name for name in logged)
+
+    def test_masked_rollouts_leave_the_token_count(self, easy, tmp_path, monkeypatch):
+        from effwb.training import trainer as ours
+
+        seen = []
+        keep = ours.GroupTrainer._with_advantages
+
+        def spy(self, out, made, advantage, mask):
+            found = keep(self, out, made, advantage, mask)
+            kept = sum(
+                len(ids) for (p, g), ids in zip(made.local, made.completion_ids, strict=True) if mask[p, g]
+            )
+            seen.append((int(found["num_items_in_batch"]), kept))
+            return found
+
+        monkeypatch.setattr(ours.GroupTrainer, "_with_advantages", spy)
+        small(
+            "truncation", easy, tmp_path / "r", design_params={"target": 40, "variant": "-I"}, max_tokens=64
+        )
+        assert len(seen) == 2
+        assert all(counted == kept for counted, kept in seen)
+
     def test_loss_and_gradient_are_trls(self, easy, tmp_path, monkeypatch):
         """`vanilla` with TRL's eps is TRL's own GRPO on the same rollouts."""
         from trl import GRPOTrainer
@@ -191,7 +230,7 @@ class TestTraining:
             {"micro_batch": 4},
             {"kl": 0.01, "loss": "grpo"},
             {"precision": "bfloat16", "clip_high": 0.28},
-            {"engine": "trl"},
+            {"engine": "trl", "temperature": 0.7, "top_p": 0.9},
         ],
         ids=lambda s: next(iter(s)),
     )
@@ -255,6 +294,15 @@ class TestTraining:
     def test_l1_with_hints(self, easy, tmp_path):
         assert np.isfinite(small("l1_exact", easy, tmp_path / "r").metrics["reward/total"]).all()
 
+    @pytest.mark.parametrize("design", ["reo_rl", "mrt", "brpo"])
+    def test_forced_answers_in_training(self, easy, tmp_path, design):
+        table = small(design, easy, tmp_path / "r").metrics
+        assert np.isfinite(table[["loss", "grad_norm", "probe_mean"]]).all(axis=None)
+        assert (table["time/probe"] > 0).all()
+        assert (table["probe_unparsed"] == 0).all(), "the pocket model answers when it is stopped"
+        if design == "reo_rl":
+            assert np.isfinite(table[["probe/3", "probe/48"]]).all(axis=None)
+
     def test_stages(self, easy, tmp_path):
         stages = [Stage("wide", "token_budget"), Stage("narrow", "token_budget", max_tokens=48)]
         common = {k: v for k, v in SMALL.items() if k != "max_tokens"}
@@ -306,6 +354,23 @@ class TestResume:
         assert resumed.state == whole.state
         for name, value in weights(whole).items():
             assert np.array_equal(value, weights(resumed)[name]), name
+
+    def test_a_killed_run_is_not_continued_with_other_settings(self, easy, tmp_path, run_until_killed):
+        run = tmp_path / "r"
+        reached = (run / "train/checkpoints/checkpoint-2/effwb.json").exists
+        assert run_until_killed(SNIPPET.format(run=str(run)), reached), "it ended before the kill"
+        for change in ({"learning_rate": 1e-5}, {"seed": 7}, {"design_params": {"c": -0.1}}):
+            with pytest.raises(IdentityError, match=r"learning_rate|seed|design\.c"):
+                small("hapo", easy, run, steps=6, save_every=2, **change)
+        assert small("hapo", easy, run, steps=6, save_every=2, micro_batch=4).metrics["step"].max() == 6
+
+    def test_a_kill_after_the_marker_leaves_no_checkpoints(self, easy, tmp_path):
+        result = small("kimi", easy, tmp_path / "r", steps=1, save_every=1)
+        left = tmp_path / "r" / "train" / "checkpoints" / "checkpoint-1"
+        left.mkdir(parents=True)
+        small("kimi", easy, tmp_path / "r", steps=1, save_every=1)
+        assert not left.parent.exists()
+        assert Path(result.model).is_dir()
 
     def test_a_checkpoint_without_its_last_file_is_not_used(self, tmp_path):
         from effwb.training.trainer import STATE, last_checkpoint
@@ -406,6 +471,13 @@ class TestBadInput:
             ("kimi", {"micro_batch": 3}, "do not divide into micro_batch=3"),
             ("kimi", {"watch": "plot"}, "unknown watch 'plot'"),
             ("gfpo", {"design_params": {"k": 8}}, "gfpo: k=8 of G=4"),
+            ("kimi", {"loss": "dapoo"}, "unknown loss 'dapoo'.*'dapo'"),
+            ("kimi", {"temperature": 0.0}, r"temperature=0.0 must lie in \[0.001"),
+            ("kimi", {"kl": -1.0}, "kl=-1.0 must lie in"),
+            ("kimi", {"clip_low": 5.0}, "clip_low=5.0 must lie in"),
+            ("kimi", {"engine": "trl-vllm-colocate", "top_p": 0.9}, "silence long rollouts"),
+            ("kimi", {"engine": "vllm", "lora_rank": 4, "weights": "bfloat16"}, "merges adapters"),
+            ("reo_rl", {"design_params": {"budgets": [10, 96]}}, "strictly inside"),
             ("laser_d", {"design_params": {"monitor": "held_out"}}, "needs train\\(monitor="),
         ],
     )
@@ -427,6 +499,10 @@ class TestBadInput:
         one = {easy["problem_id"][0]: {"length": 50.0, "accuracy": 0.5}}
         with pytest.raises(DataError, match="misses 15 of 16 problems"):
             small("length_harmonizing", easy, tmp_path / "r", reference=one)
+        lame = {pid: {"length": 50.0} for pid in easy["problem_id"]}
+        with pytest.raises(DataError, match="needs 'length' and 'accuracy'"):
+            small("length_harmonizing", easy, tmp_path / "r", reference=lame)
+        assert not (tmp_path / "r").exists()
 
     def test_the_directory_of_another_design(self, easy, tmp_path):
         small("kimi", easy, tmp_path / "r", steps=1, save_every=1)

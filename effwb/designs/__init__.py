@@ -2,6 +2,7 @@
 
 from effwb.designs.alp import Alp
 from effwb.designs.base import Design
+from effwb.designs.brpo import Brpo
 from effwb.designs.cosine import Cosine
 from effwb.designs.dler import Dler
 from effwb.designs.gdpo import Gdpo
@@ -15,6 +16,8 @@ from effwb.designs.l1 import L1Exact, L1Max
 from effwb.designs.laser import Laser, LaserD, LaserDE
 from effwb.designs.length_group_norm import LengthGroupNorm
 from effwb.designs.length_harmonizing import LengthHarmonizing, reference_table
+from effwb.designs.mrt import Mrt
+from effwb.designs.reo_rl import ReoRl, question_budgets
 from effwb.designs.shorter_better import ShorterBetter
 from effwb.designs.soft_overlong import SoftOverlong
 from effwb.designs.think_prune import ThinkPrune
@@ -46,9 +49,21 @@ DESIGNS: dict[str, type[Design]] = {
     "gdpo": Gdpo,
     "gfpo": Gfpo,
     "think_prune": ThinkPrune,
+    "reo_rl": ReoRl,
+    "mrt": Mrt,
+    "brpo": Brpo,
 }
 
-__all__ = ["DESIGNS", "Design", "Group", "fit_design", "make_design", "reference_table", "toy_group"]
+__all__ = [
+    "DESIGNS",
+    "Design",
+    "Group",
+    "fit_design",
+    "make_design",
+    "question_budgets",
+    "reference_table",
+    "toy_group",
+]
 
 
 def make_design(name: str, **params) -> Design:

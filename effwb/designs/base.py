@@ -60,7 +60,7 @@ class Design:
     NAME: ClassVar[str] = "design"
     PAPER_CAP: ClassVar[int | None] = None
     TOKEN_PARAMETERS: ClassVar[dict[str, int]] = {}
-    probe_budgets: ClassVar[tuple[int, ...]] = ()
+    probes: ClassVar[bool] = False  # whether it rewards forced answers, see `probe_points`
     hint: ClassVar[str | None] = None
     needs_reference: ClassVar[bool] = False
 
@@ -116,6 +116,14 @@ class Design:
 
     def observe(self, group: Group) -> None:
         """Update the state from one step's rollouts. The only state-changing call of a step."""
+
+    def probe_points(self, problem_id: str, completion_ids: list[int], cap: int, decode) -> list[int]:
+        """Where a rollout is stopped and asked for its answer, in tokens, rising; [] for most designs.
+
+        `decode(ids)` gives text. Points at or beyond the end of the rollout are legal: its own verdict
+        counts.
+        """
+        return []
 
     # what a trainer calls
 
@@ -189,7 +197,7 @@ class Design:
         """Raise ConfigError if token parameters belong to another cap than the run's; call before step 1."""
         used = self.token_parameters()
         if used and cap != self.cap:
-            listed = ", ".join(f"{name}={value:g}" for name, value in used.items())
+            listed = ", ".join(f"{name}={_short(value)}" for name, value in used.items())
             raise ConfigError(
                 f"{self.NAME}: {listed} belong to a cap of {self.cap:g} tokens, the run has {cap:g}; use "
                 f"design.at_scale({cap:g}), or pass cap={cap:g} if the values are meant for it already"
@@ -242,3 +250,7 @@ class Design:
 
     def _set(self, name: str, value) -> None:
         object.__setattr__(self, name, value)  # the dataclass is frozen: parameters do not change, state does
+
+
+def _short(value) -> str:
+    return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)

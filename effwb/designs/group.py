@@ -22,7 +22,10 @@ class Group:
     finished_PG       bool: it ended by itself; False is a truncated rollout
     cap               tokens a completion may have in this step; finished rollouts are within it
     problem_ids       P stable ids, the key of everything that is remembered per problem
-    probe_budgets_K   strictly increasing token budgets, with probe_correct_PGK the forced answers there
+    probe_budgets_K   token budgets, with probe_correct_PGK the forced answers there (a rollout that ended by
+                      itself within a budget counts its own verdict). (K,) where they are the same for all,
+                      (P, K) where they differ by problem, both strictly increasing; (P, G, K) where they
+                      differ by rollout, never falling, repeated at the end of a rollout that has fewer
     reference         problem id -> {"length": mean tokens, "accuracy": mean} of a frozen model
     hint_tokens_P     the length each prompt asked for (l1_*)
     step              training step, for warm-ups
@@ -67,6 +70,14 @@ class Group:
     def G(self) -> int:
         return self.correct_PG.shape[1]
 
+    @property
+    def probe_budgets_PGK(self) -> np.ndarray:
+        """The budgets of every rollout, int (P, G, K)."""
+        budgets = self.probe_budgets_K
+        if budgets.ndim == 2:
+            budgets = budgets[:, None]
+        return np.broadcast_to(budgets, self.probe_correct_PGK.shape)
+
     def _keep(self, name: str, value) -> None:
         if isinstance(value, np.ndarray):
             value.setflags(write=False)  # a design that writes into its input fails at once
@@ -99,14 +110,17 @@ class Group:
     def _check_probes(self) -> None:
         if self.probe_budgets_K is None or self.probe_correct_PGK is None:
             raise DataError("probe_budgets_K and probe_correct_PGK come together; only one was given")
-        budgets = _tokens("probe_budgets_K", self.probe_budgets_K, 1)
-        if (np.diff(budgets) <= 0).any():
+        axes = min(max(np.ndim(self.probe_budgets_K), 1), 3)
+        budgets = _tokens("probe_budgets_K", self.probe_budgets_K, axes)
+        steps = np.diff(budgets, axis=-1)
+        if (steps < 0).any() or (axes < 3 and (steps == 0).any()):
             raise DataError(f"probe_budgets_K must increase strictly, got {budgets.tolist()}")
+        shape = (self.P, self.G, budgets.shape[-1])
+        if budgets.shape != shape[-1:] and budgets.shape != (*shape[: axes - 1], shape[-1]):
+            raise DataError(f"probe_budgets_K has shape {budgets.shape}, the group is {self.P} x {self.G}")
         probes = _flags("probe_correct_PGK", self.probe_correct_PGK, 3)
-        if probes.shape != (self.P, self.G, budgets.size):
-            raise DataError(
-                f"probe_correct_PGK has shape {probes.shape}, expected {(self.P, self.G, budgets.size)}"
-            )
+        if probes.shape != shape:
+            raise DataError(f"probe_correct_PGK has shape {probes.shape}, expected {shape}")
         self._keep("probe_budgets_K", budgets)
         self._keep("probe_correct_PGK", probes)
 
@@ -128,6 +142,16 @@ def toy_group(lengths, correct, *, finished=None, cap: int | None = None, **more
     finished = [True] * len(lengths) if finished is None else finished
     cap = max(16384, *lengths) if cap is None else cap
     return Group([correct], [lengths], [finished], cap, ["toy-000000000000"], **more)
+
+
+def require_probes(group: Group, design: str) -> np.ndarray:
+    """Verdicts as float (P, G, K + 1), that at the cap last; raises ConfigError where nothing was probed."""
+    if group.probe_correct_PGK is None:
+        raise ConfigError(
+            f"{design} rewards forced answers: give Group(probe_budgets_K=..., probe_correct_PGK=...)"
+        )
+    full = (group.correct_PG & group.finished_PG)[..., None]
+    return np.concatenate([group.probe_correct_PGK, full], axis=-1).astype(float)
 
 
 def _array(name: str, value, ndim: int) -> np.ndarray:

@@ -167,6 +167,8 @@ class TransformersSampler:
             raise ConfigError("the forced-answer suffix has no tokens")
         longest = max((len(r.prompt_ids) + max(r.cuts, default=0) for r in rollouts), default=0)
         check_context(longest, len(suffix_ids) + params.max_tokens, self.context, "cut rollout")
+        if any(max(r.cuts, default=0) > len(r.completion_ids) for r in rollouts):
+            raise ConfigError("a rollout is cut behind its end")
         closer = BraceCloser(self.tokenizer, suffix_ids if params.close_brace else [])
         order = sorted((i for i, r in enumerate(rollouts) if r.cuts), key=lambda i: -_size(rollouts[i]))
         answer = self._trees if self._draws_trees() else self._one_by_one

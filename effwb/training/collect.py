@@ -8,6 +8,7 @@ import numpy as np
 
 from effwb import prompts
 from effwb.designs import Group
+from effwb.probes import Forcer, Traced, cuts_of
 from effwb.rollouts import sample_seed
 from effwb.training.rounds import Asked, Rounds
 from effwb.verifiers import verify
@@ -31,6 +32,9 @@ class Round:
     finished_PG: np.ndarray
     tokens: int = 0  # sampled on all processes, discarded groups included
     refilled: int = 0  # groups that were replaced
+    points_PGK: np.ndarray | None = None  # where each rollout was probed, repeated at its end
+    probe_correct_PGK: np.ndarray | None = None
+    unparsed: float = 0.0  # share of the forced answers
 
     @property
     def local(self) -> list[tuple[int, int]]:
@@ -40,6 +44,12 @@ class Round:
 
     def group(self, ids: list[str], cap: int, reference=None) -> Group:
         """What a design sees of the round."""
+        probes = {}
+        if self.points_PGK is not None:
+            probes = {
+                "probe_budgets_K": _shared(self.points_PGK),
+                "probe_correct_PGK": self.probe_correct_PGK,
+            }
         return Group(
             self.correct_PG,
             self.length_PG,
@@ -49,15 +59,33 @@ class Round:
             reference=reference,
             hint_tokens_P=self.asked.hint_tokens_P,
             step=self.number,
+            **probes,
         )
+
+
+def _shared(points_PGK: np.ndarray) -> np.ndarray:
+    """Budgets with no more axes than they need: (K,), (P, K) or (P, G, K)."""
+    if (points_PGK == points_PGK[:, :1]).all():
+        points_PGK = points_PGK[:, 0]
+        if (points_PGK == points_PGK[:1]).all():
+            points_PGK = points_PGK[0]
+    return points_PGK
 
 
 class Collector:
     """Makes rounds for a trainer. `clock` adds up seconds by phase until it is read and cleared."""
 
-    def __init__(self, rounds: Rounds, engine, *, group_size: int, timeout: float, seed: int):
+    def __init__(self, rounds: Rounds, engine, *, group_size: int, timeout: float, seed: int | str):
         self.rounds, self.engine, self.G = rounds, engine, group_size
         self.timeout, self.seed, self.clock = timeout, seed, {}
+
+    def on(self, rounds: Rounds) -> "Collector":
+        """The same for other problems, on the same clock."""
+        other = Collector(
+            rounds, self.engine, group_size=self.G, timeout=self.timeout, seed=f"{self.seed}-monitor"
+        )
+        other.clock = self.clock
+        return other
 
     def collect(self, trainer, number: int, asked: Asked) -> Round:
         """Sample and grade G rollouts of every prompt of `asked`."""
@@ -81,8 +109,9 @@ class Collector:
     def _fill(self, trainer, made: Round, slots: list[int], attempt: int) -> None:
         from accelerate.utils import gather_object
 
-        here = [i for i, (p, _) in enumerate(made.local) if p in set(slots)]
-        mine = [made.local[i] for i in here]
+        chosen, local = set(slots), made.local
+        here = [i for i, (p, _) in enumerate(local) if p in chosen]
+        mine = [local[i] for i in here]
         ids, logprobs = self._sample(trainer, made, mine, attempt)
         texts = [_text(trainer, row) for row in ids]
         verdicts = self._grade(made.asked, mine, texts)
@@ -96,6 +125,48 @@ class Collector:
         made.correct_PG[slots], made.finished_PG[slots] = table[..., 0] == 1, table[..., 2] == 1
         made.length_PG[slots] = table[..., 1]
         made.tokens += int(table[..., 1].sum())
+
+    def probe(self, trainer, made: Round, design, forcer: Forcer, cap: int) -> None:
+        """The second generation: stop every rollout where the design asks, and grade its forced answers."""
+        from accelerate.utils import gather_object
+
+        decode, ids = trainer.processing_class.decode, self.rounds.ids
+        points = [
+            design.probe_points(ids[made.asked.rows_P[p]], row, cap, decode)
+            for (p, _), row in zip(made.local, made.completion_ids, strict=True)
+        ]
+        with self.phase("probe"):
+            facts = self._forced(trainer, made, points, forcer)
+        rows = gather_object(facts)
+        P, G, K = *made.correct_PG.shape, max(len(row) for row, _, _ in rows)
+        made.points_PGK = np.array([_padded(row, K) for row, _, _ in rows], dtype=int).reshape(P, G, K)
+        made.probe_correct_PGK = np.array([_padded(hit, K) for _, hit, _ in rows], dtype=bool).reshape(
+            P, G, K
+        )
+        asked = [bad for _, _, unread in rows for bad in unread]
+        made.unparsed = float(np.mean(asked)) if asked else 0.0
+
+    def _forced(self, trainer, made: Round, points: list[list[int]], forcer: Forcer) -> list[tuple]:
+        """(points, correct at each, whether each forced answer was unreadable) of every local rollout.
+
+        At a point beyond its end a rollout counts by its own verdict.
+        """
+        work, golds, own = [], [], []
+        for (p, g), ids, at in zip(made.local, made.completion_ids, points, strict=True):
+            reason = "stop" if made.finished_PG[p, g] else "length"
+            cuts = cuts_of(len(ids), reason, at)
+            work.append(Traced(made.asked.prompt_ids_P[p], ids, made.asked.opened_P[p], cuts))
+            golds += [self.rounds.answers[made.asked.rows_P[p]]] * len(cuts)
+            own.append(bool(made.correct_PG[p, g] and made.finished_PG[p, g]))
+        with self.engine.sampler(trainer) as sampler:
+            found = forcer.answers(sampler, work)
+        verdicts = iter(verify([a.text for row in found for a in row], golds, timeout=self.timeout))
+        facts = []
+        for traced, at, mine in zip(work, points, own, strict=True):
+            status = [next(verdicts).status for _ in traced.budgets]
+            right = [s == "correct" for s in status] + [mine] * (len(at) - len(status))
+            facts.append((at, right, [s == "unparsed" for s in status]))
+        return facts
 
     def _sample(self, trainer, made: Round, mine: list[tuple[int, int]], attempt: int):
         asked, tag = made.asked, f"train-{self.seed}-{made.number}-{attempt}"
@@ -115,6 +186,10 @@ class Collector:
         start = time.perf_counter()
         yield
         self.clock[name] = self.clock.get(name, 0.0) + time.perf_counter() - start
+
+
+def _padded(values: list, K: int) -> list:
+    return [*values, *values[-1:] * (K - len(values))]
 
 
 def _text(trainer, ids: list[int]) -> str:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from effwb.errors import ConfigError
-from effwb.evaluation import Evaluation, evaluate
+from effwb import problems
+from effwb.errors import ConfigError, DataError
+from effwb.evaluation import Evaluation, evaluate, sample_as
+from effwb.frontier import Frontier, reg, reg_interval
 from effwb.profiles import Profile
 from effwb.samplers import open_sampler
+from effwb.training.preview import reference_of
 from effwb.training.run import TrainResult, train
 
 T_95 = (np.nan, np.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # Student's t, by n
@@ -52,6 +55,44 @@ def run_name(name: str, seed: int) -> str:
     return f"{name.replace(' ', '_').replace('/', '_')}-seed{seed}"
 
 
+def problem_sets(profile: Profile, n_practice: int | None = None, source: str | None = None):
+    """(practice, asked): problems to train on, and those of the profile to evaluate on.
+
+    Practice problems come from `source`, or from where the profile has its own: the train split of the pocket
+    world, another seed elsewhere. Raises `DataError` where a problem is in both, as with a benchmark that has
+    no training set; name a source then.
+    """
+    name = source or profile.problems
+    other = {"split": "train"} if name == "pocket" else {"seed": 1000}
+    practice = problems.load(name, n_practice or profile.training.n_problems, **other)
+    asked = problems.load(profile.problems, profile.n_problems)
+    both = set(practice["problem_id"]) & set(asked["problem_id"])
+    if both:
+        raise DataError(
+            f"{len(both)} problems of {name!r} would be trained on and evaluated on; give another source of "
+            'practice problems, such as "deepscaler"'
+        )
+    return practice, asked
+
+
+def frozen_reference(
+    profile: Profile,
+    practice,
+    *,
+    run_root: str | Path,
+    max_tokens: int | None = None,
+    n: int | None = None,
+    engine: str | None = None,
+) -> dict[str, dict[str, float]]:
+    """Mean length and accuracy per practice problem of the model all start from, over `n` samples (default:
+    the profile's): what `train(reference=...)` takes. Kept in `run_root/reference-<cap>x<n>`.
+    """
+    chosen = profile.override(max_tokens=max_tokens, n_samples=n)
+    folder = Path(run_root) / f"reference-{chosen.max_tokens}x{chosen.n_samples}"
+    with open_sampler(profile.model, engine or profile.engine, dtype=profile.dtype) as sampler:
+        return reference_of(sample_as(chosen, practice, sampler, run_dir=folder), chosen.max_tokens)
+
+
 def run_points(
     points: Sequence[Point] | Mapping[str, Point],
     practice,
@@ -68,10 +109,14 @@ def run_points(
     """Train every point under every seed on `practice`, and evaluate each model, and the one all start from,
     on `asked` at the budgets of `profile`.
 
-    A list of points goes by their names, a mapping gives other ones. Runs lie in `run_root/<name>-seed<k>`, their evaluations in `eval` below. `common` goes to every `train`
-    (reference, settings ...). Call it again after a kill: it continues.
+    A list of points goes by their names, a mapping gives other ones. Runs lie in `run_root/<name>-seed<k>`,
+    their evaluations in `eval` below. `common` goes to every `train` (reference, settings ...). Call it again
+    after a kill: it continues.
     """
+    count = len(points)
     points = points if isinstance(points, Mapping) else {point.name: point for point in points}
+    if len(points) < count:
+        raise ConfigError("two points have the same name; give a mapping with a name for each")
     if BASE in points:
         raise ConfigError(f"a point cannot be called {BASE!r}: that is the model all start from")
     done, root = [], Path(run_root)
@@ -121,6 +166,32 @@ def table(done: Sequence[Trained]):
     return frame[["name", "seed", *(c for c in frame if c not in ("name", "seed"))]]
 
 
+def frontier_of(done: Sequence[Trained], method: str = "max") -> Frontier:
+    """The best accuracy of all these runs at each budget, owned by run (`Frontier.from_curves`)."""
+    return Frontier.from_curves({one.run: one.evaluation.curve for one in done}, method)
+
+
+def reg_table(done: Sequence[Trained], frontier: Frontier | None = None):
+    """A row per run: `name, seed, J(<last budget>), mean tokens, REG, low, high` (95 %, over problems).
+
+    The frontier is by default that of `done`; then there is also `REG, cross-fitted`, against the frontier
+    without the upward bias of a maximum, and the interval resamples the frontier along with the run.
+    """
+    import pandas as pd
+
+    fitted = None if frontier is not None else frontier_of(done, "cross_fit")
+    frontier = frontier_of(done) if frontier is None else frontier
+    l_max, own = int(frontier.budgets[-1]), frontier.per_problem is not None
+    rows = []
+    for one in done:
+        curve = one.evaluation.curve
+        row = {"name": one.name, "seed": one.seed, f"J({l_max})": curve.at(l_max)}
+        gap, low, high = reg_interval(frontier, curve, l_max, resample_frontier=own)
+        row |= {"mean tokens": curve.mean_tokens, "REG": gap, "low": low, "high": high}
+        rows.append(row if fitted is None else row | {"REG, cross-fitted": reg(fitted, curve, l_max)})
+    return pd.DataFrame(rows)
+
+
 def over_seeds(values) -> tuple[float, float, float]:
     """Mean and Student's 95 % interval over seeds; NaN limits for a single one.
 
@@ -147,7 +218,7 @@ def effects(runs, baseline: str = "vanilla"):
     base = runs[runs["name"] == baseline].set_index("seed")
     rows = []
     for name, part in runs.groupby("name", sort=False):
-        both = part.set_index("seed").join(base, rsuffix=" base", how="inner")
+        both = part.set_index("seed").join(base.add_suffix(" base"), how="inner")
         logs = np.log(both["mean length"] / both["mean length base"])
         found = {
             "accuracy +/-": over_seeds(both["accuracy"] - both["accuracy base"]),

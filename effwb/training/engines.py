@@ -11,16 +11,21 @@ from effwb.samplers import SamplingParams, open_sampler
 ENGINES = ("transformers", "vllm", "trl", "trl-vllm-colocate", "trl-vllm-server")
 
 
-def trl_options(engine: str) -> dict:
-    """What GRPOConfig has to know about the engine."""
-    one_of("training engine", engine, ENGINES)
+def trl_options(engine: str, context: int) -> dict:
+    """What GRPOConfig has to know about the engine; `context`: tokens of prompt and completion, at most."""
     if not engine.startswith("trl-vllm"):
         return {}
     import torch
 
     if not torch.cuda.is_available():
         raise EngineError(f"engine {engine!r} needs CUDA; on a CPU use 'transformers' or 'vllm'")
-    return {"use_vllm": True, "vllm_mode": engine.removeprefix("trl-vllm-")}
+    return {
+        "use_vllm": True,
+        "vllm_mode": engine.removeprefix("trl-vllm-"),
+        "vllm_max_model_length": context,
+        # the default multiplies the ratios of all tokens of a rollout: noise there grows with its length
+        "vllm_importance_sampling_mode": "token_truncate",
+    }
 
 
 def open_engine(name: str, model: str, params: SamplingParams):
@@ -53,10 +58,15 @@ class OwnDecode:
 @contextmanager
 def live_sampler(trainer):
     """A sampler on the trainer's model, unwrapped and in evaluation mode as long as the context lasts."""
+    import torch
     from trl.models import unwrap_model_for_generation
 
     from effwb.samplers.hf import TransformersSampler
 
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        raise ConfigError("sharded weights cannot be sampled from here; train with a trl-vllm engine")
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # the sampler's share is taken of what the driver calls free
     with unwrap_model_for_generation(
         trainer.model_wrapped,
         trainer.accelerator,
@@ -75,8 +85,10 @@ class OwnVllm:
     weights give the trainer's log-probabilities; on a GPU take TRL's, which corrects for what they do not."""
 
     def __init__(self, model: str, params: SamplingParams):
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise ConfigError("engine 'vllm' trains in one process; with several use a trl-vllm engine")
+        import torch
+
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 or torch.cuda.is_available():
+            raise ConfigError("engine 'vllm' trains in one process on a CPU; use a trl-vllm engine")
         self.params, self._sampler = params, open_sampler(model, "vllm", updatable=True)
 
     def __call__(self, trainer, prompt_ids: Sequence, seeds: Sequence[int]):
@@ -130,4 +142,4 @@ class TrlGenerate:
         return live_sampler(trainer)
 
     def close(self) -> None:
-        """TRL closes what it opened."""
+        """What TRL opened goes with its trainer."""

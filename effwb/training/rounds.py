@@ -64,9 +64,12 @@ class Rounds:
         return max(len(self._render(r, hint)[0]) for r in range(len(self.ids)))
 
     def _render(self, row: int, hint: int | None) -> tuple[list[int], bool]:
-        if (row, hint) not in self._rendered:
-            how = {"hint": hint, "hint_place": self.design.hint or "user", "effort": self.effort}
-            text, ids = prompts.render(self._tokenizer, self._questions[row], self._template, **how)
-            prompts.check_known(self._tokenizer, text, ids, f"the prompt of {self._questions[row][:60]!r}")
-            self._rendered[row, hint] = (ids, prompts.opens_thinking(text))
-        return self._rendered[row, hint]
+        if hint is None and row in self._rendered:
+            return self._rendered[row]
+        how = {"hint": hint, "hint_place": self.design.hint or "user", "effort": self.effort}
+        text, ids = prompts.render(self._tokenizer, self._questions[row], self._template, **how)
+        prompts.check_known(self._tokenizer, text, ids, f"the prompt of {self._questions[row][:60]!r}")
+        found = ids, prompts.opens_thinking(text)
+        if hint is None:  # drawn hints are too many to keep
+            self._rendered[row] = found
+        return found

@@ -1,26 +1,32 @@
-"""`train`: one stage of GRPO from a model to a model, resumable; `train_stages`: a plan of several."""
+"""`train`: one stage of GRPO from a model to a model, resumable."""
 
+import copy
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from effwb import grading, models, prompts
 from effwb.designs import Design, fit_design
-from effwb.errors import ConfigError, DataError, one_of
+from effwb.errors import ConfigError, one_of
+from effwb.probes import Forcer
 from effwb.profiles import Profile, Training
 from effwb.rollouts import FORCED_ROOM
 from effwb.runs import RunDir, write_atomic
 from effwb.samplers import SamplingParams, check_context
-from effwb.training.engines import open_engine, trl_options
+from effwb.training.checks import check
+from effwb.training.engines import open_engine
 from effwb.training.record import Record, read_metrics
 from effwb.training.rounds import Rounds
+from effwb.training.trl import grpo_config, is_main, lora_config, quiet, release, world_size
 
 WATCH = ("auto", "lines", "none")
+ROUNDING = ("micro_batch", "tokens_per_forward", "gradient_checkpointing", "keep_checkpoints", "save_every")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +90,16 @@ def train(
     chosen = profile.training.override(**settings)
     cap = profile.max_tokens if max_tokens is None else max_tokens
     model = model or profile.model
-    made = fit_design(design, cap, **(design_params or {})) if isinstance(design, str) else design
-    if not isinstance(design, str) and design_params:
+    if isinstance(design, str):
+        made = fit_design(design, cap, **(design_params or {}))
+    elif design_params:
         raise ConfigError("design_params belong to a design given by name")
+    else:
+        made = copy.deepcopy(design)  # it will learn; the caller's does not
     if state is not None:
         made.load_state(dict(state))
     check(chosen, made, cap, problems, reference, monitor)
+    asked = copy.deepcopy(made)
     plan = Plan(
         made, problems, model, Path(run_dir), profile, chosen, cap, seed, effort, reference, monitor,
         verify_timeout,
@@ -97,68 +107,12 @@ def train(
     run = RunDir(run_dir)
     with run.lock() if is_main() else nullcontext():
         if is_main():
-            run.begin("train", plan.identity())
+            run.begin("train", plan.identity(), **plan.recorded())
         if not (run.path / "train" / "DONE").exists():
             plan.execute(watch, list(report_to))
-    return TrainResult(run.path, made)
-
-
-def is_main() -> bool:
-    """Whether this is the one process of a launch that writes."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def check(settings: Training, design: Design, cap: int, problems, reference, monitor) -> None:
-    """Raise for what can be known to be wrong before anything is loaded."""
-    rows = settings.problems_per_round * settings.group_size
-    if settings.group_size < 2:
-        raise ConfigError(
-            f"group_size={settings.group_size}: rule {design.rule!r} compares rollouts of one problem and "
-            "needs at least 2"
-        )
-    for name in (
-        "steps",
-        "problems_per_round",
-        "updates_per_round",
-        "iterations",
-        "micro_batch",
-        "save_every",
-    ):
-        if getattr(settings, name) < 1:
-            raise ConfigError(f"{name}={getattr(settings, name)} must be at least 1")
-    if rows % settings.updates_per_round:
-        raise ConfigError(
-            f"{rows} rollouts of a round do not divide into updates_per_round={settings.updates_per_round}"
-        )
-    updates = settings.updates_per_round * settings.iterations
-    for name in ("steps", "save_every"):
-        if getattr(settings, name) % updates:
-            raise ConfigError(
-                f"{name}={getattr(settings, name)} must be a multiple of updates_per_round x iterations = "
-                f"{updates}: a run can only be saved and ended where a round ends"
-            )
-    one_of("precision", settings.precision, ("float32", "bfloat16"))
-    design.check_cap(cap)
-    if design.needs_reference:
-        _check_reference(design, problems, reference)
-    held_out = getattr(design, "monitor", None) == "held_out"
-    if held_out != (monitor is not None):
-        raise ConfigError(
-            f"{design.NAME}: monitor='held_out' needs train(monitor=<problems>), and only that uses one"
-        )
-
-
-def _check_reference(design: Design, problems, reference) -> None:
-    if reference is None:
-        raise DataError(
-            f"{design.NAME} compares with a frozen model: give train(reference=...), made by "
-            "training.reference_of(rollouts)"
-        )
-    missing = [p for p in problems["problem_id"] if p not in reference]
-    if missing:
-        raise DataError(
-            f"the reference misses {len(missing)} of {len(problems)} problems, e.g. {missing[:3]}"
-        )
+        if is_main():
+            shutil.rmtree(run.path / "train" / "checkpoints", ignore_errors=True)
+    return TrainResult(run.path, asked)
 
 
 @dataclass(eq=False)
@@ -197,28 +151,29 @@ class Plan:
         """What decides the weights that come out."""
         from importlib.metadata import version
 
-        settings = self.settings.as_dict()
-        for name in ("keep_checkpoints", "save_every"):
-            settings.pop(name)
+        settings = {k: v for k, v in self.settings.as_dict().items() if k not in ("n_problems", *ROUNDING)}
         return {
             "model": self.source.name,
             "weights": models.fingerprint(self.source),
             "tokenizer": models.tokenizer_fingerprint(self.tokenizer),
-            "design": {"name": self.design.NAME, **self.design.parameters()},
+            "design": {"name": self.design.NAME, **_plain(self.design.parameters())},
             "design_state": _short(self.design.state()),
             "settings": settings,
             "max_tokens": self.cap,
-            "temperature": self.profile.temperature,
-            "top_p": self.profile.top_p,
+            "answer_tokens": self.profile.answer_tokens if self.design.probes else None,
             "template": prompts.template(self.profile.template).identity(),
             "effort": self.effort,
-            "problems": _short([self.rounds.ids, self.rounds.answers]),
+            "problems": _short([self.rounds.ids, self.problems["question"][:], self.rounds.answers]),
             "monitor": None if self.monitor is None else _short(list(self.monitor["problem_id"])),
             "reference": None if self.reference is None else _short(dict(self.reference)),
             "seed": self.seed,
             "verifier": grading.identity(self.timeout),
             "trl": version("trl"),
         }
+
+    def recorded(self) -> dict:
+        """What only decides how sums are rounded, or how long it takes."""
+        return {"processes": world_size(), **{name: getattr(self.settings, name) for name in ROUNDING}}
 
     def execute(self, watch: str, report_to: list[str]) -> None:
         """Train from the last whole checkpoint, or the beginning, and leave the model behind."""
@@ -240,12 +195,15 @@ class Plan:
                     shutil.rmtree(path)  # half written when the run was killed
         title = f"{self.design.NAME}, {self.source.name}"
         metrics = Metrics(record, listeners(watch, record, self.settings.steps, title))
-        params = SamplingParams(self.cap, self.profile.temperature, self.profile.top_p)
+        params = SamplingParams(self.cap, self.settings.temperature, self.settings.top_p)
         engine = open_engine(self.settings.engine, self.model, params)
-        with quiet(), closing(engine):
+        with quiet(folder), closing(engine):
             trainer = metrics.trainer = self._trainer(checkpoints, engine, metrics, report_to)
             trainer.train(resume_from_checkpoint=str(start) if start else None)
             self._finish(trainer)
+            metrics.trainer = None
+            del trainer
+        release()
 
     def _trainer(self, checkpoints: Path, engine, metrics, report_to):
         from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -259,8 +217,8 @@ class Plan:
         )
         watched = self.monitor and self._rounds(self.monitor, 1, self.seed)
         trainer = GroupTrainer(
-            models.load_model(self.source, s.weights).train(),
-            grpo_config(s, self.profile, self.cap, checkpoints, self.seed, report_to),
+            models.load_model(self.source, s.weights, "cpu").train(),  # the trainer knows its device
+            grpo_config(s, self.cap, checkpoints, self.seed, report_to, self.rounds.longest()),
             self.tokenizer,
             self.design,
             collector,
@@ -268,114 +226,49 @@ class Plan:
             cap=self.cap,
             reference=self.reference,
             monitor=watched,
+            forcer=self._forcer(),
             callbacks=[metrics],
-            peft_config=_lora(s),
+            peft_config=lora_config(s),
         )
         for printer in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(printer)
         return trainer
 
+    def _forcer(self) -> Forcer | None:
+        """What asks for forced answers, where the design rewards any."""
+        if not self.design.probes:
+            return None
+        suffix = prompts.forced_suffix(prompts.template(self.profile.template))
+        return Forcer(self.tokenizer, suffix, self.profile.answer_tokens)
+
     def _finish(self, trainer) -> None:
         """The model under its final name, then the done marker, then the checkpoints may go."""
-        trainer.accelerator.wait_for_everyone()
+        wait = trainer.accelerator.wait_for_everyone
         temporary, final = self.run_dir / ".model", self.run_dir / "model"
         trained = trainer.accelerator.unwrap_model(trainer.model)
-        if hasattr(trained, "merge_and_unload"):
-            trained = trained.merge_and_unload()
-            trained.save_pretrained(temporary)
-        else:
-            trainer.save_model(str(temporary))
-        if trainer.accelerator.is_main_process:
+        if not hasattr(trained, "merge_and_unload"):
+            trainer.save_model(str(temporary))  # all processes: the weights may be sharded
+        elif is_main():
+            trained.merge_and_unload().save_pretrained(temporary)
+        wait()
+        if is_main():
             self.tokenizer.save_pretrained(temporary)
             (temporary / "training_args.bin").unlink(missing_ok=True)
             shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
             done = {"steps": self.settings.steps, "design": self.design.state()}
             write_atomic(self.run_dir / "train" / "DONE", json.dumps(done).encode())
-            shutil.rmtree(self.run_dir / "train" / "checkpoints", ignore_errors=True)
-        trainer.accelerator.wait_for_everyone()
+        wait()
 
 
-def grpo_config(s: Training, profile: Profile, cap: int, folder: Path, seed: int, report_to: list[str]):
-    """TRL's settings for ours."""
-    import torch
-    from trl import GRPOConfig
-
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    per_update = s.problems_per_round * s.group_size // s.updates_per_round
-    micro = min(s.micro_batch, per_update // world)
-    if per_update % (micro * world):
-        raise ConfigError(
-            f"{per_update} rollouts per update do not divide into micro_batch={micro} on {world} processes"
-        )
-    accumulate = per_update // (micro * world)
-    cuda = torch.cuda.is_available()
-    return GRPOConfig(
-        output_dir=str(folder),
-        max_steps=s.steps,
-        learning_rate=s.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if s.warmup_steps else "constant",
-        warmup_steps=s.warmup_steps,
-        weight_decay=s.weight_decay,
-        max_grad_norm=s.max_grad_norm,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=accumulate,
-        steps_per_generation=accumulate * s.updates_per_round,
-        num_iterations=s.iterations,
-        num_generations=s.group_size,
-        max_completion_length=cap,
-        temperature=profile.temperature,
-        top_p=profile.top_p,
-        beta=s.kl,
-        epsilon=s.clip_low,
-        epsilon_high=s.clip_high,
-        loss_type=s.loss,
-        scale_rewards="none",
-        use_cpu=not cuda,
-        bf16=s.precision == "bfloat16",
-        gradient_checkpointing=s.gradient_checkpointing,
-        save_strategy="steps",
-        save_steps=s.save_every,
-        save_total_limit=max(2, s.keep_checkpoints),
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        report_to=report_to or "none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        shuffle_dataset=False,
-        seed=seed,
-        dataloader_pin_memory=cuda,
-        **trl_options(s.engine),
-    )
-
-
-@contextmanager
-def quiet():
-    """No progress bars for every shard of a checkpoint, no warning that rollouts are handed over."""
-    from transformers.utils import logging
-
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
-def _lora(s: Training):
-    if not s.lora_rank:
-        return None
-    try:
-        from peft import LoraConfig
-    except ImportError as error:
-        raise ConfigError(
-            f"lora_rank={s.lora_rank} needs peft: pip install -e '.[lora]' ({error})"
-        ) from error
-    return LoraConfig(
-        r=s.lora_rank, lora_alpha=s.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
+def _plain(parameters: dict) -> dict:
+    """Parameters as JSON has them; tables and frontiers by a hash of what they hold."""
+    found = {}
+    for name, value in parameters.items():
+        if hasattr(value, "budgets") and hasattr(value, "accuracy"):
+            value = _short([np.asarray(value.budgets).tolist(), np.asarray(value.accuracy).tolist()])
+        found[name] = _short(dict(value)) if isinstance(value, Mapping) else value
+    return found
 
 
 def _short(value) -> str:

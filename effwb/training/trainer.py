@@ -13,6 +13,7 @@ import torch
 from datasets import Dataset
 from trl import GRPOTrainer
 
+from effwb.designs.segments import per_token
 from effwb.errors import TrainingError
 from effwb.runs import write_atomic, write_parquet
 from effwb.training.collect import Collector, Round
@@ -26,7 +27,9 @@ class GroupTrainer(GRPOTrainer):
 
     def __init__(self, model, args, tokenizer, design, collector: Collector, settings, *, cap, **more):
         self.design, self.collector, self.settings, self.cap = design, collector, settings, cap
-        self.reference, self.monitor = more.pop("reference"), more.pop("monitor")
+        self.reference, self.monitor, self.forcer = (
+            more.pop(name) for name in ("reference", "monitor", "forcer")
+        )
         self.measured, self.ready = {}, None
         self.updates = settings.updates_per_round * settings.iterations
         rounds = -(-args.max_steps // self.updates)
@@ -54,36 +57,54 @@ class GroupTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs):
         number = self.state.global_step // self.updates
-        self._observe_monitor(number)
-        made = self.ready = self.collector.collect(self, number, self.collector.rounds.of(number))
+        watched = self._observe_monitor(number)
+        made = self.ready = self._collect(number)
+        group = self._group(made)
+        advantage, mask = self.design.advantage(group), self.design.mask(group)
+        self.measured = _measure(made, group, self.design.reward(group), advantage, mask)
+        self.measured["tokens"] += watched
+        self.design.observe(group)
+        return self._with_advantages(super()._generate_and_score_completions(inputs), made, advantage, mask)
+
+    def _collect(self, number: int) -> Round:
+        """A round: probed where the design asks, groups without spread replaced as often as asked for."""
+        made = self.collector.collect(self, number, self.collector.rounds.of(number))
+        self._probe(made)
         for attempt in range(1, self.settings.refill_rounds + 1):
-            slots = np.flatnonzero(_without_spread(self.design.reward(self._group(made))["total"])).tolist()
+            slots = np.flatnonzero(_idle(self.design.advantage(self._group(made)))).tolist()
             if not slots:
                 break
             self.collector.refill(self, made, slots, attempt)
-        group = self._group(made)
-        advantage, mask = self.design.advantage(group), self.design.mask(group)
-        self.measured = _measure(made, group, self.design.reward(group), mask)
-        self.design.observe(group)
-        return self._with_advantages(super()._generate_and_score_completions(inputs), made, advantage, mask)
+            self._probe(made)
+        return made
+
+    def _probe(self, made: Round) -> None:
+        if self.forcer is not None:
+            self.collector.probe(self, made, self.design, self.forcer, self.cap)
 
     def _group(self, made: Round):
         return made.group(self.collector.rounds.ids, self.cap, self.reference)
 
-    def _observe_monitor(self, number: int) -> None:
-        """LASER-D's monitoring set: sampled every so many steps, never trained on."""
-        if self.monitor is not None and number and number % self.design.every == 0:
-            asked = self.monitor.ask(list(range(len(self.monitor.ids))), np.random.default_rng(number))
-            watcher = Collector(
-                self.monitor, self.collector.engine, group_size=self.collector.G, timeout=5.0, seed=-1
-            )
-            made = watcher.collect(self, number, asked)
-            self.design.update_targets(made.group(self.monitor.ids, self.cap))
+    def _observe_monitor(self, number: int) -> int:
+        """LASER-D's monitoring set: sampled every so many rounds, never trained on. Returns the tokens."""
+        if self.monitor is None or not number or number % self.design.every:
+            return 0
+        asked = self.monitor.ask(list(range(len(self.monitor.ids))), np.random.default_rng(number))
+        made = self.collector.on(self.monitor).collect(self, number, asked)
+        self.design.update_targets(made.group(self.monitor.ids, self.cap))
+        return made.tokens
 
     def _with_advantages(self, out: dict, made: Round, advantage: np.ndarray, mask: np.ndarray) -> dict:
-        """TRL's batch with our advantages; masked rollouts leave the loss and its token count."""
+        """TRL's batch with our advantages.
+
+        Masked rollouts leave the loss, and its token count where it is a mean over tokens ("dapo", "cispo");
+        means over rollouts still divide by all.
+        """
         device, rows = out["completion_ids"].device, made.local
-        local = np.array([advantage[row] for row in rows])
+        if advantage.ndim == 3:
+            local = self._by_token(made, advantage, out["completion_ids"].shape[1])
+        else:
+            local = np.array([advantage[row] for row in rows])
         out["advantages"] = torch.as_tensor(local, dtype=torch.float32, device=device)
         out["row"] = torch.arange(len(rows), device=device)  # to name a rollout that gives NaN
         if not mask.all():
@@ -93,14 +114,23 @@ class GroupTrainer(GRPOTrainer):
             out["num_items_in_batch"] = self.accelerator.gather(counted).sum()
         return out
 
+    @staticmethod
+    def _by_token(made: Round, advantage: np.ndarray, width: int) -> np.ndarray:
+        """Advantages by segment (P, G, K + 1) as TRL takes them, (B, width)."""
+        return np.array([per_token(advantage[row], made.points_PGK[row], width) for row in made.local])
+
     def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, **options):
-        if options.get("compute_aux_loss") or any(v is not None for v in _images(options)):
+        if options.get("compute_aux_loss") or any(v is not None for v in _beyond_text(options)):
             return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, **options
             )
-        # sharded models need the same number of forward passes on every process
-        several = self.accelerator.num_processes > 1
-        limit = input_ids.numel() if several else self.settings.tokens_per_forward
+        rows = options.get("batch_size") or len(input_ids)
+        if self.accelerator.num_processes == 1:
+            limit = self.settings.tokens_per_forward
+        elif len(input_ids) > rows:
+            return self._by_rows(model, input_ids, attention_mask, logits_to_keep, rows, options)
+        else:  # sharded models need the same number of forward passes on every process
+            limit = input_ids.numel()
         logps, entropies = log_probs(
             model,
             input_ids,
@@ -111,6 +141,22 @@ class GroupTrainer(GRPOTrainer):
             entropy=options.get("compute_entropy", False),
         )
         return logps, entropies, None
+
+    def _by_rows(self, model, ids, mask, logits_to_keep: int, rows: int, options: dict):
+        """The log-probabilities of a whole round, `rows` rollouts at a time."""
+        options = {**options, "batch_size": rows}
+        parts = [
+            self._get_per_token_logps_and_entropies(model, i, m, logits_to_keep, **options)
+            for i, m in zip(ids.split(rows), mask.split(rows), strict=True)
+        ]
+        logps, entropies, _ = zip(*parts, strict=True)
+        return torch.cat(logps), None if entropies[0] is None else torch.cat(entropies), None
+
+    def log(self, logs: dict, start_time: float | None = None) -> None:
+        """TRL's log with the round's numbers; TRL's own rewards are only the accuracy and are left out."""
+        for name in [n for n in self._metrics["train"] if n.startswith(("reward", "frac_reward"))]:
+            del self._metrics["train"][name]
+        super().log({**logs, **self.measured} if "loss" in logs else logs, start_time)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
@@ -129,12 +175,12 @@ class GroupTrainer(GRPOTrainer):
         import pandas as pd
 
         made, step = self.ready, self.state.global_step + 1
-        ids, local = self.collector.rounds.ids, made.local
+        ids, local, rank = self.collector.rounds.ids, made.local, self.accelerator.process_index
         names = [ids[made.asked.rows_P[local[r][0]]] for r in rows]
         table = pd.DataFrame({"problem_id": names, "text": [made.texts[r] for r in rows]})
         table["completion_ids"] = [made.completion_ids[r] for r in rows]
         output = Path(self.args.output_dir)
-        file = output.parent / f"failed-step-{step:05d}.parquet"
+        file = output.parent / f"failed-step-{step:05d}-process-{rank}.parquet"
         write_parquet(file, table)
         saved = last_checkpoint(output)
         raise TrainingError(
@@ -157,21 +203,22 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(whole, key=lambda p: int(p.name.removeprefix("checkpoint-")), default=None)
 
 
-def _images(options: dict):
+def _beyond_text(options: dict):
     """What only a vision model's batch has; our forward pass is for text."""
-    text = {"batch_size", "compute_entropy", "compute_aux_loss"}
-    return [value for name, value in options.items() if name not in text]
+    return [
+        v for name, v in options.items() if name not in ("batch_size", "compute_entropy", "compute_aux_loss")
+    ]
 
 
-def _without_spread(reward_PG: np.ndarray) -> np.ndarray:
-    """bool (P,): groups whose rewards are all equal, which teach nothing."""
-    return np.ptp(reward_PG, axis=1) <= 1e-12 * np.abs(reward_PG).max(axis=1)
+def _idle(advantage: np.ndarray) -> np.ndarray:
+    """bool (P,): groups in which no rollout has an advantage, so that they teach nothing."""
+    return (advantage == 0).reshape(len(advantage), -1).all(axis=1)
 
 
-def _measure(made: Round, group, rewards: dict[str, np.ndarray], mask: np.ndarray) -> dict[str, float]:
-    """The round in numbers, named as in metrics.jsonl."""
-    length, right = group.length_PG, group.correct_PG
-    return {
+def _measure(made: Round, group, rewards: dict, advantage: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """The round in numbers, named as in metrics.jsonl. A truncated rollout is not accurate."""
+    length, right = group.length_PG, group.correct_PG & group.finished_PG
+    found = {
         "accuracy": right.mean(),
         "length/mean": length.mean(),
         "length/correct": length[right].mean() if right.any() else np.nan,
@@ -179,8 +226,20 @@ def _measure(made: Round, group, rewards: dict[str, np.ndarray], mask: np.ndarra
         "truncated": 1 - group.finished_PG.mean(),
         **{f"reward/{name}": part.mean() for name, part in rewards.items()},
         "reward/spread": rewards["total"].std(axis=1).mean(),
-        "zero_variance": _without_spread(rewards["total"]).mean(),
+        "zero_variance": _idle(advantage).mean(),
         "masked": 1 - mask.mean(),
         "refilled": made.refilled,
         "tokens": made.tokens,
+        **_measure_probes(made),
     }
+    return {name: float(value) for name, value in found.items()}
+
+
+def _measure_probes(made: Round) -> dict[str, float]:
+    """Accuracy at every budget that all rollouts share, and the share of forced answers nobody could read."""
+    if made.points_PGK is None:
+        return {}
+    points, right = made.points_PGK, made.probe_correct_PGK
+    shared = points[0, 0] if (points == points[0, 0]).all() else []
+    by_budget = {f"probe/{b}": right[..., k].mean() for k, b in enumerate(shared)}
+    return {**by_budget, "probe_unparsed": made.unparsed, "probe_mean": right.mean()}

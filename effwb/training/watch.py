@@ -15,6 +15,8 @@ FROM_TRL = {
     "entropy": "entropy",
     "kl": "kl",
     "clip_ratio/region_mean": "clip_ratio",
+    "sampling/importance_sampling_ratio/mean": "sampling/ratio",
+    "sampling/sampling_logp_difference/mean": "sampling/difference",
 }
 
 
@@ -37,7 +39,7 @@ class Metrics(TrainerCallback):
         self._last = now
         row = {
             "step": state.global_step,
-            **{k: float(v) for k, v in self.trainer.measured.items()},
+            **self.trainer.measured,
             **{ours: logs[theirs] for theirs, ours in FROM_TRL.items() if logs.get(theirs) is not None},
             **spent,
             "time/train": whole - sum(spent.values()),

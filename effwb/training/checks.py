@@ -1,0 +1,121 @@
+"""What `train` refuses before anything is loaded."""
+
+import numpy as np
+
+from effwb.designs import Design, Group
+from effwb.errors import ConfigError, DataError, one_of
+from effwb.profiles import Training
+from effwb.training.engines import ENGINES
+from effwb.training.trl import accumulation, world_size
+
+LOSSES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo")
+RANGES = (  # field of Training, least and greatest value
+    ("learning_rate", 0.0, np.inf),
+    ("temperature", 1e-3, 10.0),
+    ("top_p", 1e-6, 1.0),
+    ("clip_low", 0.0, 1.0),
+    ("clip_high", 0.0, np.inf),
+    ("kl", 0.0, np.inf),
+    ("weight_decay", 0.0, np.inf),
+    ("max_grad_norm", 0.0, np.inf),
+    ("refill_rounds", 0, 1000),
+    ("lora_rank", 0, 4096),
+    ("tokens_per_forward", 1, np.inf),
+)
+
+
+def check(settings: Training, design: Design, cap: int, problems, reference, monitor) -> None:
+    """Raise for what can be known to be wrong before anything is loaded."""
+    _check_settings(settings, design)
+    _check_engine(settings)
+    accumulation(settings)
+    design.check_cap(cap)
+    held_out = getattr(design, "monitor", None) == "held_out"
+    if held_out != (monitor is not None):
+        raise ConfigError(
+            f"{design.NAME}: monitor='held_out' needs train(monitor=<problems>), and only that uses one"
+        )
+    if design.needs_reference:
+        _check_reference(design, problems, reference)
+    _rehearse(settings, design, cap, problems, reference)
+
+
+def _check_settings(s: Training, design: Design) -> None:
+    if s.group_size < 2:
+        raise ConfigError(
+            f"group_size={s.group_size}: rule {design.rule!r} compares rollouts of one problem and needs at "
+            "least 2"
+        )
+    for name in (
+        "steps",
+        "problems_per_round",
+        "updates_per_round",
+        "iterations",
+        "micro_batch",
+        "save_every",
+    ):
+        if getattr(s, name) < 1:
+            raise ConfigError(f"{name}={getattr(s, name)} must be at least 1")
+    for name, low, high in RANGES:
+        if not low <= getattr(s, name) <= high:
+            raise ConfigError(f"{name}={getattr(s, name)} must lie in [{low:g}, {high:g}]")
+    one_of("precision", s.precision, ("float32", "bfloat16"))
+    one_of("loss", s.loss, LOSSES)
+    rows, updates = s.problems_per_round * s.group_size, s.updates_per_round * s.iterations
+    if rows % s.updates_per_round:
+        raise ConfigError(
+            f"{rows} rollouts of a round do not divide into updates_per_round={s.updates_per_round}"
+        )
+    for name in ("steps", "save_every"):
+        if getattr(s, name) % updates:
+            raise ConfigError(
+                f"{name}={getattr(s, name)} must be a multiple of updates_per_round x iterations = "
+                f"{updates}: a run can only be saved and ended where a round ends"
+            )
+
+
+def _check_engine(s: Training) -> None:
+    one_of("training engine", s.engine, ENGINES)
+    if s.engine.startswith("trl-vllm") and s.top_p < 1:
+        raise ConfigError(
+            f"top_p={s.top_p} with {s.engine!r}: its probabilities are of the nucleus, the loss has those "
+            "of the whole vocabulary, and the correction between them would silence long rollouts"
+        )
+    if s.engine.startswith("trl") and s.refill_rounds and world_size() > 1:
+        raise ConfigError(f"refill_rounds on several processes needs engine 'transformers', not {s.engine!r}")
+    if s.engine == "vllm" and s.lora_rank and s.weights != "float32":
+        raise ConfigError(
+            f"engine 'vllm' merges adapters into the weights at every round, which {s.weights} would round; "
+            "use weights='float32' or engine 'transformers'"
+        )
+
+
+def _rehearse(s: Training, design: Design, cap: int, problems, reference) -> None:
+    """The design on an invented round, so that what it refuses is refused before anything is sampled."""
+    P, G = len(problems) if design.needs_reference else min(2, len(problems)), s.group_size
+    shape = (P, G)
+    length = np.tile(np.linspace(1, cap, G).astype(int), (P, 1))
+    more = {"reference": reference}
+    if design.hint:
+        more["hint_tokens_P"] = design.draw_hints(np.random.default_rng(0), P)
+    if design.probes:
+        more |= {"probe_budgets_K": np.array([[[1]] * G] * P), "probe_correct_PGK": np.zeros((P, G, 1))}
+    group = Group(
+        np.arange(G) % 2 * np.ones(shape), length, np.ones(shape), cap, problems["problem_id"][:P], **more
+    )
+    if not design.probes:  # those know their budgets by the cap, which `check_cap` has seen
+        design.advantage(group)
+    design.mask(group)
+
+
+def _check_reference(design: Design, problems, reference) -> None:
+    if reference is None:
+        raise DataError(
+            f"{design.NAME} compares with a frozen model: give train(reference=...), made by "
+            "training.reference_of(rollouts)"
+        )
+    missing = [p for p in problems["problem_id"] if p not in reference]
+    if missing:
+        raise DataError(
+            f"the reference misses {len(missing)} of {len(problems)} problems, e.g. {missing[:3]}"
+        )

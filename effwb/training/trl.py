@@ -1,0 +1,119 @@
+"""Our settings as TRL's, and what a launch of one or several processes has to know."""
+
+import gc
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+from effwb.errors import ConfigError
+from effwb.profiles import Training
+from effwb.training.engines import trl_options
+
+
+def is_main() -> bool:
+    """Whether this is the one process of a launch that writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def world_size() -> int:
+    """Processes of this launch."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def accumulation(s: Training) -> tuple[int, int]:
+    """(rollouts per forward and backward pass, such passes per update and process)."""
+    per_update, world = s.problems_per_round * s.group_size // s.updates_per_round, world_size()
+    micro = max(1, min(s.micro_batch, per_update // world))
+    if per_update % (micro * world):
+        raise ConfigError(
+            f"{per_update} rollouts per update do not divide into micro_batch={micro} on {world} processes"
+        )
+    return micro, per_update // (micro * world)
+
+
+def grpo_config(s: Training, cap: int, folder: Path, seed: int, report_to: list[str], longest_prompt: int):
+    """TRL's settings for ours."""
+    import torch
+    from trl import GRPOConfig
+
+    micro, accumulate = accumulation(s)
+    cuda = torch.cuda.is_available()
+    return GRPOConfig(
+        output_dir=str(folder),
+        max_steps=s.steps,
+        learning_rate=s.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if s.warmup_steps else "constant",
+        warmup_steps=s.warmup_steps,
+        weight_decay=s.weight_decay,
+        max_grad_norm=s.max_grad_norm,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=accumulate,
+        steps_per_generation=accumulate * s.updates_per_round,
+        num_iterations=s.iterations,
+        num_generations=s.group_size,
+        max_completion_length=cap,
+        temperature=s.temperature,
+        top_p=s.top_p,
+        beta=s.kl,
+        epsilon=s.clip_low,
+        epsilon_high=s.clip_high,
+        loss_type=s.loss,
+        scale_rewards="none",
+        use_cpu=not cuda,
+        bf16=s.precision == "bfloat16",
+        gradient_checkpointing=s.gradient_checkpointing,
+        save_strategy="steps",
+        save_steps=s.save_every,
+        save_total_limit=max(2, s.keep_checkpoints),
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        report_to=report_to or "none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        shuffle_dataset=False,
+        seed=seed,
+        dataloader_pin_memory=cuda,
+        **trl_options(s.engine, longest_prompt + cap),
+    )
+
+
+@contextmanager
+def quiet(folder: Path):
+    """No progress bars for every shard of a checkpoint, no warning that rollouts are handed over.
+
+    TensorBoard's files go to `folder`, where they outlive the checkpoints.
+    """
+    from transformers.utils import logging
+
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder)
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def release() -> None:
+    """Give the accelerator's memory back: a trainer is a knot of references that only the collector opens."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def lora_config(s: Training):
+    if not s.lora_rank:
+        return None
+    try:
+        from peft import LoraConfig
+    except ImportError as error:
+        raise ConfigError(
+            f"lora_rank={s.lora_rank} needs peft: pip install -e '.[lora]' ({error})"
+        ) from error
+    return LoraConfig(
+        r=s.lora_rank, lora_alpha=s.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
