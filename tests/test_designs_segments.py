@@ -68,11 +68,12 @@ class TestVectors:
         found = design.advantage(group)[0].T
         np.testing.assert_allclose(found, vector["output"]["advantages_by_segment"], atol=1e-5)
 
-    def test_default_budgets_are_powers_of_two(self):
-        vector = VECTORS["reo_rl_coefficients_16k"]["output"]
-        design = make_design("reo_rl")
+    @pytest.mark.parametrize("name", ["reo_rl_coefficients_16k", "reo_rl_coefficients_pow2"])
+    def test_default_budgets_are_powers_of_two(self, name):
+        vector, cap = VECTORS[name]["output"], VECTORS[name]["params"]["Lmax"]
+        design = make_design("reo_rl", cap=cap)
         assert design.chosen.tolist() == vector["budgets"]
-        assert coefficients(design.chosen, 16384).tolist() == vector["coeffs"]
+        assert coefficients(design.chosen, cap).tolist() == vector["coeffs"]
 
     def test_own_past_of_brpo(self):
         vector = VECTORS["brpo_returns_V1"]

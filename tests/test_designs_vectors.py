@@ -119,6 +119,10 @@ def test_every_copied_vector_is_used():
         "gr3_prime_rl_unit_test",
         "gfpo_top_k_shortest",
         "art_negative_variants",
+        "reo_rl_coefficients_pow2",
+        "reo_rl_coefficients_16k",
+        "reo_rl_returns_and_group_advantages",
+        "brpo_returns_V1",
         "_note",
     }
     assert set(VECTORS) == set(CASES) | elsewhere

@@ -85,9 +85,11 @@ def frozen_reference(
     engine: str | None = None,
 ) -> dict[str, dict[str, float]]:
     """Mean length and accuracy per practice problem of the model all start from, over `n` samples (default:
-    the profile's): what `train(reference=...)` takes. Kept in `run_root/reference-<cap>x<n>`.
+    the profile's) drawn as in training: what `train(reference=...)` takes. Kept in
+    `run_root/reference-<cap>x<n>`.
     """
-    chosen = profile.override(max_tokens=max_tokens, n_samples=n)
+    as_in_training = dict(temperature=profile.training.temperature, top_p=profile.training.top_p)
+    chosen = profile.override(max_tokens=max_tokens, n_samples=n, **as_in_training)
     folder = Path(run_root) / f"reference-{chosen.max_tokens}x{chosen.n_samples}"
     with open_sampler(profile.model, engine or profile.engine, dtype=profile.dtype) as sampler:
         return reference_of(sample_as(chosen, practice, sampler, run_dir=folder), chosen.max_tokens)
