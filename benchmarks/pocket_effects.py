@@ -32,6 +32,10 @@ POINTS = [
     Point("length_group_norm", {"alpha": 0.1}),
     Point("length_group_norm", {"alpha": 0.2}),
     Point("length_group_norm", {"alpha": 0.05}),
+    Point("truncation", {"target": 128}),
+    Point("laser", {"target": 128}),
+    Point("dler", {"target": 128}, settings={"clip_high": 0.28}),
+    Point("gdpo", {"target": 128}),
     Point("token_budget", max_tokens=64),
     Point("shorter_better"),
     Point("gr3"),
@@ -44,6 +48,13 @@ POINTS = [
     Point("soft_overlong", {"l_max": 128, "l_cache": 96}),
     Point("alp"),
     Point("think_prune", max_tokens=64),
+    Point("reo_rl"),
+    Point("reo_rl", {"budgets": "linear"}),
+    Point("reo_rl", {"coefficients": "one"}),
+    Point("reo_rl", {"n": 10}),
+    Point("reo_rl", {"segment": "paper"}),
+    Point("mrt"),
+    Point("brpo"),
 ]
 POINTS = {point.name: point for point in POINTS}
 

@@ -1,13 +1,19 @@
 """One evaluation, from problems to curve: sample, probe, measure. Notebooks and the trainer share it."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from effwb import metrics, probes, rollouts
 from effwb.budgets import check_budgets
 from effwb.curves import BudgetCurve, budget_curve
+from effwb.errors import ConfigError, DataError
 from effwb.profiles import Profile
-from effwb.runs import RunDir
+from effwb.runs import RunDir, read_parquet
+
+ROLLOUTS_READ = ["problem_id", "sample", "length", "finish_reason", "verdict"]  # what a curve needs
+PROBES_READ = ["problem_id", "sample", "budget", "verdict"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +109,77 @@ def evaluate(
     )
     curve = budget_curve(table, probed, budgets, name=name)
     return Evaluation(name or Path(run_dir).name, Path(run_dir), table, probed, curve)
+
+
+def finished_below(root: str | Path, *, largest: bool = False) -> dict[str, BudgetCurve]:
+    """The curve of every finished evaluation below `root`, by the name of its run: what makes a frontier.
+
+    Finished is a directory with all its rollouts and probes. It goes by its path below `root`, a directory
+    `eval` by that of the run it lies in. Curves are recomputed from the tables, without the tokens.
+
+    One frontier needs one measure: the same problems, budgets, forced answer and verifier. `DataError` names
+    what differs and where, unless `largest` asks for the largest set of evaluations that are measured alike.
+    Which model and prompt were measured, the temperature, cap and number of samples may differ.
+    """
+    root, sets = Path(root), {}
+    if not root.is_dir():
+        raise ConfigError(f"no directory {root}")
+    for folder in sorted(done.parents[1] for done in root.rglob("probes/DONE")):
+        run = RunDir(folder)
+        if run.is_done("rollouts") and run.is_done("probes"):
+            name = str((folder.parent if folder.name == "eval" else folder).relative_to(root))
+            sets.setdefault(json.dumps(_measure(run)), {})[root.name if name == "." else name] = run
+    if len(sets) > 1 and not largest:
+        raise DataError(_unlike(root, sets))
+    found = max(sets.values(), key=len, default={})
+    return {name: _curve_of(run, name) for name, run in sorted(found.items())}
+
+
+def _curve_of(run: RunDir, name: str) -> BudgetCurve:
+    rollouts, probed = (
+        run.read(table, columns=columns)
+        for table, columns in (("rollouts", ROLLOUTS_READ), ("probes", PROBES_READ))
+    )
+    return budget_curve(rollouts, probed, run.config["probes"]["identity"]["budgets"], name=name)
+
+
+def _measure(run: RunDir) -> dict[str, str]:
+    """What two curves must share to be compared, in words and digests."""
+    made, probed = (run.config[table]["identity"] for table in ("rollouts", "probes"))
+    asked = read_parquet(run.path / "problems.parquet", ["problem_id", "answer"]).sort_values("problem_id")
+    budgets, verifiers = probed["budgets"], [made["verifier"], probed["verifier"]]
+    forced = [probed["suffix"], probed["answer_tokens"]]
+    return {
+        "problems": f"{len(asked)} ({_digest(asked.to_numpy().tolist())})",
+        "budgets": f"{len(budgets)} from {budgets[0]} to {budgets[-1]} ({_digest(budgets)})",
+        "forced answer": f"{forced[0]!r} and {forced[1]} tokens",
+        "verifier": f"{verifiers[0]['verifier']['name']} {verifiers[0]['verifier']['version']} "
+        f"({_digest(verifiers)})",
+    }
+
+
+def _digest(value) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:6]
+
+
+def _unlike(root: Path, sets: dict[str, dict]) -> str:
+    """The message that says in what the evaluations differ, with an example of each value."""
+    parts = [(json.loads(key), names) for key, names in sets.items()]
+    lines = []
+    for what in parts[0][0]:
+        runs: dict[str, list] = {}
+        for measure, names in parts:
+            runs.setdefault(measure[what], []).extend(names)
+        if len(runs) > 1:
+            shown = [
+                f"{value} in {n[0]}{f' and {len(n) - 1} more' if n[1:] else ''}" for value, n in runs.items()
+            ]
+            lines.append(f"{what}: {', '.join(shown)}")
+    most = max(map(len, sets.values()))
+    return (
+        f"the evaluations below {root} are not measured alike ({'; '.join(lines)}); give the directory of "
+        f"one kind, or largest=True for the {most} that agree"
+    )
 
 
 def per_problem(table, values):

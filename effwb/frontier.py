@@ -7,6 +7,7 @@ own ablation the lowest REG belongs to a less accurate model.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -173,6 +174,65 @@ def reg_difference(
     gap_PK = b.need_per_problem()[:, : x.size] - a.need_per_problem()[:, : x.size]
     weights = Curve(x, a.accuracy[: x.size]).area_weights(l_max)
     return bootstrap_mean(gap_PK @ weights, resamples, level, seed)
+
+
+def reg_changes(
+    frontier: Frontier,
+    curves: Mapping[str, Sequence[BudgetCurve]],
+    baseline: str = "vanilla",
+    l_max: float | None = None,
+):
+    """REG as the paper prints it (Tables 1 and 3): absolute, and as a change against `baseline`.
+
+    A row per name: `name, seeds, J(l_max), mean tokens, REG, low, high, REG +/-, +/- low, +/- high, REG %,
+    % low, % high`. The curves of a name are seeds of one method on the same problems; they are averaged
+    problem by problem, so that REG is the mean over seeds. All intervals (95 %) are over problems and say
+    nothing about another seed. A frontier measured on the same problems is resampled with the curve, a loaded
+    one is a fixed yardstick. `REG +/-` is `reg_difference` to `baseline`, `REG %` the same divided by the REG
+    of `baseline` as it is: NaN where that is not positive. Both are NaN for `baseline` itself. l_max defaults
+    to the last budget of the frontier.
+    """
+    import pandas as pd
+
+    one_of("baseline", baseline, curves)
+    l_max = int(frontier.budgets[-1]) if l_max is None else l_max
+    pooled = {name: _mean_of_seeds(name, list(seeds)) for name, seeds in curves.items()}
+    unit, rows = reg(frontier, pooled[baseline], l_max), []
+    for name, curve in pooled.items():
+        own = frontier.per_problem is not None
+        row = {"name": name, "seeds": len(curves[name]), f"J({l_max})": curve.at(l_max)}
+        ends = reg_interval(frontier, curve, l_max, resample_frontier=own)
+        row |= {"mean tokens": curve.mean_tokens, **dict(zip(("REG", "low", "high"), ends, strict=True))}
+        change = np.full(3, np.nan)
+        if name != baseline:
+            change = np.array(reg_difference(curve, pooled[baseline], l_max))
+        share = 100 * change / unit if unit > 0 else np.full(3, np.nan)
+        for keys, values in (
+            (("REG +/-", "+/- low", "+/- high"), change),
+            (("REG %", "% low", "% high"), share),
+        ):
+            row |= dict(zip(keys, values.tolist(), strict=True))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _mean_of_seeds(name: str, curves: list[BudgetCurve]) -> BudgetCurve:
+    """One curve with the mean accuracy of each problem over the seeds."""
+    if not curves:
+        raise DataError(f"there is no curve of {name!r}")
+    for other in curves[1:]:
+        _same_grid(curves[0], other)
+        _same_problems(curves[0], other)
+    per_problem = np.mean([c.need_per_problem() for c in curves], axis=0)
+    tokens = [c.mean_tokens for c in curves]
+    return BudgetCurve(
+        curves[0].budgets,
+        per_problem.mean(axis=0),
+        per_problem=per_problem,
+        problem_ids=curves[0].problem_ids,
+        mean_tokens=None if None in tokens else float(np.mean(tokens)),
+        name=name,
+    )
 
 
 def wasted_tokens(

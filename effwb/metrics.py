@@ -88,6 +88,22 @@ def ock_score(accuracy: float, mean_tokens: float) -> float:
     return float(accuracy - 10 * math.log(mean_tokens / 10000 + 1))
 
 
+def anytime_accuracy(curve, budgets=None) -> float:
+    """Mean accuracy of a curve over token budgets, in [0, 1] (AnytimeReasoner, arXiv 2505.13438, section 4).
+
+    `curve` is a `curves.Curve`; between its points it is linear. `budgets` defaults to 32 equally spaced ones
+    that end at the last of the curve: every 250 up to 8000 in the paper. Equal steps make it, but for the
+    ends, the mean height of the curve, where accuracy over a grid that is dense at small budgets is not.
+    Raises `ConfigError` for budgets outside the curve.
+    """
+    if budgets is None:
+        budgets = np.linspace(0, curve.budgets[-1], 33)[1:]
+    budgets = np.asarray(budgets, dtype=float)
+    if budgets.ndim != 1 or budgets.size == 0:
+        raise ConfigError(f"budgets must be a non-empty list of token counts, got shape {budgets.shape}")
+    return float(np.mean(curve.at(budgets)))
+
+
 def length_given(correct_PN, length_PN) -> tuple[float, float]:
     """Mean tokens of the correct and of the wrong samples, pooled over problems; NaN where there are none."""
     correct, length = _verdicts(correct_PN), np.asarray(length_PN, dtype=float)

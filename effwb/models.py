@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,9 +168,24 @@ def _gguf(source: ModelSource) -> dict:
     return {"gguf_file": source.gguf} if source.gguf else {}
 
 
+@contextmanager
+def no_bars():
+    """Transformers without its progress bars, which a notebook would keep."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def _from_pretrained(auto, source: ModelSource, **options):
     try:
-        return auto.from_pretrained(source.path, **options)
+        with no_bars():
+            return auto.from_pretrained(source.path, **options)
     except ImportError as error:
         raise EngineError(f"loading {source.name!r} needs another package: {error}") from error
     except (OSError, ValueError, KeyError, struct.error) as error:  # what damaged or foreign files raise

@@ -106,10 +106,11 @@ class RunDir:
         """The shards of a table that exist, in order."""
         return sorted((self.path / table).glob("[0-9]*.parquet"))
 
-    def read(self, table: str, partial: bool = False):
+    def read(self, table: str, partial: bool = False, columns: list[str] | None = None):
         """All shards as one DataFrame, in order; `DataError` names a shard that is missing or cannot be read.
 
-        A table that is not finished is refused, unless `partial` asks for what there is.
+        A table that is not finished is refused, unless `partial` asks for what there is. `columns` are those
+        to read, by default all.
         """
         import pandas as pd
 
@@ -120,7 +121,7 @@ class RunDir:
             marked = (self.path / table / "DONE").exists()
             why = f"lacks shards {self._missing(table)[:5]}" if marked else "is not finished"
             raise DataError(f"{self.path / table} {why}; run it again to complete it")
-        return pd.concat([read_parquet(f) for f in files], ignore_index=True)
+        return pd.concat([read_parquet(f, columns) for f in files], ignore_index=True)
 
 
 def check_identity(have: dict, want: dict, where: Path) -> None:
@@ -166,13 +167,13 @@ def write_parquet(path: Path, frame) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def read_parquet(path: Path):
-    """A parquet file as a DataFrame; a file that cannot be read is a `DataError` with its name and the
-    remedy."""
+def read_parquet(path: Path, columns: list[str] | None = None):
+    """A parquet file, or some of its columns, as a DataFrame; a file that cannot be read is a `DataError`
+    with its name and the remedy."""
     import pandas as pd
 
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path, columns=columns)
     except Exception as error:  # pyarrow raises several types for a damaged file
         raise DataError(
             f"{path} cannot be read ({error}); delete it and run again to make it anew"

@@ -290,6 +290,7 @@ class TestTraining:
         )  # fmt: skip
         before = result.design.fresh_state()["targets"]
         assert result.state["targets"] != before
+        assert result.metrics["state/target_easy"].iloc[0] == before["easy"]
 
     def test_l1_with_hints(self, easy, tmp_path):
         assert np.isfinite(small("l1_exact", easy, tmp_path / "r").metrics["reward/total"]).all()
@@ -418,7 +419,7 @@ def test_groups_that_straddle_two_processes(easy, tmp_path):
     done = subprocess.run(launch, capture_output=True, text=True, env=env, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     mine, theirs = one.metrics, read_metrics(tmp_path / "two" / "train" / "metrics.jsonl")
-    for name in ("accuracy", "length/mean", "reward/total", "reward/spread", "zero_variance", "tokens"):
+    for name in ("accuracy", "length/mean", "reward/total", "spread", "zero_variance", "tokens"):
         assert mine[name].iloc[0] == pytest.approx(theirs[name].iloc[0], rel=1e-9), name
     assert mine["grad_norm"].iloc[0] == pytest.approx(theirs["grad_norm"].iloc[0], rel=1e-3)
 

@@ -38,25 +38,16 @@ def test_the_figure_is_redrawn_in_place(tmp_path, monkeypatch):
     pytest.importorskip("IPython")
     from IPython import display
 
-    shown, updates = [], []
-
-    class Handle:
-        def update(self, figure):
-            updates.append(figure)
-
-    def fake(figure, display_id):
-        shown.append(figure)
-        return Handle()
-
-    monkeypatch.setattr(display, "display", fake)
+    shown, cleared = [], []
+    monkeypatch.setattr(display, "display", shown.append)
+    monkeypatch.setattr(display, "clear_output", lambda wait: cleared.append(wait))
     record = Record(tmp_path / "metrics.jsonl")
     live = watch.Live(record, steps=3, title="t", seconds=0)
     for step in (1, 2, 3):
         record.add({**ROW, "step": step})
         live({**ROW, "step": step})
-    assert len(shown) == 1
-    assert len(updates) == 2
-    assert max(max(t.x) for t in updates[-1].data if t.x is not None and len(t.x)) == 3
+    assert cleared == [True] * 3
+    assert max(max(t.x) for t in shown[-1].data if t.x is not None and len(t.x)) == 3
 
 
 def test_a_figure_in_a_notebook_only(tmp_path):

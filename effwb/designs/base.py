@@ -125,6 +125,10 @@ class Design:
         """
         return []
 
+    def watched(self) -> dict[str, float]:
+        """What of the state is worth a line in a plot, by name."""
+        return {}
+
     # what a trainer calls
 
     def solved(self, group: Group) -> np.ndarray:

@@ -101,6 +101,9 @@ class LaserD(Laser):
     def fresh_state(self) -> dict[str, Any]:
         return {"targets": dict.fromkeys(BUCKETS, float(self.target)), "pool": [], "steps": 0}
 
+    def watched(self) -> dict[str, float]:
+        return {f"target_{name}": target for name, target in self._state["targets"].items()}
+
     def targets(self, group: Group) -> np.ndarray:
         by_bucket = np.array([self._state["targets"][name] for name in BUCKETS])
         return by_bucket[buckets(self.solved(group))][:, None]

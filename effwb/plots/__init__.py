@@ -1,6 +1,6 @@
 """Figures: curves or DataFrames in, `go.Figure` out. Nothing here computes a result or shows a window."""
 
-from effwb.plots.budget import curve_figure, frontier_figure
+from effwb.plots.budget import curve_figure, frontier_figure, question_budget_figure
 from effwb.plots.published import oracle_figure, quadrature_figure, reg_figure
 from effwb.plots.rewards import reward_figure
 from effwb.plots.runs import length_figure, loss_figure
@@ -20,6 +20,7 @@ __all__ = [
     "loss_figure",
     "oracle_figure",
     "quadrature_figure",
+    "question_budget_figure",
     "reg_figure",
     "reward_figure",
     "tradeoff_figure",

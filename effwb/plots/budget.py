@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 
 from effwb.curves import BudgetCurve, Curve
 from effwb.errors import DataError, one_of
@@ -64,6 +65,36 @@ def curve_figure(
             ""
         ] * frontier.budgets.size
         _add_line(fig, "frontier", frontier, zero, text, "black", None, dash="dash")
+    return fig
+
+
+def question_budget_figure(table, cap: int, *, bins: int = 24, title: str = "") -> go.Figure:
+    """How many problems have a budget of so many tokens: stacked bars, a shade per level, light is easy.
+
+    `table` has a row per problem with `budget` (tokens, at most `cap`) and `level` (levels are ordered as
+    numbers where they are numbers). Bins are equally wide on the logarithmic axis.
+    """
+    if len(table) == 0:
+        raise DataError("there are no budgets to draw")
+    budget, level = table["budget"].to_numpy(dtype=float), table["level"].astype(str).to_numpy()
+    levels = sorted(set(level), key=lambda v: (not v.isdigit(), int(v) if v.isdigit() else 0, v))
+    low = min(float(budget.min()), cap / 2)
+    edges = np.geomspace(low, cap * 1.001, bins + 1)
+    shades = sample_colorscale("Viridis", list(np.linspace(0.95, 0.05, max(2, len(levels)))))
+    fig = go.Figure()
+    for name, shade in zip(levels, shades, strict=False):
+        fig.add_bar(
+            x=np.sqrt(edges[1:] * edges[:-1]),
+            y=np.histogram(budget[level == name], edges)[0],
+            width=np.diff(edges),
+            name=name,
+            marker={"color": shade, "line": {"width": 0.5, "color": "white"}},
+            hovertemplate=f"level {name}<br>about %{{x:,.0f}} tokens<br>%{{y}} problems<extra></extra>",
+        )
+    legend = {"title": {"text": "level"}, "x": 1.01, "y": 1}
+    fig.update_layout(template="effwb", title=title, barmode="stack", bargap=0, legend=legend)
+    fig.update_yaxes(title="problems", rangemode="tozero")
+    token_axis(fig, [low, cap], "log", has_zero=False, title="budget of the problem (tokens)")
     return fig
 
 

@@ -145,7 +145,9 @@ def _add_dead(fig, dead, n: int, width: float) -> None:
         y=1.02,
         xref="x2 domain",
         yref="y2 domain",
-        text=f"{_percent(len(dead), n)} % of groups: no spread, no gradient",
+        text=f"{_percent(len(dead), n)} % of groups: no spread, no gradient"
+        if len(dead)
+        else "spread in all",
         showarrow=False,
         xanchor="right",
         yanchor="bottom",

@@ -465,7 +465,10 @@ def round_ticks(low: float, high: float) -> list[float]:
     """
     raw = (high - low) / 4
     scale = 10.0 ** np.floor(np.log10(raw))
-    step = scale * next(m for m in (1, 2, 5, 10) if m * scale >= raw * 0.999)
-    return [
-        float(k * step) for k in range(int(np.ceil(low / step)), int(np.floor(high / step * (1 + 1e-9))) + 1)
-    ]
+    nearest = next(i for i, m in enumerate((1, 2, 5, 10)) if m * scale >= raw * 0.999)
+    for m in (*(1, 2, 5, 10)[nearest::-1], 0.5):  # a coarse step may hit the range only once or twice
+        step = m * scale
+        first, last = int(np.ceil(low / step)), int(np.floor(high / step * (1 + 1e-9)))
+        if last - first >= 2:
+            break
+    return [float(k * step) for k in range(first, last + 1)]

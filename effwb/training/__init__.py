@@ -1,6 +1,18 @@
 """Training: GRPO with TRL under any design, in one stage or several."""
 
-from effwb.training.compare import Point, Trained, effects, over_seeds, run_name, run_points, table
+from effwb.training.compare import (
+    Point,
+    Trained,
+    effects,
+    frontier_of,
+    frozen_reference,
+    over_seeds,
+    problem_sets,
+    reg_table,
+    run_name,
+    run_points,
+    table,
+)
 from effwb.training.preview import group_of, preview, reference_of, score, spread
 from effwb.training.record import read_metrics
 from effwb.training.run import TrainResult, train
@@ -13,11 +25,15 @@ __all__ = [
     "TrainResult",
     "Trained",
     "effects",
+    "frontier_of",
+    "frozen_reference",
     "group_of",
     "over_seeds",
     "preview",
+    "problem_sets",
     "read_metrics",
     "reference_of",
+    "reg_table",
     "run_name",
     "run_points",
     "score",

@@ -31,6 +31,8 @@ def preview(
     training.
     """
     design.check_cap(profile.max_tokens)
+    training = profile.training
+    profile = profile.override(temperature=training.temperature, top_p=training.top_p)
     asked, variation = problems.select(range(min(n_problems, len(problems)))), {}
     hints = None
     if design.hint:
@@ -42,7 +44,7 @@ def preview(
         asked,
         sampler,
         run_dir=run_dir,
-        n=profile.training.group_size,
+        n=training.group_size,
         seed=seed,
         progress=progress,
         **variation,

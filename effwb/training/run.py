@@ -100,6 +100,7 @@ def train(
         made.load_state(dict(state))
     check(chosen, made, cap, problems, reference, monitor)
     asked = copy.deepcopy(made)
+    reference = reference if made.needs_reference else None  # what is not read decides nothing
     plan = Plan(
         made, problems, model, Path(run_dir), profile, chosen, cap, seed, effort, reference, monitor,
         verify_timeout,

@@ -63,6 +63,7 @@ class GroupTrainer(GRPOTrainer):
         advantage, mask = self.design.advantage(group), self.design.mask(group)
         self.measured = _measure(made, group, self.design.reward(group), advantage, mask)
         self.measured["tokens"] += watched
+        self.measured |= {f"state/{name}": float(v) for name, v in self.design.watched().items()}
         self.design.observe(group)
         return self._with_advantages(super()._generate_and_score_completions(inputs), made, advantage, mask)
 
@@ -225,7 +226,7 @@ def _measure(made: Round, group, rewards: dict, advantage: np.ndarray, mask: np.
         "length/wrong": length[~right].mean() if not right.all() else np.nan,
         "truncated": 1 - group.finished_PG.mean(),
         **{f"reward/{name}": part.mean() for name, part in rewards.items()},
-        "reward/spread": rewards["total"].std(axis=1).mean(),
+        "spread": rewards["total"].std(axis=1).mean(),
         "zero_variance": _idle(advantage).mean(),
         "masked": 1 - mask.mean(),
         "refilled": made.refilled,

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from effwb.errors import ConfigError
+from effwb.models import no_bars
 from effwb.profiles import Training
 from effwb.training.engines import trl_options
 
@@ -83,17 +84,10 @@ def quiet(folder: Path):
 
     TensorBoard's files go to `folder`, where they outlive the checkpoints.
     """
-    from transformers.utils import logging
-
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder)
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
+    with no_bars():
         yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def release() -> None:

@@ -80,22 +80,20 @@ class Live:
 
     def __init__(self, record: Record, steps: int, title: str, seconds: float = 5.0):
         self.record, self.steps, self.title, self.seconds = record, steps, title, seconds
-        self._handle, self._shown = None, 0.0
+        self._shown = 0.0
 
     def __call__(self, row: dict) -> None:
         now = time.monotonic()
         if now - self._shown < self.seconds and row["step"] < self.steps:
             return
-        from IPython.display import display
+        from IPython.display import clear_output, display
 
         from effwb.plots import training_figure
         from effwb.training.record import read_metrics
 
         figure = training_figure(read_metrics(self.record.path), title=self.title)
-        if self._handle is None:
-            self._handle = display(figure, display_id=True)
-        else:
-            self._handle.update(figure)
+        clear_output(wait=True)  # papermill would keep every state of a display that is updated
+        display(figure)
         self._shown = time.monotonic()
 
 
@@ -107,5 +105,5 @@ def in_notebook() -> bool:
 
 def listeners(how: str, record: Record, steps: int, title: str) -> list:
     """ "auto": lines, and a live figure in a notebook; "lines"; "none"."""
-    lines = [Lines(steps)] if how != "none" else []
-    return lines + ([Live(record, steps, title)] if how == "auto" and in_notebook() else [])
+    live = [Live(record, steps, title)] if how == "auto" and in_notebook() else []
+    return live + ([Lines(steps)] if how != "none" else [])
