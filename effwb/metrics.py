@@ -89,7 +89,7 @@ def ock_score(accuracy: float, mean_tokens: float) -> float:
 
 
 def anytime_accuracy(curve, budgets=None) -> float:
-    """Mean accuracy of a curve over token budgets, in [0, 1] (AnytimeReasoner, arXiv 2505.13438, section 4).
+    """Mean accuracy of a curve over token budgets, in [0, 1] (AnytimeReasoner, arXiv 2505.13438).
 
     `curve` is a `curves.Curve`; between its points it is linear. `budgets` defaults to 32 equally spaced ones
     that end at the last of the curve: every 250 up to 8000 in the paper. Equal steps make it, but for the

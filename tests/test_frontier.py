@@ -232,3 +232,44 @@ def test_data_directory_override_and_its_absence(monkeypatch, tmp_path):
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(DataError, match="not a saved frontier"):
         F.Frontier.load(tmp_path / "x.json")
+
+
+class TestRegChanges:
+    def curve(self, rows, tokens=10.0):
+        values = np.array(rows, dtype=float)
+        return BudgetCurve([0, 10, 20], values.mean(axis=0), per_problem=values, mean_tokens=tokens)
+
+    def of(self):
+        vanilla = [
+            self.curve([[0, 0.4, 1], [0, 0.4, 0.8]], 30.0),
+            self.curve([[0, 0.6, 1], [0, 0.6, 0.8]], 50.0),
+        ]
+        return {"vanilla": vanilla, "short": [self.curve([[0, 0.8, 0.8], [0, 0.8, 0.8]])]}
+
+    def test_seeds_are_averaged_and_the_change_is_relative(self):
+        frontier = F.Frontier([0, 10, 20], [0.1, 1.0, 1.0])
+        found = F.reg_changes(frontier, self.of()).set_index("name")
+        # trapezoids: frontier 15.5, vanilla 2.5 + 7, short 4 + 8
+        assert found["REG"].tolist() == pytest.approx([6.0, 3.5])
+        assert found["seeds"].tolist() == [2, 1]
+        assert found["mean tokens"].tolist() == [40.0, 10.0]
+        assert found["J(20)"].tolist() == pytest.approx([0.9, 0.8])
+        short = found.loc["short"]
+        assert short["REG +/-"] == pytest.approx(-2.5)
+        assert short["REG %"] == pytest.approx(-100 * 2.5 / 6)
+        # the two problems differ by -2 and -3, so these are the ends of what can be drawn
+        assert short[["+/- low", "+/- high"]].tolist() == pytest.approx([-3.0, -2.0])
+        assert short["% low"] == pytest.approx(-50.0)
+        assert found.loc["vanilla", ["REG +/-", "REG %"]].isna().all()
+
+    def test_a_baseline_on_the_frontier_has_no_percent_but_a_difference(self):
+        curves = self.of()
+        found = F.reg_changes(F.Frontier.from_curves([curves["short"][0]]), curves, "short").set_index("name")
+        assert np.isnan(found.loc["vanilla", "REG %"])
+        assert found.loc["vanilla", "REG +/-"] == pytest.approx(2.5)
+
+    def test_an_unknown_baseline_and_no_curves(self):
+        with pytest.raises(ConfigError, match="unknown baseline 'grpo'"):
+            F.reg_changes(F.Frontier([0, 10, 20], [0, 1, 1]), self.of(), "grpo")
+        with pytest.raises(DataError, match="no curve of 'vanilla'"):
+            F.reg_changes(F.Frontier([0, 10, 20], [0, 1, 1]), {"vanilla": []})

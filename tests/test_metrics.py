@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from effwb import metrics as M
+from effwb.curves import Curve
 from effwb.errors import ConfigError, DataError
 from effwb.paths import data_dir
 
@@ -45,6 +46,20 @@ def test_pass_at_k_beyond_n_is_nan_not_lower():
     assert math.isnan(M.pass_at_k([[1, 0, 1], [1, 1, NAN]], 3))
     with pytest.raises(ConfigError, match="k=0"):
         M.pass_at_k([[1, 0]], 0)
+
+
+def test_anytime_accuracy_is_the_mean_at_the_papers_budgets():
+    rising = Curve([0, 4000, 8000], [0.0, 0.4, 0.6])
+    every_250 = [0.0001 * b if b <= 4000 else 0.4 + 0.00005 * (b - 4000) for b in range(250, 8001, 250)]
+    assert M.anytime_accuracy(rising) == pytest.approx(np.mean(every_250))
+    assert M.anytime_accuracy(rising, [2000, 8000]) == pytest.approx((0.2 + 0.6) / 2)
+    assert M.anytime_accuracy(Curve([0, 512], [0.3, 0.3])) == pytest.approx(0.3)
+
+
+def test_anytime_accuracy_does_not_depend_on_where_the_grid_is_dense():
+    coarse, dense = [0, 512], [0, 2, 4, 8, 16, 512]
+    curves = [Curve(grid, np.array(grid) / 512) for grid in (coarse, dense)]
+    assert M.anytime_accuracy(curves[0]) == pytest.approx(M.anytime_accuracy(curves[1]))
 
 
 @pytest.mark.parametrize("row", AES_ROWS, ids=lambda r: r["row"])
@@ -160,6 +175,8 @@ def test_intervals_cover(interval):
         (lambda: M.bootstrap_mean([1.0, NAN]), "NaN"),
         (lambda: M.bootstrap_mean([1.0, 2.0], resamples=0), "resamples=0"),
         (lambda: M.t_quantile(0.2, 5), "p=0.2"),
+        (lambda: M.anytime_accuracy(Curve([0, 10], [0, 1]), [5, 20]), "budget 20 is outside"),
+        (lambda: M.anytime_accuracy(Curve([0, 10], [0, 1]), []), "non-empty"),
     ],
 )
 def test_bad_input_is_named(call, said):

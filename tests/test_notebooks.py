@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TINY = {"n_problems": 14, "n_samples": 2, "steps": 1, "group_size": 4, "training": {"n_problems": 16}}
 SHORT = {**TINY, "max_tokens": 96}
+BRIEF = {**SHORT, "training": {"n_problems": 8, "problems_per_round": 8}}
 SMALL = {
     "00_quickstart": {"n_problems": 14, "n_samples": 2, "efforts": ["low"]},
     "01_published_frontiers": {},
@@ -21,6 +22,10 @@ SMALL = {
     "13_length_harmonizing_and_kimi": {**SHORT, "weights": [0.5]},
     "14_l1_length_control": {**SHORT, "hints": [16, 64], "slopes": ["released"]},
     "15_laser_dler_gdpo": SHORT,
+    "20_reo_rl": {**BRIEF, "forced": True},
+    "21_reo_rl_ablations": {**BRIEF, "max_tokens": 64, "most": 6},
+    "22_anytime_mrt_brpo": BRIEF,
+    "23_pocket_frontier": {**TINY, "caps": [32]},
     "90_build_pocket": {"steps": 50, "tokens_per_batch": 512, "n_problems": 14},
 }
 

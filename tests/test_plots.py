@@ -76,9 +76,21 @@ def test_the_other_figures_draw_every_row():
     assert sum(len(t.x) for t in plots.reg_figure(average).data) == 44
 
 
+def test_question_budgets_are_all_drawn_and_levels_are_ordered_as_numbers():
+    table = pd.DataFrame({"budget": [512, 512, 30, 7, 7, 200], "level": ["2", "10", "2", "2", "10", "8"]})
+    fig = plots.question_budget_figure(table, 512, bins=6)
+    assert [bar.name for bar in fig.data] == ["2", "8", "10"]
+    assert [int(np.sum(bar.y)) for bar in fig.data] == [3, 1, 2]
+    assert fig.layout.barmode == "stack"
+    assert len({bar.marker.color for bar in fig.data}) == 3
+    alone = plots.question_budget_figure(table.assign(budget=512, level="easy"), 512)
+    assert int(np.sum(alone.data[0].y)) == 6
+
+
 @pytest.mark.parametrize(
     ("call", "error", "said"),
     [
+        (lambda: plots.question_budget_figure(pd.DataFrame(columns=["budget"]), 9), DataError, "no budgets"),
         (lambda: plots.frontier_figure({}), DataError, "no curves"),
         (lambda: plots.curve_figure({"a": a_curve()}, shade="a"), DataError, "needs a frontier"),
         (

@@ -24,7 +24,8 @@ class ReoRl(Design):
         A_i = (Return_i - mean) / std  over the group,   Return_i = sum_{j >= i} c_j R_j
 
     one normalisation per segment, population std, no eps (equal returns give 0). The weights are those of the
-    trapezoid rule, without its J(0) term, which thinking cannot change.
+    trapezoid rule, without its J(0) term, which thinking cannot change. A rollout that does not end by itself
+    is wrong at the cap (a curve gives it a forced answer there).
 
     `budgets`: "exp" L_i = l_min (cap / l_min)^((i-1)/n); "linear", equally spaced; "oracle", greedy on a
     `frontier` of this cap; "q_spec", one budget per problem from `table` (`question_budgets` makes it; also

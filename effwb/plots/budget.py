@@ -93,7 +93,8 @@ def question_budget_figure(table, cap: int, *, bins: int = 24, title: str = "") 
         )
     legend = {"title": {"text": "level"}, "x": 1.01, "y": 1}
     fig.update_layout(template="effwb", title=title, barmode="stack", bargap=0, legend=legend)
-    fig.update_yaxes(title="problems", rangemode="tozero")
+    few = len(table) <= 20  # no ticks between whole numbers
+    fig.update_yaxes(title="problems", rangemode="tozero", dtick=1 if few else None)
     token_axis(fig, [low, cap], "log", has_zero=False, title="budget of the problem (tokens)")
     return fig
 

@@ -136,7 +136,7 @@ class Collector:
             for (p, _), row in zip(made.local, made.completion_ids, strict=True)
         ]
         with self.phase("probe"):
-            facts = self._forced(trainer, made, points, forcer)
+            facts = self._forced(trainer, made, points, forcer, cap)
         rows = gather_object(facts)
         P, G, K = *made.correct_PG.shape, max(len(row) for row, _, _ in rows)
         made.points_PGK = np.array([_padded(row, K) for row, _, _ in rows], dtype=int).reshape(P, G, K)
@@ -146,15 +146,15 @@ class Collector:
         asked = [bad for _, _, unread in rows for bad in unread]
         made.unparsed = float(np.mean(asked)) if asked else 0.0
 
-    def _forced(self, trainer, made: Round, points: list[list[int]], forcer: Forcer) -> list[tuple]:
+    def _forced(self, trainer, made: Round, points: list[list[int]], forcer: Forcer, cap: int) -> list[tuple]:
         """(points, correct at each, whether each forced answer was unreadable) of every local rollout.
 
-        At a point beyond its end a rollout counts by its own verdict.
+        At a point beyond its end, and at the cap, a rollout counts by its own verdict.
         """
         work, golds, own = [], [], []
         for (p, g), ids, at in zip(made.local, made.completion_ids, points, strict=True):
             reason = "stop" if made.finished_PG[p, g] else "length"
-            cuts = cuts_of(len(ids), reason, at)
+            cuts = [cut for cut in cuts_of(len(ids), reason, at) if cut < cap]
             work.append(Traced(made.asked.prompt_ids_P[p], ids, made.asked.opened_P[p], cuts))
             golds += [self.rounds.answers[made.asked.rows_P[p]]] * len(cuts)
             own.append(bool(made.correct_PG[p, g] and made.finished_PG[p, g]))
