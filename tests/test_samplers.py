@@ -103,10 +103,8 @@ def test_other_attentions_equal_generate(name, pocket, tmp_path, monkeypatch):
             completion.token_ids
             == model.generate(torch.tensor([ids]), max_new_tokens=40, do_sample=False)[0, len(ids) :].tolist()
         )
-    cut = [
-        Prefixes(ids, c.token_ids, [0, 5, min(30, len(c.token_ids))])
-        for ids, (c,) in zip(work, ours, strict=True)
-    ]
+    ends = [[0, *sorted({min(5, n), min(30, n)})] for n in (len(c.token_ids) for (c,) in ours)]
+    cut = [Prefixes(i, c.token_ids, e) for i, (c,), e in zip(work, ours, ends, strict=True)]
     for prefixes, row in zip(cut, pocket.continue_prefixes(cut, suffix_of(pocket), GREEDY), strict=True):
         assert [a.token_ids for a in row] == naive_answers(pocket, prefixes, suffix_of(pocket))
 
@@ -268,3 +266,9 @@ def test_bad_input_names_the_value(pocket, call, names):
 def test_sampled_probes_are_refused(pocket):
     with pytest.raises(ConfigError, match="greedy"):
         pocket.continue_prefixes([Prefixes([1], [2, 3], [1])], [3], SamplingParams(4, temperature=1.0))
+
+
+def test_a_cut_behind_the_end_is_refused(pocket):
+    work = [Prefixes(prompt_ids(pocket, "3+4=?"), [5, 6], [3])]
+    with pytest.raises(ConfigError, match="cut behind its end"):
+        pocket.continue_prefixes(work, suffix_of(pocket), GREEDY)
