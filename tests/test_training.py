@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from effwb import problems, profiles
-from effwb.designs import fit_design, make_design
+from effwb.designs import DESIGNS, fit_design, make_design
 from effwb.errors import ConfigError, DataError, IdentityError, TrainingError
 from effwb.training import Stage, preview, read_metrics, reference_of, score, spread, train, train_stages
 from effwb.training.record import Record
@@ -195,6 +195,14 @@ class TestTraining:
         )
         assert len(seen) == 2
         assert all(counted == kept for counted, kept in seen)
+
+    @pytest.mark.parametrize("design", DESIGNS)
+    def test_every_design_trains(self, easy, tmp_path, design):
+        more = {"design_params": {"k": 2}} if design == "gfpo" else {}
+        if design == "length_harmonizing":
+            more = {"reference": {pid: {"length": 40.0, "accuracy": 0.5} for pid in easy["problem_id"]}}
+        table = small(design, easy, tmp_path / "r", steps=1, save_every=1, **more).metrics
+        assert np.isfinite(table[["loss", "grad_norm", "reward/total"]]).all(axis=None)
 
     def test_loss_and_gradient_are_trls(self, easy, tmp_path, monkeypatch):
         """`vanilla` with TRL's eps is TRL's own GRPO on the same rollouts."""
