@@ -1,6 +1,5 @@
 """One evaluation, from problems to curve: sample, probe, measure. Notebooks and the trainer share it."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from effwb.budgets import check_budgets
 from effwb.curves import BudgetCurve, budget_curve
 from effwb.errors import ConfigError, DataError
 from effwb.profiles import Profile
-from effwb.runs import RunDir, read_parquet
+from effwb.runs import RunDir, digest, read_parquet
 
 ROLLOUTS_READ = ["problem_id", "sample", "length", "finish_reason", "verdict"]  # what a curve needs
 PROBES_READ = ["problem_id", "sample", "budget", "verdict"]
@@ -150,16 +149,12 @@ def _measure(run: RunDir) -> dict[str, str]:
     budgets, verifiers = probed["budgets"], [made["verifier"], probed["verifier"]]
     forced = [probed["suffix"], probed["answer_tokens"]]
     return {
-        "problems": f"{len(asked)} ({_digest(asked.to_numpy().tolist())})",
-        "budgets": f"{len(budgets)} from {budgets[0]} to {budgets[-1]} ({_digest(budgets)})",
+        "problems": f"{len(asked)} ({digest(asked.to_numpy().tolist())})",
+        "budgets": f"{len(budgets)} from {budgets[0]} to {budgets[-1]} ({digest(budgets)})",
         "forced answer": f"{forced[0]!r} and {forced[1]} tokens",
         "verifier": f"{verifiers[0]['verifier']['name']} {verifiers[0]['verifier']['version']} "
-        f"({_digest(verifiers)})",
+        f"({digest(verifiers)})",
     }
-
-
-def _digest(value) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:6]
 
 
 def _unlike(root: Path, sets: dict[str, dict]) -> str:

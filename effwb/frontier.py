@@ -176,6 +176,17 @@ def reg_difference(
     return bootstrap_mean(gap_PK @ weights, resamples, level, seed)
 
 
+def reg_row(frontier: Frontier, curve: BudgetCurve, l_max: float) -> dict[str, float]:
+    """What a table says of one curve: `J(l_max), mean tokens, REG, low, high` (95 %, over problems).
+
+    A frontier measured on the same problems is resampled with the curve, a loaded one is a fixed yardstick.
+    """
+    own = frontier.per_problem is not None
+    ends = reg_interval(frontier, curve, l_max, resample_frontier=own)
+    row = {f"J({l_max})": curve.at(l_max), "mean tokens": curve.mean_tokens}
+    return row | dict(zip(("REG", "low", "high"), ends, strict=True))
+
+
 def reg_changes(
     frontier: Frontier,
     curves: Mapping[str, Sequence[BudgetCurve]],
@@ -199,10 +210,7 @@ def reg_changes(
     pooled = {name: _mean_of_seeds(name, list(seeds)) for name, seeds in curves.items()}
     unit, rows = reg(frontier, pooled[baseline], l_max), []
     for name, curve in pooled.items():
-        own = frontier.per_problem is not None
-        row = {"name": name, "seeds": len(curves[name]), f"J({l_max})": curve.at(l_max)}
-        ends = reg_interval(frontier, curve, l_max, resample_frontier=own)
-        row |= {"mean tokens": curve.mean_tokens, **dict(zip(("REG", "low", "high"), ends, strict=True))}
+        row = {"name": name, "seeds": len(curves[name]), **reg_row(frontier, curve, l_max)}
         change = np.full(3, np.nan)
         if name != baseline:
             change = np.array(reg_difference(curve, pooled[baseline], l_max))

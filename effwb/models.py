@@ -142,6 +142,11 @@ def load_config(model: str | ModelSource):
     return _from_pretrained(AutoConfig, source, **_gguf(source))
 
 
+def context_of(config) -> int | None:
+    """Tokens that prompt and completion may have together; None where the model names no limit."""
+    return getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+
+
 def load_model(model: str | ModelSource, dtype: str = "float32", device: str | None = None):
     """An evaluation-mode causal LM on `device` (default: CUDA where there is one)."""
     from transformers import AutoModelForCausalLM

@@ -102,6 +102,10 @@ class Profile(Values):
 
         return [int(b) for b in scaled_grid(min(self.grid_cap, self.max_tokens))]
 
+    def as_in_training(self) -> "Profile":
+        """The same with rollouts sampled as they are in training."""
+        return replace(self, temperature=self.training.temperature, top_p=self.training.top_p)
+
 
 # The setting most of the papers share: batches of 128 prompts, 8 to 16 rollouts, learning rate 1e-6
 REAL_TRAINING = Training(

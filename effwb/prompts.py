@@ -130,7 +130,9 @@ def render(
                 f"it ends {text[-30:]!r}"
             )
         text += sentence
-    return text, tokenizer.encode(text, add_special_tokens=False)
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    check_known(tokenizer, text, ids, f"the prompt of {question[:60]!r}")
+    return text, ids
 
 
 def _hint_sentence(template: Template, hint, place: str) -> str:

@@ -163,8 +163,6 @@ def _prompt_table(problems, sampler, form, effort, hint, hint_place, thinking):
         )
         for q, h in zip(table["question"], hints, strict=True)
     ]
-    for (text, ids), question in zip(rendered, table["question"], strict=True):
-        prompts.check_known(sampler.tokenizer, text, ids, f"the prompt of {question[:60]!r}")
     return table.assign(
         hint=pd.array(list(hints), dtype="Int64"),
         prompt=[t for t, _ in rendered],

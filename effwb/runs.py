@@ -12,6 +12,7 @@ A directory is locked while a process writes to it, so two processes cannot do t
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -143,6 +144,11 @@ def _flat(tree: dict, prefix: str = "") -> dict:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def digest(value) -> str:
+    """Short SHA-256 of anything that JSON can hold; what it cannot hold counts by its text."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -181,8 +181,12 @@ class Design:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
     def token_parameters(self) -> dict[str, float]:
-        """The parameters in tokens (or per token) that are in use; they belong to `self.cap`."""
-        return {n: getattr(self, n) for n in self.TOKEN_PARAMETERS if getattr(self, n) is not None}
+        """The parameters in tokens (or per token) that are in use; they belong to `self.cap`.
+
+        A parameter that may name a rule instead is in tokens only where it holds numbers.
+        """
+        values = {name: getattr(self, name) for name in self.TOKEN_PARAMETERS}
+        return {n: v for n, v in values.items() if v is not None and not isinstance(v, str)}
 
     def at_scale(self, cap: float) -> "Design":
         """A copy with fresh state whose token parameters are moved from `self.cap` to `cap`.
@@ -194,7 +198,9 @@ class Design:
             raise ConfigError(f"{self.NAME}: cap={cap!r} must be a positive number of tokens")
         params = self.parameters()
         for name, value in self.token_parameters().items():
-            params[name] = value * (cap / self.cap) ** self.TOKEN_PARAMETERS[name]
+            factor = (cap / self.cap) ** self.TOKEN_PARAMETERS[name]
+            whole = isinstance(value, list | tuple | np.ndarray)  # budgets: places in a rollout
+            params[name] = [max(1, round(v * factor)) for v in value] if whole else value * factor
         return type(self)(**{**params, "cap": cap})
 
     def check_cap(self, cap: float) -> None:

@@ -37,6 +37,7 @@ class Brpo(Design):
 
     NAME: ClassVar[str] = "brpo"
     PAPER_CAP: ClassVar[int | None] = 8000
+    TOKEN_PARAMETERS: ClassVar[dict[str, int]] = {"budgets": 1}
     probes: ClassVar[bool] = True
 
     budgets: Any = None
@@ -61,13 +62,6 @@ class Brpo(Design):
         found = rules.check_budgets(given)
         rules.coefficients(found, self.cap)  # refuses what is not inside (0, cap)
         return found
-
-    def token_parameters(self) -> dict[str, float]:
-        return {} if self.budgets is None else {"budgets": self.budgets}
-
-    def at_scale(self, cap: float) -> "Brpo":
-        moved = None if self.budgets is None else [max(1, round(b * cap / self.cap)) for b in self.budgets]
-        return type(self)(**{**self.parameters(), "cap": cap, "budgets": moved})
 
     def probe_points(self, problem_id: str, completion_ids: list[int], cap: int, decode) -> list[int]:
         return self.chosen.tolist()

@@ -50,7 +50,7 @@ class ReoRl(Design):
 
     NAME: ClassVar[str] = "reo_rl"
     PAPER_CAP: ClassVar[int | None] = 16384
-    TOKEN_PARAMETERS: ClassVar[dict[str, int]] = {"l_min": 1}
+    TOKEN_PARAMETERS: ClassVar[dict[str, int]] = {"l_min": 1, "budgets": 1}
     probes: ClassVar[bool] = True
 
     budgets: Any = "exp"
@@ -107,21 +107,12 @@ class ReoRl(Design):
             if budget != int(budget) or not 0 < budget <= self.cap:
                 raise ConfigError(f"reo_rl: the budget of {problem} is {budget}, outside (0, {self.cap:g}]")
 
-    def token_parameters(self) -> dict[str, float]:
-        used = super().token_parameters()
-        return used if isinstance(self.budgets, str) else {**used, "budgets": self.budgets}
-
     def at_scale(self, cap: float) -> "ReoRl":
         if self.budgets in ("oracle", "q_spec"):
             raise ConfigError(
                 f"reo_rl: budgets={self.budgets!r} come from data of one cap and cannot be scaled"
             )
-        params = {**self.parameters(), "cap": cap}
-        if self.l_min is not None:
-            params["l_min"] = self.l_min * cap / self.cap
-        if not isinstance(self.budgets, str):
-            params["budgets"] = [max(1, round(b * cap / self.cap)) for b in self.budgets]
-        return type(self)(**params)
+        return super().at_scale(cap)
 
     def probe_points(self, problem_id: str, completion_ids: list[int], cap: int, decode) -> list[int]:
         if self.budgets != "q_spec":

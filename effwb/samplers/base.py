@@ -98,6 +98,13 @@ def check_context(prompt_tokens: int, new_tokens: int, context: int | None, what
     )
 
 
+def completed(tokenizer, stop_ids: Sequence[int], ids: list[int], cached: int = 0) -> Completion:
+    """The completion with these ids, which has stopped if it ends in a stop id."""
+    stopped = ids[-1] in stop_ids
+    text = tokenizer.decode(ids[:-1] if stopped else ids)
+    return Completion(ids, text, "stop" if stopped else "length", cached)
+
+
 class BraceCloser:
     """Tells when a forced answer is complete: the brace opened by the suffix has been closed.
 

@@ -112,14 +112,14 @@ class Collector:
         chosen, local = set(slots), made.local
         here = [i for i, (p, _) in enumerate(local) if p in chosen]
         mine = [local[i] for i in here]
-        ids, logprobs = self._sample(trainer, made, mine, attempt)
-        texts = [_text(trainer, row) for row in ids]
-        verdicts = self._grade(made.asked, mine, texts)
-        logprobs = logprobs or [None] * len(ids)
-        for i, row, text, logp in zip(here, ids, texts, logprobs, strict=True):
-            made.completion_ids[i], made.texts[i], made.logprobs[i] = row, text, logp
-        stops = trainer.eos_token_ids
-        facts = [(v.status == "correct", len(r), r[-1] in stops) for v, r in zip(verdicts, ids, strict=True)]
+        done, logprobs = self._sample(trainer, made, mine, attempt)
+        verdicts = self._grade(made.asked, mine, [c.text for c in done])
+        for i, c, logp in zip(here, done, logprobs or [None] * len(done), strict=True):
+            made.completion_ids[i], made.texts[i], made.logprobs[i] = c.token_ids, c.text, logp
+        facts = [
+            (v.status == "correct", len(c.token_ids), c.finish_reason == "stop")
+            for v, c in zip(verdicts, done, strict=True)
+        ]
         # rows ascend with the process, so the gathered list is in the order of the round
         table = np.array(gather_object(facts), dtype=int).reshape(len(slots), self.G, 3)
         made.correct_PG[slots], made.finished_PG[slots] = table[..., 0] == 1, table[..., 2] == 1
@@ -190,8 +190,3 @@ class Collector:
 
 def _padded(values: list, K: int) -> list:
     return [*values, *values[-1:] * (K - len(values))]
-
-
-def _text(trainer, ids: list[int]) -> str:
-    visible = ids[:-1] if ids[-1] in trainer.eos_token_ids else ids
-    return trainer.processing_class.decode(visible)

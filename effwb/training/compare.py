@@ -10,13 +10,14 @@ import numpy as np
 from effwb import problems
 from effwb.errors import ConfigError, DataError
 from effwb.evaluation import Evaluation, evaluate, sample_as
-from effwb.frontier import Frontier, reg, reg_interval
+from effwb.frontier import Frontier, reg, reg_row
+from effwb.metrics import clustered_interval
 from effwb.profiles import Profile
 from effwb.samplers import open_sampler
 from effwb.training.preview import reference_of
 from effwb.training.run import TrainResult, train
 
-T_95 = (np.nan, np.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # Student's t, by n
+MOST_SEEDS = 10  # beyond that somebody passes problems or rollouts for seeds
 BASE = "base"
 
 
@@ -88,8 +89,7 @@ def frozen_reference(
     the profile's) drawn as in training: what `train(reference=...)` takes. Kept in
     `run_root/reference-<cap>x<n>`.
     """
-    as_in_training = dict(temperature=profile.training.temperature, top_p=profile.training.top_p)
-    chosen = profile.override(max_tokens=max_tokens, n_samples=n, **as_in_training)
+    chosen = profile.as_in_training().override(max_tokens=max_tokens, n_samples=n)
     folder = Path(run_root) / f"reference-{chosen.max_tokens}x{chosen.n_samples}"
     with open_sampler(profile.model, engine or profile.engine, dtype=profile.dtype) as sampler:
         return reference_of(sample_as(chosen, practice, sampler, run_dir=folder), chosen.max_tokens)
@@ -183,13 +183,11 @@ def reg_table(done: Sequence[Trained], frontier: Frontier | None = None):
 
     fitted = None if frontier is not None else frontier_of(done, "cross_fit")
     frontier = frontier_of(done) if frontier is None else frontier
-    l_max, own = int(frontier.budgets[-1]), frontier.per_problem is not None
+    l_max = int(frontier.budgets[-1])
     rows = []
     for one in done:
         curve = one.evaluation.curve
-        row = {"name": one.name, "seed": one.seed, f"J({l_max})": curve.at(l_max)}
-        gap, low, high = reg_interval(frontier, curve, l_max, resample_frontier=own)
-        row |= {"mean tokens": curve.mean_tokens, "REG": gap, "low": low, "high": high}
+        row = {"name": one.name, "seed": one.seed, **reg_row(frontier, curve, l_max)}
         rows.append(row if fitted is None else row | {"REG, cross-fitted": reg(fitted, curve, l_max)})
     return pd.DataFrame(rows)
 
@@ -201,10 +199,9 @@ def over_seeds(values) -> tuple[float, float, float]:
     [2.0, -0.484, 4.484]
     """
     values = np.asarray(values, dtype=float)
-    if not 1 <= len(values) < len(T_95):
-        raise ConfigError(f"an interval over seeds needs 1 to {len(T_95) - 1} of them, got {len(values)}")
-    half = T_95[len(values)] * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+    if not 1 <= len(values) <= MOST_SEEDS:
+        raise ConfigError(f"an interval over seeds needs 1 to {MOST_SEEDS} of them, got {len(values)}")
+    return tuple(clustered_interval(values[:, None]))  # each seed is a cluster of one
 
 
 def effects(runs, baseline: str = "vanilla"):

@@ -1,31 +1,15 @@
-"""Who samples during training. One callable per engine: prompts as ids in, completions as ids out, with the
-weights the trainer has at that moment."""
+"""Who samples during training. One callable per engine: prompts as ids in; completions out, sampled with the
+weights the trainer has at that moment, and log-probabilities where the loss has to know the sampler's."""
 
-import os
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
 
-from effwb.errors import ConfigError, EngineError, one_of
+from effwb.errors import ConfigError, one_of
 from effwb.samplers import SamplingParams, open_sampler
+from effwb.samplers.base import completed
+from effwb.training.trl import world_size
 
 ENGINES = ("transformers", "vllm", "trl", "trl-vllm-colocate", "trl-vllm-server")
-
-
-def trl_options(engine: str, context: int) -> dict:
-    """What GRPOConfig has to know about the engine; `context`: tokens of prompt and completion, at most."""
-    if not engine.startswith("trl-vllm"):
-        return {}
-    import torch
-
-    if not torch.cuda.is_available():
-        raise EngineError(f"engine {engine!r} needs CUDA; on a CPU use 'transformers' or 'vllm'")
-    return {
-        "use_vllm": True,
-        "vllm_mode": engine.removeprefix("trl-vllm-"),
-        "vllm_max_model_length": context,
-        # the default multiplies the ratios of all tokens of a rollout: noise there grows with its length
-        "vllm_importance_sampling_mode": "token_truncate",
-    }
 
 
 def open_engine(name: str, model: str, params: SamplingParams):
@@ -45,14 +29,14 @@ class OwnDecode:
     def __call__(self, trainer, prompt_ids: Sequence, seeds: Sequence[int]):
         with self.sampler(trainer) as sampler:
             rows = sampler.generate(prompt_ids, self.params, [[s] for s in seeds])
-        return [row[0].token_ids for row in rows], None
+        return [completion for (completion,) in rows], None
 
     def sampler(self, trainer):
         """A context that gives a sampler on the trainer's weights, for rollouts and probes."""
         return live_sampler(trainer)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Let go of what is held; here nothing."""
 
 
 @contextmanager
@@ -80,31 +64,24 @@ def live_sampler(trainer):
             model.train()
 
 
-class OwnVllm:
+class OwnVllm(OwnDecode):
     """vLLM in this process, given the trainer's weights before every round. Made for a CPU, where the copied
     weights give the trainer's log-probabilities; on a GPU take TRL's, which corrects for what they do not."""
 
     def __init__(self, model: str, params: SamplingParams):
         import torch
 
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1 or torch.cuda.is_available():
+        if world_size() > 1 or torch.cuda.is_available():
             raise ConfigError("engine 'vllm' trains in one process on a CPU; use a trl-vllm engine")
-        self.params, self._sampler = params, open_sampler(model, "vllm", updatable=True)
-
-    def __call__(self, trainer, prompt_ids: Sequence, seeds: Sequence[int]):
-        with self.sampler(trainer) as sampler:
-            rows = sampler.generate(prompt_ids, self.params, [[s] for s in seeds])
-        return [row[0].token_ids for row in rows], None
+        super().__init__(model, params)
+        self._sampler, self._loaded_at = open_sampler(model, "vllm", updatable=True), None
 
     def sampler(self, trainer):
-        """A context that gives a sampler on the trainer's weights, for rollouts and probes."""
         if self._loaded_at != trainer.state.global_step:
             model = trainer.accelerator.unwrap_model(trainer.model)
             self._sampler.update_weights(_merged(model))
             self._loaded_at = trainer.state.global_step
         return nullcontext(self._sampler)
-
-    _loaded_at = None
 
     def close(self) -> None:
         self._sampler.close()
@@ -124,22 +101,14 @@ def _merged(model):
         model.unmerge_adapter()
 
 
-class TrlGenerate:
-    """TRL's own generation: `model.generate`, or its vLLM (colocated or a server) where the config says
-    so."""
-
-    def __init__(self, model: str, params: SamplingParams):
-        self.params = params
+class TrlGenerate(OwnDecode):
+    """TRL's own generation: `model.generate`, or its vLLM (colocated or a server) where the config says so;
+    what TRL opened goes with its trainer. Probes are drawn as `OwnDecode` does."""
 
     def __call__(self, trainer, prompt_ids: Sequence, seeds: Sequence[int]):
         import torch
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds[0] % 2**63)
-            return trainer._generate_single_turn([list(p) for p in prompt_ids], None, {}, 1)
-
-    def sampler(self, trainer):
-        return live_sampler(trainer)
-
-    def close(self) -> None:
-        """What TRL opened goes with its trainer."""
+            ids, logprobs = trainer._generate_single_turn([list(p) for p in prompt_ids], None, {}, 1)
+        return [completed(trainer.processing_class, trainer.eos_token_ids, row) for row in ids], logprobs

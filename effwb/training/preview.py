@@ -31,8 +31,7 @@ def preview(
     training.
     """
     design.check_cap(profile.max_tokens)
-    training = profile.training
-    profile = profile.override(temperature=training.temperature, top_p=training.top_p)
+    profile = profile.as_in_training()
     asked, variation = problems.select(range(min(n_problems, len(problems)))), {}
     hints = None
     if design.hint:
@@ -44,7 +43,7 @@ def preview(
         asked,
         sampler,
         run_dir=run_dir,
-        n=training.group_size,
+        n=profile.training.group_size,
         seed=seed,
         progress=progress,
         **variation,

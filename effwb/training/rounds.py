@@ -68,7 +68,6 @@ class Rounds:
             return self._rendered[row]
         how = {"hint": hint, "hint_place": self.design.hint or "user", "effort": self.effort}
         text, ids = prompts.render(self._tokenizer, self._questions[row], self._template, **how)
-        prompts.check_known(self._tokenizer, text, ids, f"the prompt of {self._questions[row][:60]!r}")
         found = ids, prompts.opens_thinking(text)
         if hint is None:  # drawn hints are too many to keep
             self._rendered[row] = found

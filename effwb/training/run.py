@@ -1,7 +1,6 @@
 """`train`: one stage of GRPO from a model to a model, resumable."""
 
 import copy
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from effwb.errors import ConfigError, one_of
 from effwb.probes import Forcer
 from effwb.profiles import Profile, Training
 from effwb.rollouts import FORCED_ROOM
-from effwb.runs import RunDir, write_atomic
+from effwb.runs import RunDir, digest, write_atomic
 from effwb.samplers import SamplingParams, check_context
 from effwb.training.checks import check
 from effwb.training.engines import open_engine
@@ -138,9 +137,9 @@ class Plan:
         self.source = models.locate(self.model)
         self.tokenizer = models.load_tokenizer(self.source)
         self.rounds = self._rounds(self.problems, self.settings.problems_per_round, self.seed)
-        limit = models.load_config(self.source).get_text_config(decoder=True)
-        context = getattr(limit, "max_position_embeddings", None)
-        check_context(self.rounds.longest(), self.cap + FORCED_ROOM, context, "prompt (with a forced answer)")
+        self.longest = self.rounds.longest()
+        context = models.context_of(models.load_config(self.source))
+        check_context(self.longest, self.cap + FORCED_ROOM, context, "prompt (with a forced answer)")
 
     def _rounds(self, problems, per_round: int, seed: int) -> Rounds:
         form = prompts.template(self.profile.template)
@@ -158,15 +157,15 @@ class Plan:
             "weights": models.fingerprint(self.source),
             "tokenizer": models.tokenizer_fingerprint(self.tokenizer),
             "design": {"name": self.design.NAME, **_plain(self.design.parameters())},
-            "design_state": _short(self.design.state()),
+            "design_state": digest(self.design.state()),
             "settings": settings,
             "max_tokens": self.cap,
             "answer_tokens": self.profile.answer_tokens if self.design.probes else None,
             "template": prompts.template(self.profile.template).identity(),
             "effort": self.effort,
-            "problems": _short([self.rounds.ids, self.problems["question"][:], self.rounds.answers]),
-            "monitor": None if self.monitor is None else _short(list(self.monitor["problem_id"])),
-            "reference": None if self.reference is None else _short(dict(self.reference)),
+            "problems": digest([self.rounds.ids, self.problems["question"][:], self.rounds.answers]),
+            "monitor": None if self.monitor is None else digest(list(self.monitor["problem_id"])),
+            "reference": None if self.reference is None else digest(dict(self.reference)),
             "seed": self.seed,
             "verifier": grading.identity(self.timeout),
             "trl": version("trl"),
@@ -219,7 +218,7 @@ class Plan:
         watched = self.monitor and self._rounds(self.monitor, 1, self.seed)
         trainer = GroupTrainer(
             models.load_model(self.source, s.weights, "cpu").train(),  # the trainer knows its device
-            grpo_config(s, self.cap, checkpoints, self.seed, report_to, self.rounds.longest()),
+            grpo_config(s, self.cap, checkpoints, self.seed, report_to, self.longest),
             self.tokenizer,
             self.design,
             collector,
@@ -267,10 +266,6 @@ def _plain(parameters: dict) -> dict:
     found = {}
     for name, value in parameters.items():
         if hasattr(value, "budgets") and hasattr(value, "accuracy"):
-            value = _short([np.asarray(value.budgets).tolist(), np.asarray(value.accuracy).tolist()])
-        found[name] = _short(dict(value)) if isinstance(value, Mapping) else value
+            value = digest([np.asarray(value.budgets).tolist(), np.asarray(value.accuracy).tolist()])
+        found[name] = digest(dict(value)) if isinstance(value, Mapping) else value
     return found
-
-
-def _short(value) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -5,10 +5,9 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
-from effwb.errors import ConfigError
+from effwb.errors import ConfigError, EngineError
 from effwb.models import no_bars
 from effwb.profiles import Training
-from effwb.training.engines import trl_options
 
 
 def is_main() -> bool:
@@ -76,6 +75,23 @@ def grpo_config(s: Training, cap: int, folder: Path, seed: int, report_to: list[
         dataloader_pin_memory=cuda,
         **trl_options(s.engine, longest_prompt + cap),
     )
+
+
+def trl_options(engine: str, context: int) -> dict:
+    """What GRPOConfig has to know about the engine; `context`: tokens of prompt and completion, at most."""
+    if not engine.startswith("trl-vllm"):
+        return {}
+    import torch
+
+    if not torch.cuda.is_available():
+        raise EngineError(f"engine {engine!r} needs CUDA; on a CPU use 'transformers' or 'vllm'")
+    return {
+        "use_vllm": True,
+        "vllm_mode": engine.removeprefix("trl-vllm-"),
+        "vllm_max_model_length": context,
+        # the default multiplies the ratios of all tokens of a rollout: noise there grows with its length
+        "vllm_importance_sampling_mode": "token_truncate",
+    }
 
 
 @contextmanager
