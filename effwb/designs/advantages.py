@@ -5,6 +5,7 @@
     rloo          r - mean of the others = (r - mean) n / (n - 1)                Arora & Zanette
     batch         r - group mean, over the std of the whole batch                DLER, REINFORCE++ baseline
     decoupled     each component by `group`, weighted sum, then batch whitening  GDPO, LEAD
+    none          r                                                              AdaptThink
 
 `std` is "sample" (n - 1; torch.std, hence verl and TRL), "population" (n; Arora's reward, GFPO) or "none";
 `eps` is added to the standard deviation. Both change results: they belong in the caption of a figure.
@@ -31,6 +32,7 @@ DEFAULTS = {
     "rloo": ("none", 0.0),
     "batch": ("sample", 1e-8),
     "decoupled": ("sample", 1e-6),
+    "none": ("none", 0.0),
 }
 
 
@@ -113,7 +115,19 @@ def decoupled(
     return np.where(keep, _whiten(summed, counted, std, whiten_eps, weight_PG, still), 0.0)
 
 
-RULES = {"group": group, "group_no_std": group_no_std, "rloo": rloo, "batch": batch}
+def none(reward_PG, *, std="none", eps=0.0, mask_PG=None, masked_in_statistics=True) -> np.ndarray:
+    """r itself, float (P, G): for rewards that have their own baseline. 2505.13417; `std` must be "none".
+
+    >>> none([[0.25, -0.75]]).tolist()
+    [[0.25, -0.75]]
+    """
+    if std != "none":
+        raise ConfigError(f"rule none divides by no std, got std={std!r}")
+    reward, keep, _ = _prepare(reward_PG, mask_PG, masked_in_statistics, std, eps)
+    return np.where(keep, reward, 0.0)
+
+
+RULES = {"group": group, "group_no_std": group_no_std, "rloo": rloo, "batch": batch, "none": none}
 
 
 def _prepare(reward_PG, mask_PG, masked_in_statistics: bool, std: str, eps: float):

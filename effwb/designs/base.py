@@ -46,7 +46,7 @@ def design(cls):
 class Design:
     """Base of all designs. Parameters that every design has, with the paper's choice as each one's default:
 
-    - `rule`: the advantage rule, one of group, group_no_std, rloo, batch, decoupled
+    - `rule`: the advantage rule, one of group, group_no_std, rloo, batch, decoupled, none
     - `std`, `eps`: its standard deviation (sample, population, none) and epsilon; None is the rule's default
     - `truncated`: a rollout without EOS is "wrong", "graded" on its text, or "masked" (wrong, no gradient)
     - `masked_in_statistics`: whether masked rollouts count in group means and standard deviations
@@ -63,6 +63,12 @@ class Design:
     probes: ClassVar[bool] = False  # whether it rewards forced answers, see `probe_points`
     hint: ClassVar[str | None] = None
     needs_reference: ClassVar[bool] = False
+    modes: ClassVar[bool] = False  # whether it reads how rollouts begin, `Group.empty_PG`; see `openings`
+    ratio: ClassVar[str] = "token"  # probability ratios of the loss: per "token", or per "sequence"
+    losses: ClassVar[tuple[str, ...] | None] = None  # the `Training.loss` its advantages belong to; None: any
+    first_logp: ClassVar[float | None] = (
+        None  # what the loss takes for the first token's, where it was forced
+    )
 
     rule: str = "group"
     std: str | None = None
@@ -125,6 +131,14 @@ class Design:
         """
         return []
 
+    def openings(self, G: int) -> list[str] | None:
+        """How each of G rollouts must begin: "free", "think" or "empty" (`designs.modes`). None: all free."""
+        return None
+
+    def edges(self, group: Group) -> np.ndarray | None:
+        """Tokens at which the segments of advantages (P, G, K + 1) change, rising, int (P, G, K)."""
+        return group.probe_budgets_PGK if self.probes else None
+
     def watched(self) -> dict[str, float]:
         """What of the state is worth a line in a plot, by name."""
         return {}
@@ -146,20 +160,20 @@ class Design:
         return group.finished_PG.copy() if self.truncated == "masked" else np.ones((group.P, group.G), bool)
 
     def advantage(self, group: Group) -> np.ndarray:
-        """float (P, G), finite, by this design's rule and mask. Pure."""
+        """float (P, G), finite, by this design's rule and mask. Pure.
+
+        (P, G, K + 1) from a design whose advantages differ along a rollout, see `edges`.
+        """
         parts = self.reward(group)
         total = parts.pop("total")
-        options = {
-            "std": self.std,
-            "eps": self.eps,
-            "mask_PG": self.mask(group),
-            "masked_in_statistics": self.masked_in_statistics,
-        }
-        if self.rule in ("batch", "decoupled"):
-            options["weight_PG"] = group.length_PG if self.weighting == "token" else None
         if self.rule == "decoupled":
-            return advantages.decoupled(parts, self.component_weights(parts), **options)
-        return advantages.RULES[self.rule](total, **options)
+            weights = self.component_weights(parts)
+            return advantages.decoupled(parts, weights, **self._rule_options(group))
+        return self.by_rule(total, group)
+
+    def by_rule(self, reward_PG: np.ndarray, group: Group) -> np.ndarray:
+        """One reward as advantages, float (P, G), by this design's rule and mask."""
+        return advantages.RULES[self.rule](reward_PG, **self._rule_options(group))
 
     def state(self) -> dict[str, Any]:
         """A JSON-able dict with all that must survive a restart, marked with the design's name."""
@@ -245,6 +259,17 @@ class Design:
         for name in names:
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{self.NAME}: {name}={getattr(self, name)!r} must be True or False")
+
+    def _rule_options(self, group: Group) -> dict[str, Any]:
+        options = {
+            "std": self.std,
+            "eps": self.eps,
+            "mask_PG": self.mask(group),
+            "masked_in_statistics": self.masked_in_statistics,
+        }
+        if self.rule in ("batch", "decoupled"):
+            options["weight_PG"] = group.length_PG if self.weighting == "token" else None
+        return options
 
     def _resolve_rule(self) -> None:
         std, eps = advantages.DEFAULTS.get(self.rule, ("sample", 1e-6))

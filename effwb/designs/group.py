@@ -28,6 +28,7 @@ class Group:
                       differ by rollout, never falling, repeated at the end of a rollout that has fewer
     reference         problem id -> {"length": mean tokens, "accuracy": mean} of a frozen model
     hint_tokens_P     the length each prompt asked for (l1_*)
+    empty_PG          bool: the first token closes the thinking (hgpo, adapt_think, thinkless)
     step              training step, for warm-ups
 
     Raises DataError naming the array, the place and the value. P = 0 is legal, G = 0 is not.
@@ -42,6 +43,7 @@ class Group:
     probe_correct_PGK: np.ndarray | None = field(default=None, kw_only=True)
     reference: Mapping[str, Mapping[str, float]] | None = field(default=None, kw_only=True)
     hint_tokens_P: np.ndarray | None = field(default=None, kw_only=True)
+    empty_PG: np.ndarray | None = field(default=None, kw_only=True)
     step: int = field(default=0, kw_only=True)
 
     def __post_init__(self):
@@ -55,6 +57,10 @@ class Group:
             self._check_probes()
         if self.hint_tokens_P is not None:
             self._check_hints()
+        if self.empty_PG is not None:
+            self._keep("empty_PG", _flags("empty_PG", self.empty_PG, 2))
+            if self.empty_PG.shape != self.correct_PG.shape:
+                raise DataError(f"empty_PG has shape {self.empty_PG.shape}, expected {self.correct_PG.shape}")
         if self.reference is not None and not isinstance(self.reference, Mapping):
             raise DataError(
                 f"reference must map problem ids to {{'length', 'accuracy'}}, got {type(self.reference)}"

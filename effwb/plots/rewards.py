@@ -6,8 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from effwb.errors import DataError
-from effwb.plots.style import COLOURS, SYMBOLS
-from effwb.plots.tradeoff import checked, log_tokens, round_ticks
+from effwb.plots.style import COLOURS, SYMBOLS, checked, log_tokens, round_ticks
 
 DRAWN = 2000  # rollouts drawn at most; shares and spreads are of all of them
 BINS = 20

@@ -1,16 +1,22 @@
-"""The one template of all figures, and the token axis they share.
+"""The one template of all figures, and what they share: looks, token axes, checks of the table.
 
 Token axes are logarithmic by default, with ticks at powers of two. Budget 0, accuracy without thinking, has
 no place on such an axis: it is drawn left of the first tick, behind a break in the axis.
 """
 
+from collections.abc import Collection
+
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
+
+from effwb.errors import DataError
 
 # Okabe and Ito's colours without yellow, which is lost on white; distinct for all common colour blindness
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")  # so that grey prints work
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 GREY = "#595959"
 AXES = ("log", "linear")
 
@@ -85,3 +91,76 @@ def label(tokens: int) -> str:
 def faint(colour: str, alpha: float) -> str:
     r, g, b = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({r},{g},{b},{alpha})"
+
+
+def bars(middle: list[float], ends: list[tuple], colour: str) -> dict:
+    low, high = np.asarray(ends, dtype=float).T
+    shared = {"type": "data", "symmetric": False, "color": colour, "thickness": 1.2, "width": 4}
+    return {**shared, "array": high - middle, "arrayminus": middle - low}
+
+
+def interval_text(ends: tuple[float, float], form: str) -> str:
+    return "" if np.isnan(ends).any() else f" [{ends[0]:{form}}, {ends[1]:{form}}]"
+
+
+def checked(
+    table, columns: Collection[str], *, numbers: Collection[str] = (), positive: Collection[str] = ()
+):
+    """`table` with a fresh index and `numbers` as floats; DataError names what is missing or not a number."""
+    missing = [c for c in columns if c not in table]
+    if missing:
+        raise DataError(f"table lacks the columns {missing}; it has {list(table.columns)}")
+    if len(table) == 0:
+        raise DataError("table is empty: nothing to draw")
+    for name in numbers:
+        values = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        if not np.isfinite(values).all():
+            raise DataError(
+                f"column {name!r} holds NaN or infinite values at row {np.argmin(np.isfinite(values))}"
+            )
+        if name in positive and values.min() <= 0:
+            raise DataError(
+                f"column {name!r} holds {values.min():g}; a logarithmic axis needs positive lengths"
+            )
+        table = table.assign(**{name: values})
+    return table.reset_index(drop=True)
+
+
+def look_of(i: int) -> tuple[str, str]:
+    """Colour and symbol of the i-th thing drawn; 49 pairs differ."""
+    n = len(COLOURS)
+    return COLOURS[i % n], SYMBOLS[(i + i // n) % n]
+
+
+def darker(colour: str) -> str:
+    """For text: the house's orange, yellow and pink are too light to be read."""
+    return "#" + "".join(f"{int(int(colour[k : k + 2], 16) * 0.7):02X}" for k in (1, 3, 5))
+
+
+def log_tokens(low: float, high: float) -> dict:
+    """A logarithmic token axis over [low, high]: ticks at powers of two, or at round numbers."""
+    low, high = low / 1.08, high * 1.08
+    ticks = powers(low, high)
+    ticks = ticks[:: 1 + len(ticks) // 10]
+    texts = [label(t) for t in ticks]
+    if len(ticks) < 3:
+        ticks = round_ticks(low, high)
+        texts = [f"{t:,g}" for t in ticks]
+    return {"type": "log", "tickvals": ticks, "ticktext": texts, "range": [np.log10(low), np.log10(high)]}
+
+
+def round_ticks(low: float, high: float) -> list[float]:
+    """About four round numbers between `low` and `high`.
+
+    >>> round_ticks(180.0, 260.0)
+    [180.0, 200.0, 220.0, 240.0, 260.0]
+    """
+    raw = (high - low) / 4
+    scale = 10.0 ** np.floor(np.log10(raw))
+    nearest = next(i for i, m in enumerate((1, 2, 5, 10)) if m * scale >= raw * 0.999)
+    for m in (*(1, 2, 5, 10)[nearest::-1], 0.5):  # a coarse step may hit the range only once or twice
+        step = m * scale
+        first, last = int(np.ceil(low / step)), int(np.floor(high / step * (1 + 1e-9)))
+        if last - first >= 2:
+            break
+    return [float(k * step) for k in range(first, last + 1)]

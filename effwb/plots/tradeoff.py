@@ -1,25 +1,16 @@
-"""Accuracy against tokens spent, a point per method; and the length used against the length asked for."""
+"""Accuracy against tokens spent, a point per method."""
 
 from collections.abc import Collection
-from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from effwb.errors import DataError, one_of
-from effwb.metrics import clustered_interval
-from effwb.plots.style import COLOURS, GREY, SYMBOLS, faint, powers
-from effwb.plots.style import label as short
-
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")  # beside colours, for grey prints
-HINT_BINS = 12  # asked lengths are pooled into so many bins where more than HINT_VALUES were asked for
-HINT_VALUES = 16
+from effwb.errors import one_of
+from effwb.plots.labels import Canvas, Point, place_labels
+from effwb.plots.style import DASHES, GREY, bars, checked, darker, interval_text, log_tokens, look_of
 
 
-# -------------------------------------------------------------------------------------------- trade-off
 def tradeoff_figure(
     table,
     *,
@@ -47,46 +38,13 @@ def tradeoff_figure(
     canvas = _set_axes(fig, table, x, y, points)
     lines = [] if iso_aes is None else _add_iso(fig, points, iso_aes, base, canvas)
     spots = canvas.pixels(table[x], table[y])  # of the seeds as well
-    places = _place(points, spots, canvas, lines)
+    places = place_labels(points, spots, canvas, lines)
     for i, family in enumerate(dict.fromkeys(p.family for p in points)):
         mine = [k for k, p in enumerate(points) if p.family == family]
         style = (*look_of(i), DASHES[i % len(DASHES)])
         _add_seeds(fig, [points[k] for k in mine], x, y, *style[:2])
         _add_family(fig, family, [points[k] for k in mine], [places[k] for k in mine], *style)
     return fig
-
-
-class Point(NamedTuple):
-    """A method: its row, or the mean of its seeds."""
-
-    x: float
-    y: float
-    x_bar: tuple[float, float]
-    y_bar: tuple[float, float]
-    name: str
-    family: str
-    text: str
-    hover: str
-    rows: pd.DataFrame
-
-
-class Canvas(NamedTuple):
-    """Where data lies on the paper, in pixels: what it takes to keep labels apart."""
-
-    x_range: tuple[float, float]  # of log10
-    y_range: tuple[float, float]
-    width: float
-    height: float = 400.0
-
-    def pixels(self, x, y) -> np.ndarray:
-        (left, right), (low, high) = self.x_range, self.y_range
-        return np.stack(
-            [
-                (np.log10(x) - left) / (right - left) * self.width,
-                (np.asarray(y, dtype=float) - low) / (high - low) * self.height,
-            ],
-            axis=-1,
-        )
 
 
 def _points(table, x: str, y: str, label: str, order: str | None) -> list[Point]:
@@ -101,16 +59,18 @@ def _point(rows, x: str, y: str, label: str, others: list[str]) -> Point:
     row, seeds = rows.iloc[0], len(rows)
     name = str(row[label])
     family, text = (_text(row.get(key)) or name for key in ("family", "parameter"))
-    bars = [(np.nan, np.nan)] * 2
+    ends = [(np.nan, np.nan)] * 2
     if seeds == 1:
-        bars = [
+        ends = [
             tuple(float(row.get(f"{of}{end}", np.nan)) for end in ("low", "high")) for of in ("length ", "")
         ]
     means = float(rows[x].mean()), float(rows[y].mean())
     head = "<br>".join(dict.fromkeys((family, name, text)))
     tail = _seed_hover(rows, x, y) if seeds > 1 else "".join(f"<br>{c}: {_value(row[c])}" for c in others)
-    hover = f"{head}<br>{y} {means[1]:.3f}{_range(bars[1], '.3f')}<br>{x} {means[0]:,.1f}"
-    return Point(*means, *bars, name, family, text, f"{hover}{_range(bars[0], ',.1f')} tokens{tail}", rows)
+    hover = f"{head}<br>{y} {means[1]:.3f}{interval_text(ends[1], '.3f')}<br>{x} {means[0]:,.1f}"
+    return Point(
+        *means, *ends, name, family, text, f"{hover}{interval_text(ends[0], ',.1f')} tokens{tail}", rows
+    )
 
 
 def _seed_hover(rows, x: str, y: str) -> str:
@@ -126,10 +86,6 @@ def _text(value) -> str:
 
 def _value(value) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else f"{value}"
-
-
-def _range(ends: tuple[float, float], form: str) -> str:
-    return "" if np.isnan(ends).any() else f" [{ends[0]:{form}}, {ends[1]:{form}}]"
 
 
 def _set_axes(fig, table, x: str, y: str, points: list[Point]) -> Canvas:
@@ -153,8 +109,8 @@ def _add_family(fig, family: str, points: list[Point], places, colour: str, symb
     fig.add_scatter(
         x=[p.x for p in points],
         y=[p.y for p in points],
-        error_x=_bars([p.x for p in points], [p.x_bar for p in points], colour),
-        error_y=_bars([p.y for p in points], [p.y_bar for p in points], colour),
+        error_x=bars([p.x for p in points], [p.x_bar for p in points], colour),
+        error_y=bars([p.y for p in points], [p.y_bar for p in points], colour),
         name=family,
         legendgroup=family,
         mode="lines+markers+text" if len(points) > 1 else "markers+text",
@@ -168,12 +124,6 @@ def _add_family(fig, family: str, points: list[Point], places, colour: str, symb
         customdata=[p.hover for p in points],
         hovertemplate="%{customdata}<extra></extra>",
     )
-
-
-def _bars(middle: list[float], ends: list[tuple], colour: str) -> dict:
-    low, high = np.asarray(ends, dtype=float).T
-    shared = {"type": "data", "symmetric": False, "color": colour, "thickness": 1.2, "width": 4}
-    return {**shared, "array": high - middle, "arrayminus": middle - low}
 
 
 def _add_seeds(fig, points: list[Point], x: str, y: str, colour: str, symbol: str) -> None:
@@ -239,236 +189,3 @@ def _add_iso_line(fig, level: float, length, accuracy, base: str) -> None:
     place = {"x": np.log10(length[-1]), "y": accuracy[-1], "xanchor": "right", "yanchor": "top"}
     look = {"showarrow": False, "font": {"size": 12, "color": GREY}, "bgcolor": "rgba(255,255,255,0.85)"}
     fig.add_annotation(text=name, **place, **look)
-
-
-# --------------------------------------------------------------------------------------- labels kept apart
-_SIDES = (
-    *(f"{up} {across}" for across in ("right", "left", "center") for up in ("top", "bottom")),
-    *("middle right", "middle left"),
-)
-
-
-def _place(points: list[Point], spots: np.ndarray, canvas: Canvas, lines: list[np.ndarray]) -> list[str]:
-    """A side of its marker for each label: greedy, then each label is reconsidered twice."""
-    at = canvas.pixels([p.x for p in points], [p.y for p in points])
-    markers, strokes = np.concatenate([at, spots]), _strokes(points, canvas)
-    boxes = np.array(
-        [[_box(xy, len(p.text), side) for side in _SIDES] for xy, p in zip(at, points, strict=True)]
-    )
-    fixed = np.array([[_cost(box, markers, strokes, lines, canvas) for box in row] for row in boxes])
-    fixed += 0.1 * np.arange(len(_SIDES))
-    chosen = np.full(len(points), -1)
-    for i in [*range(len(points))] * 3:
-        taken = [boxes[k, chosen[k]] for k in range(len(points)) if k != i and chosen[k] >= 0]
-        clash = [sum(_overlap(box, other) for other in taken) for box in boxes[i]]
-        chosen[i] = np.argmin(fixed[i] + np.array(clash))
-    return [_SIDES[k] for k in chosen]
-
-
-def _box(at, characters: int, side: str) -> tuple[float, float, float, float]:
-    """Left, bottom, right, top in pixels of a 13 px text beside a marker."""
-    width, height, gap = 7.2 * characters, 16, 7
-    across, up = side.split()[1], side.split()[0]
-    left = at[0] + {"right": gap, "left": -gap - width, "center": -width / 2}[across]
-    bottom = at[1] + {"top": gap, "bottom": -gap - height, "middle": -height / 2}[up]
-    return left, bottom, left + width, bottom + height
-
-
-def _strokes(points: list[Point], canvas: Canvas) -> np.ndarray:
-    """Pixels along the intervals and the lines of families, about 6 apart."""
-    ends = [((p.x_bar[0], p.y), (p.x_bar[1], p.y)) for p in points if not np.isnan(p.x_bar).any()]
-    ends += [((p.x, p.y_bar[0]), (p.x, p.y_bar[1])) for p in points if not np.isnan(p.y_bar).any()]
-    for family in dict.fromkeys(p.family for p in points):
-        mine = [(p.x, p.y) for p in points if p.family == family]
-        ends += list(pairwise(mine))
-    parts = [np.empty((0, 2))]
-    for (x0, y0), (x1, y1) in ends:
-        a, b = canvas.pixels([x0, x1], [y0, y1])
-        parts.append(np.linspace(a, b, 2 + int(np.abs(b - a).max() / 6)))
-    return np.concatenate(parts)
-
-
-def _cost(box, markers, strokes, lines, canvas: Canvas) -> float:
-    """Pixels of ink below a label: markers weigh most, then leaving the picture, intervals, iso lines."""
-    out = max(0.0, -box[0], -box[1], box[2] - canvas.width, box[3] - canvas.height)
-    iso = sum(_inside(box, line, 0) for line in lines)
-    return 300 * _inside(box, markers, 5) + 25 * _inside(box, strokes, 0) + 2 * iso + 20 * out
-
-
-def _inside(box, pixels: np.ndarray, margin: float) -> int:
-    low, high = np.array(box[:2]) - margin, np.array(box[2:]) + margin
-    return int(((pixels > low) & (pixels < high)).all(axis=-1).sum())
-
-
-def _overlap(a, b) -> float:
-    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-
-
-# ------------------------------------------------------------------------------------- asked and used
-def hint_figure(table, *, title: str = "") -> go.Figure:
-    """Length used against length asked for (tokens, both logarithmic), and the accuracy at each, below.
-
-    `table` has a row per rollout: `asked` and `length` in tokens, `correct`. Line: the median used; band: 10
-    to 90 % of rollouts; dashed: used = asked. More than 16 different lengths asked for are pooled into 12
-    bins, drawn at their median. With a column `problem_id` accuracies have a 95 % interval over problems.
-    Raises DataError for a missing column, an empty table, NaN, or lengths that are not positive.
-    """
-    columns = ("asked", "length", "correct")
-    table = checked(table, columns, numbers=columns, positive=("asked", "length"))
-    used = _by_asked(table)
-    fig = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.66, 0.34], vertical_spacing=0.06)
-    _add_used(fig, used)
-    _add_hint_accuracy(fig, used)
-    fig.update_layout(template="effwb", title=title, height=640, margin={"t": 60 if title else 25})
-    fig.update_layout(legend={"x": 0.01, "y": 0.99, "yanchor": "top"})
-    fig.update_xaxes(**log_tokens(used["asked"].min(), used["asked"].max()))
-    fig.update_xaxes(title="length asked for (tokens)", row=2, col=1)
-    ends = used[["asked", "low", "high"]]
-    fig.update_yaxes(
-        title="length used (tokens)", row=1, col=1, **log_tokens(ends.min().min(), ends.max().max())
-    )
-    fig.update_yaxes(title="accuracy", rangemode="tozero", row=2, col=1)
-    return fig
-
-
-def _by_asked(table) -> pd.DataFrame:
-    """A row per length asked for, or per bin: quantiles of the length used, accuracy, hover text."""
-    asked = table["asked"].to_numpy(dtype=float)
-    bins = asked
-    if len(np.unique(asked)) > HINT_VALUES:
-        bins = np.digitize(asked, np.geomspace(asked.min(), asked.max(), HINT_BINS + 1)[1:-1])
-    return pd.DataFrame([_used(rows) for _, rows in table.groupby(bins)])
-
-
-def _used(rows) -> dict:
-    low, median, high = np.quantile(rows["length"], [0.1, 0.5, 0.9])
-    asked, accuracy, ends = float(rows["asked"].median()), float(rows["correct"].mean()), (np.nan, np.nan)
-    if "problem_id" in rows and rows["problem_id"].nunique() > 1:
-        means = rows["correct"].astype(float).groupby(rows["problem_id"]).mean()
-        accuracy, *ends = clustered_interval(means.to_numpy()[:, None])
-    few, many = rows["asked"].min(), rows["asked"].max()
-    head = f"asked for {few:,.0f}" + ("" if few == many else f" to {many:,.0f}") + " tokens"
-    off = np.abs(rows["length"] / rows["asked"] - 1).mean()
-    over = (rows["length"] > rows["asked"]).mean()
-    problems = f", {rows['problem_id'].nunique():,} problems" if "problem_id" in rows else ""
-    hover = (
-        f"{head}<br>used: median {median:,.0f}, 10-90 % {low:,.0f} to {high:,.0f}, mean "
-        f"{rows['length'].mean():,.1f}<br>mean deviation {off:.0%} of asked, {over:.0%} over"
-        f"<br>accuracy {accuracy:.3f}{_range(tuple(ends), '.3f')}<br>n = {len(rows):,} rollouts{problems}"
-    )
-    interval = dict(zip(("worst", "best"), ends, strict=True))
-    return {
-        "asked": asked,
-        "low": low,
-        "median": median,
-        "high": high,
-        "accuracy": accuracy,
-        **interval,
-        "hover": hover,
-    }
-
-
-def _add_used(fig, used) -> None:
-    at = {"row": 1, "col": 1}
-    asked, low, high = (used[c].to_numpy() for c in ("asked", "low", "high"))
-    fig.add_scatter(
-        x=np.concatenate([asked, asked[::-1]]),
-        y=np.concatenate([low, high[::-1]]),
-        fill="toself",
-        fillcolor=faint(COLOURS[0], 0.18),
-        mode="lines",
-        line={"width": 0},
-        name="10-90 % of rollouts",
-        hoverinfo="skip",
-        **at,
-    )
-    ends = [asked.min() / 2, asked.max() * 2]
-    line = {"color": GREY, "dash": "dash", "width": 1.5}
-    fig.add_scatter(x=ends, y=ends, mode="lines", line=line, name="used = asked", hoverinfo="skip", **at)
-    bars = _bars(used["median"].tolist(), list(zip(low, high, strict=True)), COLOURS[0])
-    _add_hint_line(fig, used, "median", "median used", at, {**bars, "visible": len(used) == 1})
-
-
-def _add_hint_accuracy(fig, used) -> None:
-    bars = _bars(used["accuracy"].tolist(), list(zip(used["worst"], used["best"], strict=True)), COLOURS[0])
-    _add_hint_line(fig, used, "accuracy", "accuracy", {"row": 2, "col": 1}, bars, showlegend=False)
-
-
-def _add_hint_line(fig, used, column: str, name: str, at: dict, bars: dict, **more) -> None:
-    fig.add_scatter(
-        x=used["asked"],
-        y=used[column],
-        error_y=bars,
-        name=name,
-        mode="lines+markers",
-        line={"color": COLOURS[0], "width": 2},
-        marker={"symbol": SYMBOLS[0], "size": 8},
-        customdata=used["hover"],
-        hovertemplate="%{customdata}<extra></extra>",
-        **more,
-        **at,
-    )
-
-
-# ---------------------------------------------------------------------------------- shared by the figures
-def checked(
-    table, columns: Collection[str], *, numbers: Collection[str] = (), positive: Collection[str] = ()
-):
-    """`table` with a fresh index and `numbers` as floats; DataError names what is missing or not a number."""
-    missing = [c for c in columns if c not in table]
-    if missing:
-        raise DataError(f"table lacks the columns {missing}; it has {list(table.columns)}")
-    if len(table) == 0:
-        raise DataError("table is empty: nothing to draw")
-    for name in numbers:
-        values = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        if not np.isfinite(values).all():
-            raise DataError(
-                f"column {name!r} holds NaN or infinite values at row {np.argmin(np.isfinite(values))}"
-            )
-        if name in positive and values.min() <= 0:
-            raise DataError(
-                f"column {name!r} holds {values.min():g}; a logarithmic axis needs positive lengths"
-            )
-        table = table.assign(**{name: values})
-    return table.reset_index(drop=True)
-
-
-def look_of(i: int) -> tuple[str, str]:
-    """Colour and symbol of the i-th thing drawn; 49 pairs differ."""
-    n = len(COLOURS)
-    return COLOURS[i % n], SYMBOLS[(i + i // n) % n]
-
-
-def darker(colour: str) -> str:
-    """For text: the house's orange, yellow and pink are too light to be read."""
-    return "#" + "".join(f"{int(int(colour[k : k + 2], 16) * 0.7):02X}" for k in (1, 3, 5))
-
-
-def log_tokens(low: float, high: float) -> dict:
-    """A logarithmic token axis over [low, high]: ticks at powers of two, or at round numbers."""
-    low, high = low / 1.08, high * 1.08
-    ticks = powers(low, high)
-    ticks = ticks[:: 1 + len(ticks) // 10]
-    texts = [short(t) for t in ticks]
-    if len(ticks) < 3:
-        ticks = round_ticks(low, high)
-        texts = [f"{t:,g}" for t in ticks]
-    return {"type": "log", "tickvals": ticks, "ticktext": texts, "range": [np.log10(low), np.log10(high)]}
-
-
-def round_ticks(low: float, high: float) -> list[float]:
-    """About four round numbers between `low` and `high`.
-
-    >>> round_ticks(180.0, 260.0)
-    [180.0, 200.0, 220.0, 240.0, 260.0]
-    """
-    raw = (high - low) / 4
-    scale = 10.0 ** np.floor(np.log10(raw))
-    nearest = next(i for i, m in enumerate((1, 2, 5, 10)) if m * scale >= raw * 0.999)
-    for m in (*(1, 2, 5, 10)[nearest::-1], 0.5):  # a coarse step may hit the range only once or twice
-        step = m * scale
-        first, last = int(np.ceil(low / step)), int(np.floor(high / step * (1 + 1e-9)))
-        if last - first >= 2:
-            break
-    return [float(k * step) for k in range(first, last + 1)]

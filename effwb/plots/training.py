@@ -12,11 +12,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from effwb.errors import ConfigError, DataError
-from effwb.plots.style import COLOURS, GREY, faint
-from effwb.plots.tradeoff import DASHES, log_tokens, look_of
+from effwb.plots.style import COLOURS, DASHES, GREY, faint, log_tokens, look_of
 
 POINTS = 500  # of a line; more are not seen on paper and make the live figure slow
 PROBES = 6  # budgets drawn of one run; of several runs it is one, in the middle
+PARTS = 4  # components of the reward drawn beside their total: what a legend over a panel has room for
 PHASES = ("sample", "grade", "probe", "train", "other")
 PATTERNS = ("", "/", ".", "\\", "x")  # of the stacked areas, for grey prints
 ACCURACY, LENGTH, REWARD, TIME = "accuracy", "length (tokens)", "reward", "seconds per step"
@@ -87,6 +87,7 @@ def training_figure(metrics, *, window: int = 5, title: str = "") -> go.Figure:
     after a resume, counts as last written. Long runs are thinned to 500 points a line: means at equal
     distances, measured values as the least and the greatest of each stretch, so that no spike is lost. Of
     many probes six budgets are drawn, in a comparison of runs one, and the phases of a step as their total.
+    Of many components of the reward four are drawn.
     The CSV of a comparison: `pd.concat(metrics, names=["run"]).reset_index("run")`.
 
     No row yet gives an empty figure that says so. Raises DataError for rows without `step`, without any
@@ -142,7 +143,7 @@ def _panels(runs: dict[str, Run], probes: int) -> list[Panel]:
         names = {c: n for c, n in panel.names.items() if c in have}
         if panel.title == REWARD:
             parts = [c for c in have if c.startswith("reward/") and c not in names]
-            names |= {c: c.removeprefix("reward/") for c in parts}
+            names |= {c: c.removeprefix("reward/") for c in _evenly(parts, PARTS)}
         if panel.title == ACCURACY:
             names |= _probe_names(have, probes)
         if names:
@@ -153,11 +154,16 @@ def _panels(runs: dict[str, Run], probes: int) -> list[Panel]:
 
 
 def _probe_names(columns: list[str], most: int) -> dict[str, str]:
-    """At most so many probes, from the smallest budget to the largest; of one, the middle."""
+    """At most so many probes, from the smallest budget to the largest."""
     probes = sorted((c for c in columns if c.startswith("probe/")), key=lambda c: float(c[6:]))
-    ends = (0, len(probes) - 1) if most > 1 else ((len(probes) - 1) // 2,) * 2
-    picked = np.unique(np.linspace(*ends, min(most, len(probes))).round().astype(int))
-    return {probes[i]: f"stopped at {probes[i][6:]} tokens" for i in picked}
+    return {c: f"stopped at {c[6:]} tokens" for c in _evenly(probes, most)}
+
+
+def _evenly(columns: list[str], most: int) -> list[str]:
+    """At most so many of them, the first and the last among them; of one, the middle."""
+    ends = (0, len(columns) - 1) if most > 1 else ((len(columns) - 1) // 2,) * 2
+    picked = np.unique(np.linspace(*ends, min(most, len(columns))).round().astype(int))
+    return [columns[i] for i in picked]
 
 
 # ------------------------------------------------------------------------------------------- the lines

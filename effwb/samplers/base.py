@@ -12,7 +12,7 @@ class SamplingParams:
     """`temperature` 0 is greedy. `max_tokens` counts the completion, EOS included.
 
     `close_brace` ends a completion at the brace that closes the `\\boxed{` of the prompt's end (for forced
-    answers).
+    answers). `first_not` are ids with which no completion begins.
     """
 
     max_tokens: int
@@ -20,6 +20,7 @@ class SamplingParams:
     top_p: float = 1.0
     n: int = 1
     close_brace: bool = False
+    first_not: tuple[int, ...] = ()
 
     def __post_init__(self):
         if self.max_tokens < 1 or self.n < 1:

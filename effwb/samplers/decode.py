@@ -76,6 +76,8 @@ def decode(model, prompts, params: SamplingParams, seeds, stop_ids, pad_id) -> l
             .logits[:, -1]
             .float()
         )
+        if step == 0 and params.first_not:
+            logits[:, list(params.first_not)] = -torch.inf
         token = pick(logits, params, streams.at(step)[alive.numpy()])
         open_rows = alive[running]
         output[open_rows, step] = token.cpu()[running]

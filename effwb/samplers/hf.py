@@ -1,17 +1,15 @@
 """The Transformers engine: runs anywhere, on any causal LM."""
 
-from collections.abc import Sequence
-from functools import cached_property
-
 from effwb import models
-from effwb.errors import ConfigError, EngineError
-from effwb.samplers.base import BraceCloser, Completion, Prefixes, SamplingParams, check_context
+from effwb.errors import ConfigError
+from effwb.samplers.base import Completion, Prefixes
+from effwb.samplers.local import LocalSampler, cut_at_brace
 
 CPU_CACHE = 2 * 1024**3  # bytes of keys and values held at once where there is no GPU
 GPU_SHARE = 0.4  # of the free GPU memory; growing the cache copies it once
 
 
-class TransformersSampler:
+class TransformersSampler(LocalSampler):
     """Samples with a decode loop of its own (see `decode`) and probes as a tree over the rollout's cache
     (`tree`).
 
@@ -63,13 +61,8 @@ class TransformersSampler:
         sampler = cls.__new__(cls)
         sampler._set_up(tokenizer, str(model.device), **options)
         sampler._model = model
+        sampler.config, sampler.generation_config = model.config, model.generation_config
         return sampler
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self) -> None:
         """Drop the weights and hand the accelerator's memory back; the next use loads them again."""
@@ -89,25 +82,6 @@ class TransformersSampler:
             self._model = models.load_model(self.source, self.dtype, self.device)
         return self._model
 
-    @cached_property
-    def stop_ids(self) -> list[int]:
-        """Every id that ends a completion: those of the generation config and the tokenizer's EOS."""
-        listed = self.model.generation_config.eos_token_id
-        ids = {*(listed if isinstance(listed, list) else [listed]), self.tokenizer.eos_token_id} - {None}
-        if not ids:
-            raise EngineError(f"neither the model {self.source.name!r} nor its tokenizer names an EOS token")
-        return sorted(ids)
-
-    @property
-    def context(self) -> int | None:
-        """Tokens that prompt and completion may have together; None where the model names no limit."""
-        config = self._config if self._model is None else self._model.config
-        return getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
-
-    @cached_property
-    def _config(self):
-        return models.load_config(self.source)
-
     @property
     def cache_tokens(self) -> int:
         """Tokens whose keys and values may be held at once."""
@@ -119,57 +93,19 @@ class TransformersSampler:
             self._cache_tokens = max(1, int(free / models.cache_bytes_per_token(self.model)))
         return self._cache_tokens
 
-    @cached_property
-    def _identity(self) -> dict:
+    def _versions(self) -> str:
         from importlib.metadata import version
 
-        versions = version("transformers"), version("torch").split("+")[0]
-        return {
-            "model": self.source.name,
-            "weights": models.fingerprint(self.source),
-            "tokenizer": models.tokenizer_fingerprint(self.tokenizer),
-            "engine": self.engine,
-            "engine_version": "transformers {}, torch {}".format(*versions),
-            "dtype": self.dtype,
-        }
-
-    def identity(self) -> dict:
-        return dict(self._identity)
+        return f"transformers {version('transformers')}, torch {version('torch').split('+')[0]}"
 
     def batching(self) -> dict:
         bounds = {"batch_rows": self.batch_rows, "cache_tokens": self.cache_tokens}
         return {"device": self.device, **bounds, "probe_cells": self.probe_cells}
 
-    def generate(
-        self,
-        prompt_ids: Sequence[Sequence[int]],
-        params: SamplingParams,
-        seeds: Sequence[Sequence[int]] | None = None,
-    ) -> list[list[Completion]]:
-        self._check_ids(prompt_ids)
-        longest = max(map(len, prompt_ids), default=0)
-        check_context(longest, params.max_tokens, self.context)
-        if seeds is not None and [len(s) for s in seeds] != [params.n] * len(prompt_ids):
-            raise ConfigError(f"seeds must be {params.n} per prompt for {len(prompt_ids)} prompts")
-        flat = [list(p) for p in prompt_ids for _ in range(params.n)]
-        flat_seeds = [s for row in seeds for s in row] if seeds is not None else _fresh_seeds(len(flat))
-        done = [self._completion(*row) for row in self._decode(flat, params, flat_seeds)]
-        return [done[i : i + params.n] for i in range(0, len(done), params.n)]
+    def _sample(self, prompts, params, seeds) -> list[Completion]:
+        return [self.completion(*row) for row in self._decode(prompts, params, seeds)]
 
-    def continue_prefixes(
-        self, rollouts: Sequence[Prefixes], suffix_ids: Sequence[int], params: SamplingParams
-    ) -> list[list[Completion]]:
-        if params.temperature:
-            raise ConfigError(
-                f"forced answers are greedy in this engine, got temperature {params.temperature}"
-            )
-        if not suffix_ids:
-            raise ConfigError("the forced-answer suffix has no tokens")
-        longest = max((len(r.prompt_ids) + max(r.cuts, default=0) for r in rollouts), default=0)
-        check_context(longest, len(suffix_ids) + params.max_tokens, self.context, "cut rollout")
-        if any(max(r.cuts, default=0) > len(r.completion_ids) for r in rollouts):
-            raise ConfigError("a rollout is cut behind its end")
-        closer = BraceCloser(self.tokenizer, suffix_ids if params.close_brace else [])
+    def _continue(self, rollouts, suffix_ids, params, closer) -> list[list[Completion]]:
         order = sorted((i for i, r in enumerate(rollouts) if r.cuts), key=lambda i: -_size(rollouts[i]))
         answer = self._trees if self._draws_trees() else self._one_by_one
         results: list[list[Completion]] = [[] for _ in rollouts]
@@ -198,7 +134,7 @@ class TransformersSampler:
         found = answer_branches(self.model, rollouts, suffix_ids, params, self.stop_ids, pad, closer)
         return [
             [
-                self._completion(ids, reason, len(r.prompt_ids) + cut)
+                self.completion(ids, reason, len(r.prompt_ids) + cut)
                 for (ids, reason), cut in zip(row, r.cuts, strict=True)
             ]
             for r, row in zip(rollouts, found, strict=True)
@@ -208,9 +144,9 @@ class TransformersSampler:
         """Truncate, append, generate: for models that cannot be probed as a tree."""
         rows = []
         for r in rollouts:
-            prompts = [r.prompt_ids + r.completion_ids[:c] + list(suffix_ids) for c in r.cuts]
+            prompts = [r.prompt_ids + r.completion_ids[:c] + suffix_ids for c in r.cuts]
             found = self._decode(prompts, params, [0] * len(prompts))
-            rows.append([self._completion(*_cut_at_brace(ids, reason, closer)) for ids, reason in found])
+            rows.append([self.completion(*cut_at_brace(ids, reason, closer)) for ids, reason in found])
         return rows
 
     def _decode(self, prompts, params, seeds) -> list[tuple[list[int], str]]:
@@ -226,34 +162,6 @@ class TransformersSampler:
             )
         return found
 
-    def _completion(self, ids: list[int], reason: str, cached: int = 0) -> Completion:
-        visible = ids[:-1] if reason == "stop" and ids[-1] in self.stop_ids else ids
-        return Completion(ids, self.tokenizer.decode(visible), reason, cached)
-
-    def _check_ids(self, prompt_ids) -> None:
-        top = self.model.get_input_embeddings().num_embeddings
-        for ids in prompt_ids:
-            if not len(ids):
-                raise ConfigError("a prompt is empty")
-            if min(ids) < 0 or max(ids) >= top:
-                bad = min(ids) if min(ids) < 0 else max(ids)
-                raise ConfigError(f"token id {bad} of a prompt is outside the vocabulary of {top}")
-
 
 def _size(rollout: Prefixes) -> int:
     return len(rollout.prompt_ids) + max(rollout.cuts)
-
-
-def _fresh_seeds(n: int) -> list[int]:
-    import secrets
-
-    return [secrets.randbits(63) for _ in range(n)]
-
-
-def _cut_at_brace(ids: list[int], reason: str, closer: BraceCloser) -> tuple[list[int], str]:
-    state = closer.start
-    for i, token in enumerate(ids):
-        state, closed = closer.step(state, token)
-        if closed:
-            return ids[: i + 1], "stop"
-    return ids, reason

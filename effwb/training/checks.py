@@ -37,6 +37,15 @@ def check(settings: Training, design: Design, cap: int, problems, reference, mon
         )
     if design.needs_reference:
         _check_reference(design, problems, reference)
+    if design.losses is not None and settings.loss not in design.losses:
+        raise ConfigError(
+            f"{design.NAME} belongs to loss={' or '.join(map(repr, design.losses))}, got {settings.loss!r}"
+        )
+    if design.openings(settings.group_size) is not None and settings.engine.startswith("trl"):
+        raise ConfigError(
+            f"{design.NAME} forces how rollouts begin, which engine {settings.engine!r} cannot; use "
+            "'transformers' or 'vllm'"
+        )
     _rehearse(settings, design, cap, problems, reference)
 
 
@@ -98,6 +107,8 @@ def _rehearse(s: Training, design: Design, cap: int, problems, reference) -> Non
     more = {"reference": reference}
     if design.hint:
         more["hint_tokens_P"] = design.draw_hints(np.random.default_rng(0), P)
+    if design.modes:
+        more["empty_PG"] = np.arange(G) % 4 // 2 * np.ones(shape)
     if design.probes:
         more |= {"probe_budgets_K": np.array([[[1]] * G] * P), "probe_correct_PGK": np.zeros((P, G, 1))}
     group = Group(

@@ -8,8 +8,10 @@ import numpy as np
 
 from effwb import prompts
 from effwb.designs import Group
+from effwb.designs.modes import EMPTY, FREE, THINK
 from effwb.probes import Forcer, Traced, cuts_of
 from effwb.rollouts import sample_seed
+from effwb.samplers.base import completed
 from effwb.training.rounds import Asked, Rounds
 from effwb.verifiers import verify
 
@@ -35,6 +37,7 @@ class Round:
     points_PGK: np.ndarray | None = None  # where each rollout was probed, repeated at its end
     probe_correct_PGK: np.ndarray | None = None
     unparsed: float = 0.0  # share of the forced answers
+    empty_PG: np.ndarray | None = None  # rollouts that closed their thinking at once; None: nobody asks
 
     @property
     def local(self) -> list[tuple[int, int]]:
@@ -59,6 +62,7 @@ class Round:
             reference=reference,
             hint_tokens_P=self.asked.hint_tokens_P,
             step=self.number,
+            empty_PG=self.empty_PG,
             **probes,
         )
 
@@ -78,6 +82,7 @@ class Collector:
     def __init__(self, rounds: Rounds, engine, *, group_size: int, timeout: float, seed: int | str):
         self.rounds, self.engine, self.G = rounds, engine, group_size
         self.timeout, self.seed, self.clock = timeout, seed, {}
+        self.openings_G = rounds.design.openings(group_size)
 
     def on(self, rounds: Rounds) -> "Collector":
         """The same for other problems, on the same clock."""
@@ -94,6 +99,7 @@ class Collector:
         empty = [[None] * share for _ in range(3)]
         arrays = np.zeros(shape, bool), np.zeros(shape, int), np.zeros(shape, bool)
         made = Round(number, asked, trainer.accelerator.process_index * share, *empty, *arrays)
+        made.empty_PG = None if self.rounds.closing is None else np.zeros(shape, bool)
         self._fill(trainer, made, list(range(P)), attempt=0)
         return made
 
@@ -116,15 +122,18 @@ class Collector:
         verdicts = self._grade(made.asked, mine, [c.text for c in done])
         for i, c, logp in zip(here, done, logprobs or [None] * len(done), strict=True):
             made.completion_ids[i], made.texts[i], made.logprobs[i] = c.token_ids, c.text, logp
+        closing = self.rounds.closing
         facts = [
-            (v.status == "correct", len(c.token_ids), c.finish_reason == "stop")
+            (v.status == "correct", c.finish_reason == "stop", c.token_ids[0] == closing, len(c.token_ids))
             for v, c in zip(verdicts, done, strict=True)
         ]
         # rows ascend with the process, so the gathered list is in the order of the round
-        table = np.array(gather_object(facts), dtype=int).reshape(len(slots), self.G, 3)
-        made.correct_PG[slots], made.finished_PG[slots] = table[..., 0] == 1, table[..., 2] == 1
-        made.length_PG[slots] = table[..., 1]
-        made.tokens += int(table[..., 1].sum())
+        table = np.array(gather_object(facts), dtype=int).reshape(len(slots), self.G, 4)
+        made.correct_PG[slots], made.finished_PG[slots] = table[..., 0] == 1, table[..., 1] == 1
+        if made.empty_PG is not None:
+            made.empty_PG[slots] = table[..., 2] == 1
+        made.length_PG[slots] = table[..., 3]
+        made.tokens += int(table[..., 3].sum())
 
     def probe(self, trainer, made: Round, design, forcer: Forcer, cap: int) -> None:
         """The second generation: stop every rollout where the design asks, and grade its forced answers."""
@@ -171,8 +180,33 @@ class Collector:
     def _sample(self, trainer, made: Round, mine: list[tuple[int, int]], attempt: int):
         asked, tag = made.asked, f"train-{self.seed}-{made.number}-{attempt}"
         seeds = [sample_seed(self.rounds.ids[asked.rows_P[p]], g, tag) for p, g in mine]
+        prompt_ids = [asked.prompt_ids_P[p] for p, _ in mine]
         with self.phase("sample"):
-            return self.engine(trainer, [asked.prompt_ids_P[p] for p, _ in mine], seeds)
+            if self.openings_G is None:
+                return self.engine(trainer, prompt_ids, seeds)
+            openings = [self.openings_G[g] for _, g in mine]
+            return self._sample_opened(trainer, prompt_ids, seeds, openings), None
+
+    def _sample_opened(self, trainer, prompt_ids, seeds, openings: list[str]) -> list:
+        """Completions that begin as `openings` say; what was forced is part of the completion."""
+        closing, done = self.rounds.closing, [None] * len(openings)
+        how = {
+            FREE: {},
+            THINK: {"first_not": (closing,)},
+            EMPTY: {"max_tokens": self.engine.params.max_tokens - 1},
+        }
+        for opening, changes in how.items():
+            rows = [i for i, chosen in enumerate(openings) if chosen == opening]
+            if not rows:
+                continue
+            forced = [closing] if opening == EMPTY else []
+            found, _ = self.engine(
+                trainer, [prompt_ids[i] + forced for i in rows], [seeds[i] for i in rows], **changes
+            )
+            for i, c in zip(rows, found, strict=True):
+                whole = forced + c.token_ids
+                done[i] = completed(trainer.processing_class, trainer.eos_token_ids, whole) if forced else c
+        return done
 
     def _grade(self, asked: Asked, mine: list[tuple[int, int]], texts: list[str]):
         with self.phase("grade"):

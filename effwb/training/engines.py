@@ -3,6 +3,7 @@ weights the trainer has at that moment, and log-probabilities where the loss has
 
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 from effwb.errors import ConfigError, one_of
 from effwb.samplers import SamplingParams, open_sampler
@@ -26,9 +27,10 @@ class OwnDecode:
     def __init__(self, model: str, params: SamplingParams):
         self.params = params
 
-    def __call__(self, trainer, prompt_ids: Sequence, seeds: Sequence[int]):
+    def __call__(self, trainer, prompt_ids: Sequence, seeds: Sequence[int], **changes):
+        """One completion per prompt; `changes` replace fields of the sampling parameters."""
         with self.sampler(trainer) as sampler:
-            rows = sampler.generate(prompt_ids, self.params, [[s] for s in seeds])
+            rows = sampler.generate(prompt_ids, replace(self.params, **changes), [[s] for s in seeds])
         return [completion for (completion,) in rows], None
 
     def sampler(self, trainer):

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from effwb.designs import Design, Group, reference_table
+from effwb.designs.modes import EMPTY, THINK
 from effwb.errors import ConfigError
 from effwb.evaluation import per_problem, sample_as
 from effwb.profiles import Profile
+from effwb.prompts import closing_id
 
 
 def preview(
@@ -27,33 +29,60 @@ def preview(
     """A DataFrame with a row per rollout of the first `n_problems`, sampled and rewarded as in training.
 
     Columns: `problem_id, sample, length, correct, finished, hint_tokens, reward/<component>..., total,
-    advantage, masked`. `plots.reward_figure` draws it; `spread` sums it up. Groups are as large as in
-    training.
+    advantage, masked`; where advantages differ along a rollout, `advantage` is that of its end and
+    `advantage, first` that of its beginning. `plots.reward_figure` draws it; `spread` sums it up. Groups are
+    as large as in training.
     """
     design.check_cap(profile.max_tokens)
     profile = profile.as_in_training()
     asked, variation = problems.select(range(min(n_problems, len(problems)))), {}
     hints = None
+    G = profile.training.group_size
     if design.hint:
         hints = design.draw_hints(np.random.default_rng(seed), len(asked))
         asked = asked.add_column("hint_tokens", hints.tolist())
         variation = {"hint": "hint_tokens", "hint_place": design.hint}
-    table = sample_as(
-        profile,
-        asked,
-        sampler,
-        run_dir=run_dir,
-        n=profile.training.group_size,
-        seed=seed,
-        progress=progress,
-        **variation,
+    how = {"seed": seed, "progress": progress, **variation}
+    if design.openings(G) is None:
+        table = sample_as(profile, asked, sampler, run_dir=run_dir, n=G, **how)
+    else:
+        table = _both_modes(design.openings(G), profile, asked, sampler, Path(run_dir), how)
+    return score(
+        design,
+        table,
+        profile.max_tokens,
+        reference=reference,
+        hint_tokens_P=hints,
+        closing=closing_id(sampler.tokenizer) if design.modes else None,
     )
-    return score(design, table, profile.max_tokens, reference=reference, hint_tokens_P=hints)
 
 
-def score(design: Design, rollouts, cap: int, *, reference: Mapping | None = None, hint_tokens_P=None):
-    """What `design` makes of a rollout table: the columns of `preview`."""
-    group = group_of(rollouts, cap, reference=reference, hint_tokens_P=hint_tokens_P)
+def _both_modes(openings: list[str], profile: Profile, asked, sampler, run_dir: Path, how: dict):
+    """Rollouts that begin as a design forces them to, the closing tag counted as theirs."""
+    import pandas as pd
+
+    closing, parts = closing_id(sampler.tokenizer), []
+    for name, forced in ((THINK, []), (EMPTY, [closing])):
+        n = openings.count(name)
+        table = sample_as(profile, asked, sampler, run_dir=run_dir / name, n=n, thinking=name == THINK, **how)
+        table["completion_ids"] = [[*forced, *ids] for ids in table["completion_ids"]]
+        table["length"] += len(forced)
+        table["sample"] += len(parts) * n
+        parts.append(table)
+    order = {pid: k for k, pid in enumerate(asked["problem_id"])}
+    both = pd.concat(parts, ignore_index=True)
+    return both.iloc[np.lexsort((both["sample"], both["problem_id"].map(order)))].reset_index(drop=True)
+
+
+def score(
+    design: Design, rollouts, cap: int, *, reference: Mapping | None = None, hint_tokens_P=None, closing=None
+):
+    """What `design` makes of a rollout table: the columns of `preview`. `closing` is the id of the token that
+    closes the thinking, for designs that ask whether a rollout thinks."""
+    more = {"reference": reference, "hint_tokens_P": hint_tokens_P}
+    if closing is not None:
+        more["empty_PG"] = per_problem(rollouts, [ids[0] == closing for ids in rollouts["completion_ids"]])
+    group = group_of(rollouts, cap, **more)
     parts = design.reward(group)
     total, advantage, mask = parts.pop("total"), design.advantage(group), design.mask(group)
     table = rollouts[["problem_id", "sample", "length"]].copy()
@@ -62,6 +91,8 @@ def score(design: Design, rollouts, cap: int, *, reference: Mapping | None = Non
         table["hint_tokens"] = np.repeat(hint_tokens_P, group.G)
     for name, part in parts.items():
         table[f"reward/{name}"] = np.asarray(part).ravel()
+    if advantage.ndim == 3:
+        table["advantage, first"], advantage = advantage[..., 0].ravel(), advantage[..., -1]
     return table.assign(total=total.ravel(), advantage=advantage.ravel(), masked=~mask.ravel())
 
 

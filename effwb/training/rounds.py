@@ -36,6 +36,7 @@ class Rounds:
         self.ids, self.answers = problems["problem_id"][:], problems["answer"][:]
         self._questions, self._tokenizer, self._template = problems["question"][:], tokenizer, template
         self.design, self.per_round, self.seed, self.effort = design, per_round, seed, effort
+        self.closing = prompts.closing_id(tokenizer) if design.modes else None
         self._rendered: dict = {}
 
     def of(self, number: int) -> Asked:
@@ -69,6 +70,11 @@ class Rounds:
         how = {"hint": hint, "hint_place": self.design.hint or "user", "effort": self.effort}
         text, ids = prompts.render(self._tokenizer, self._questions[row], self._template, **how)
         found = ids, prompts.opens_thinking(text)
+        if self.design.modes and not found[1]:
+            raise ConfigError(
+                f"{self.design.NAME} needs a chat template that ends by opening <think>; this one ends "
+                f"{text[-30:]!r}"
+            )
         if hint is None:  # drawn hints are too many to keep
             self._rendered[row] = found
         return found

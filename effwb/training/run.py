@@ -218,7 +218,7 @@ class Plan:
         watched = self.monitor and self._rounds(self.monitor, 1, self.seed)
         trainer = GroupTrainer(
             models.load_model(self.source, s.weights, "cpu").train(),  # the trainer knows its device
-            grpo_config(s, self.cap, checkpoints, self.seed, report_to, self.longest),
+            grpo_config(s, self.cap, checkpoints, self.seed, report_to, self.longest, self.design.ratio),
             self.tokenizer,
             self.design,
             collector,

@@ -16,6 +16,7 @@ from trl import GRPOTrainer
 from effwb.designs.segments import per_token
 from effwb.errors import TrainingError
 from effwb.runs import write_atomic, write_parquet
+from effwb.samplers.cache import left_pad
 from effwb.training.collect import Collector, Round
 from effwb.training.forward import log_probs
 
@@ -65,7 +66,12 @@ class GroupTrainer(GRPOTrainer):
         self.measured["tokens"] += watched
         self.measured |= {f"state/{name}": float(v) for name, v in self.design.watched().items()}
         self.design.observe(group)
-        return self._with_advantages(super()._generate_and_score_completions(inputs), made, advantage, mask)
+        if made.empty_PG is not None:
+            self.measured["modes/p_empty"] = self._p_empty(made)
+        out = super()._generate_and_score_completions(inputs)
+        if self.design.first_logp is not None:
+            out["old_per_token_logps"] = self._old_logps(out)
+        return self._with_advantages(out, made, advantage, mask, self.design.edges(group))
 
     def _collect(self, number: int) -> Round:
         """A round: probed where the design asks, groups without spread replaced as often as asked for."""
@@ -95,15 +101,41 @@ class GroupTrainer(GRPOTrainer):
         self.design.update_targets(made.group(self.monitor.ids, self.cap))
         return made.tokens
 
-    def _with_advantages(self, out: dict, made: Round, advantage: np.ndarray, mask: np.ndarray) -> dict:
-        """TRL's batch with our advantages.
+    @torch.no_grad()
+    def _p_empty(self, made: Round) -> float:
+        """The probability that the model closes its thinking at once, mean over the prompts of the round."""
+        closing, pad = self.collector.rounds.closing, self.processing_class.pad_token_id
+        rows = [[*ids, closing] for ids in made.asked.prompt_ids_P]
+        ids, mask = left_pad(rows, pad, self.accelerator.device)
+        logps, *_ = self._get_per_token_logps_and_entropies(
+            self.model, ids, mask.long(), 1, batch_size=self.args.per_device_train_batch_size
+        )
+        return logps.float().exp().mean().item()
+
+    @torch.no_grad()
+    def _old_logps(self, out: dict) -> torch.Tensor:
+        """Log-probabilities (B, T) of the round under the weights that drew it, the first token's as the
+        design has it."""
+        old = out.get("old_per_token_logps")
+        if old is None:
+            ids = torch.cat([out["prompt_ids"], out["completion_ids"]], dim=1)
+            mask = torch.cat([out["prompt_mask"], out["completion_mask"]], dim=1)
+            width, rows = out["completion_ids"].shape[1], self.args.per_device_train_batch_size
+            old, *_ = self._get_per_token_logps_and_entropies(self.model, ids, mask, width, batch_size=rows)
+        old = old.clone()
+        old[:, 0] = self.design.first_logp
+        return old
+
+    def _with_advantages(self, out: dict, made: Round, advantage, mask, edges) -> dict:
+        """TRL's batch with our advantages, (P, G) or by segment (P, G, K + 1) with `edges` (P, G, K).
 
         Masked rollouts leave the loss, and its token count where it is a mean over tokens ("dapo", "cispo");
         means over rollouts still divide by all.
         """
         device, rows = out["completion_ids"].device, made.local
         if advantage.ndim == 3:
-            local = self._by_token(made, advantage, out["completion_ids"].shape[1])
+            width = out["completion_ids"].shape[1]
+            local = np.array([per_token(advantage[row], edges[row], width) for row in rows])
         else:
             local = np.array([advantage[row] for row in rows])
         out["advantages"] = torch.as_tensor(local, dtype=torch.float32, device=device)
@@ -114,11 +146,6 @@ class GroupTrainer(GRPOTrainer):
             counted = (out["completion_mask"] * out["tool_mask"]).sum()
             out["num_items_in_batch"] = self.accelerator.gather(counted).sum()
         return out
-
-    @staticmethod
-    def _by_token(made: Round, advantage: np.ndarray, width: int) -> np.ndarray:
-        """Advantages by segment (P, G, K + 1) as TRL takes them, (B, width)."""
-        return np.array([per_token(advantage[row], made.points_PGK[row], width) for row in made.local])
 
     def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, **options):
         if options.get("compute_aux_loss") or any(v is not None for v in _beyond_text(options)):
@@ -232,8 +259,21 @@ def _measure(made: Round, group, rewards: dict, advantage: np.ndarray, mask: np.
         "refilled": made.refilled,
         "tokens": made.tokens,
         **_measure_probes(made),
+        **_measure_modes(group),
     }
     return {name: float(value) for name, value in found.items()}
+
+
+def _measure_modes(group) -> dict[str, float]:
+    """Share, accuracy and length of the rollouts that think and of those that do not."""
+    if group.empty_PG is None:
+        return {}
+    right, found = group.correct_PG & group.finished_PG, {"modes/empty": group.empty_PG.mean()}
+    for name, members in (("think", ~group.empty_PG), ("empty", group.empty_PG)):
+        some = members.any()
+        found[f"accuracy/{name}"] = right[members].mean() if some else np.nan
+        found[f"length/{name}"] = group.length_PG[members].mean() if some else np.nan
+    return found
 
 
 def _measure_probes(made: Round) -> dict[str, float]:

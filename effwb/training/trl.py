@@ -31,8 +31,10 @@ def accumulation(s: Training) -> tuple[int, int]:
     return micro, per_update // (micro * world)
 
 
-def grpo_config(s: Training, cap: int, folder: Path, seed: int, report_to: list[str], longest_prompt: int):
-    """TRL's settings for ours."""
+def grpo_config(
+    s: Training, cap: int, folder: Path, seed: int, report_to: list[str], longest_prompt: int, ratio: str
+):
+    """TRL's settings for ours; `ratio` is the design's."""
     import torch
     from trl import GRPOConfig
 
@@ -58,6 +60,7 @@ def grpo_config(s: Training, cap: int, folder: Path, seed: int, report_to: list[
         epsilon=s.clip_low,
         epsilon_high=s.clip_high,
         loss_type=s.loss,
+        importance_sampling_level=ratio,
         scale_rewards="none",
         use_cpu=not cuda,
         bf16=s.precision == "bfloat16",

@@ -1,0 +1,45 @@
+"""Two ways to begin a completion: with reasoning, or with the tag that closes an empty one.
+
+The prompt has opened the thinking, so the first token of a completion is the choice: the closing tag means
+no thinking, any other token means thinking. `Group.empty_PG` says which it was. A design may force the
+choice (`openings`) and may treat that one token differently from all others (`edges`).
+"""
+
+from typing import ClassVar
+
+import numpy as np
+
+from effwb.designs.base import Design, design
+from effwb.designs.group import Group
+from effwb.errors import ConfigError
+
+FREE, THINK, EMPTY = "free", "think", "empty"
+
+
+@design
+class TwoModes(Design):
+    """Base of the designs that teach a model when to think; advantages may differ at the first token."""
+
+    modes: ClassVar[bool] = True
+
+    def edges(self, group: Group) -> np.ndarray:
+        return np.ones((group.P, group.G, 1), dtype=int)
+
+    def measured(self, group: Group) -> dict[str, np.ndarray]:
+        """bool (P, G) of the rollouts that think and of those that do not."""
+        empty = require_modes(group, self.NAME)
+        return {THINK: ~empty, EMPTY: empty}
+
+
+def half_and_half(name: str, G: int) -> list[str]:
+    """The first half of a group thinks, the second does not; ConfigError for an odd group."""
+    if G % 2:
+        raise ConfigError(f"{name} forces half of a group into each mode: group_size={G} must be even")
+    return [THINK] * (G // 2) + [EMPTY] * (G // 2)
+
+
+def require_modes(group: Group, design: str) -> np.ndarray:
+    """`empty_PG`; raises ConfigError where nobody said how the rollouts begin."""
+    if group.empty_PG is None:
+        raise ConfigError(f"{design} rewards the choice to think: give Group(empty_PG=...)")
+    return group.empty_PG

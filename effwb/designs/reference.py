@@ -1,0 +1,48 @@
+"""What designs compare with a frozen model: its mean length and accuracy per problem."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from effwb.designs.group import Group
+from effwb.errors import DataError
+
+
+def reference_of(group: Group) -> tuple[np.ndarray, np.ndarray]:
+    """Reference mean length and accuracy, each float (P, 1); DataError for what is missing or impossible."""
+    table = group.reference
+    if table is None:
+        raise DataError(
+            "this design compares with a frozen model: give Group(reference={id: {length, accuracy}})"
+        )
+    missing = [pid for pid in group.problem_ids if pid not in table]
+    if missing:
+        raise DataError(
+            f"the reference misses {len(set(missing))} of {group.P} problems: {', '.join(missing[:3])} ..."
+        )
+    rows = [_row(pid, table[pid]) for pid in group.problem_ids]
+    both = np.array(rows, dtype=float).reshape(group.P, 2)
+    return both[:, :1], both[:, 1:]
+
+
+def _row(pid: str, row: Mapping[str, float]) -> tuple[float, float]:
+    if not isinstance(row, Mapping) or not {"length", "accuracy"} <= set(row):
+        raise DataError(f"the reference of {pid} needs 'length' and 'accuracy', got {row!r}")
+    length, accuracy = float(row["length"]), float(row["accuracy"])
+    if not (np.isfinite(length) and length > 0 and 0 <= accuracy <= 1):
+        raise DataError(f"the reference of {pid} has length {length} and accuracy {accuracy}")
+    return length, accuracy
+
+
+def reference_table(group: Group) -> dict[str, dict[str, float]]:
+    """The reference statistics of a frozen model from its own rollouts; truncated ones are wrong.
+
+    >>> from effwb.designs import toy_group
+    >>> reference_table(toy_group([1000, 3000], [1, 0]))
+    {'toy-000000000000': {'length': 2000.0, 'accuracy': 0.5}}
+    """
+    solved = group.correct_PG & group.finished_PG
+    return {
+        pid: {"length": float(group.length_PG[p].mean()), "accuracy": float(solved[p].mean())}
+        for p, pid in enumerate(group.problem_ids)
+    }

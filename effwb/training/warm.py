@@ -1,0 +1,153 @@
+"""Fine-tuning before RL, so that a model knows both modes: to think, and to answer at once."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from effwb import models
+from effwb.errors import ConfigError, DataError
+from effwb.evaluation import sample_as
+from effwb.profiles import Profile
+from effwb.prompts import closing_id
+from effwb.rollouts import problems_of
+from effwb.runs import RunDir, digest, write_atomic
+from effwb.samplers import open_sampler
+from effwb.training.trl import quiet, release
+
+TABLE = "warm_start"
+
+
+def warm_start(
+    profile: Profile,
+    problems,
+    *,
+    run_dir: str | Path,
+    model: str | None = None,
+    n: int | None = None,
+    epochs: int = 3,
+    learning_rate: float = 1e-4,
+    batch_size: int = 128,
+    seed: int = 0,
+    engine: str | None = None,
+) -> str:
+    """A model, as the path of its directory, fine-tuned on its own correct answers in both modes.
+
+    `model` (default: the profile's) answers `problems` `n` times (default: the profile's) with thinking and
+    as often with an empty one. What was correct and finished is learnt, as many rollouts of one mode as of
+    the other, behind the same prompt: the model then closes its thinking at once about every second time. The
+    first stage of HGPO (2505.14631, section 3.1) and Thinkless (2505.13379, section 3.1), which learn from
+    other models' answers; epochs, learning rate and batch size are HGPO's.
+
+    Rollouts and model lie in `run_dir`; a finished run is read back, one that was killed continues with its
+    shards of rollouts or its last epoch. `ConfigError` for a template that opens no thinking, `DataError`
+    where a mode has no correct rollout.
+    """
+    run, name = RunDir(run_dir), model or profile.model
+    for key, value in (("epochs", epochs), ("batch_size", batch_size), ("n", 1 if n is None else n)):
+        if value < 1:
+            raise ConfigError(f"{key}={value} must be at least 1")
+    source = models.locate(name)
+    tokenizer = models.load_tokenizer(source)
+    identity = {
+        "model": source.name,
+        "weights": models.fingerprint(source),
+        "problems": digest(list(problems["problem_id"])),
+        "n": profile.n_samples if n is None else n,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
+    with run.lock():
+        run.begin(TABLE, identity)
+        if not (run.path / TABLE / "DONE").exists():
+            examples = _examples(profile, problems, name, run.path, n, seed, engine, closing_id(tokenizer))
+            _fine_tune(
+                source, tokenizer, examples, run.path, profile, epochs, learning_rate, batch_size, seed
+            )
+    return str(run.path / "model")
+
+
+def _examples(profile, problems, model: str, folder: Path, n, seed: int, engine, closing: int) -> list[dict]:
+    """`input_ids` and `labels` of both modes, equally many, in an order that the seed decides."""
+    parts, profile = [], profile.as_in_training()
+    with open_sampler(model, engine or profile.engine, dtype=profile.dtype) as sampler:
+        for mode in ("think", "empty"):
+            how = dict(run_dir=folder / mode, n=n, seed=seed, thinking=mode == "think", progress=False)
+            table = sample_as(profile, problems, sampler, **how)
+            asked = problems_of(folder / mode).set_index("problem_id")["prompt_ids"]
+            right = table[(table["verdict"] == "correct") & (table["finish_reason"] == "stop")]
+            if right.empty:
+                raise DataError(
+                    f"none of {len(table)} rollouts in mode {mode!r} is correct: nothing to learn"
+                )
+            parts.append(
+                [
+                    _example(list(asked[r.problem_id]), list(r.completion_ids), closing, mode)
+                    for r in right.itertuples()
+                ]
+            )
+    rng = np.random.default_rng(seed)
+    few = min(map(len, parts))
+    chosen = [part[i] for part in parts for i in rng.choice(len(part), few, replace=False)]
+    return [chosen[i] for i in rng.permutation(len(chosen))]
+
+
+def _example(prompt: list[int], completion: list[int], closing: int, mode: str) -> dict:
+    """In the empty mode the prompt has closed the thinking; here that tag is the model's to write."""
+    if mode == "empty":
+        if closing not in prompt[-3:]:
+            raise ConfigError("the empty mode of this chat template does not end its prompt with </think>")
+        at = len(prompt) - 1 - prompt[::-1].index(closing)
+        prompt, completion = prompt[:at], prompt[at:] + completion
+    return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
+
+
+def _fine_tune(source, tokenizer, examples, folder: Path, profile, epochs, learning_rate, batch_size, seed):
+    import torch
+    from datasets import Dataset
+    from transformers.trainer_utils import get_last_checkpoint
+    from trl import SFTConfig, SFTTrainer
+
+    settings, cuda = profile.training, torch.cuda.is_available()
+    micro = max(d for d in range(1, min(settings.micro_batch, batch_size) + 1) if batch_size % d == 0)
+    checkpoints, temporary, final = folder / TABLE / "checkpoints", folder / ".model", folder / "model"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    config = SFTConfig(
+        output_dir=str(checkpoints),
+        num_train_epochs=epochs,
+        learning_rate=learning_rate,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=batch_size // micro,
+        max_length=None,
+        use_cpu=not cuda,
+        bf16=settings.precision == "bfloat16",
+        gradient_checkpointing=settings.gradient_checkpointing,
+        save_strategy="epoch",
+        save_total_limit=1,
+        logging_strategy="epoch",
+        report_to="none",
+        disable_tqdm=True,
+        seed=seed,
+        dataloader_pin_memory=cuda,
+    )
+    with quiet(folder / TABLE):
+        trainer = SFTTrainer(
+            models.load_model(source, settings.weights, "cpu").train(),
+            config,
+            train_dataset=Dataset.from_list(examples),
+            processing_class=tokenizer,
+        )
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
+        trainer.save_model(str(temporary))
+    tokenizer.save_pretrained(temporary)
+    (temporary / "training_args.bin").unlink(missing_ok=True)
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.rename(final)
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    write_atomic(folder / TABLE / "DONE", json.dumps({"examples": len(examples), "loss": losses}).encode())
+    shutil.rmtree(checkpoints)
+    del trainer
+    release()
