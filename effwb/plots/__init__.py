@@ -3,7 +3,7 @@
 from effwb.plots.budget import curve_figure, frontier_figure, question_budget_figure
 from effwb.plots.published import oracle_figure, quadrature_figure, reg_figure
 from effwb.plots.rewards import reward_figure
-from effwb.plots.runs import length_figure, loss_figure
+from effwb.plots.runs import length_figure, level_figure, loss_figure
 from effwb.plots.style import AXES, COLOURS, GREY, SYMBOLS
 from effwb.plots.tradeoff import hint_figure, tradeoff_figure
 from effwb.plots.training import training_figure
@@ -17,6 +17,7 @@ __all__ = [
     "frontier_figure",
     "hint_figure",
     "length_figure",
+    "level_figure",
     "loss_figure",
     "oracle_figure",
     "quadrature_figure",

@@ -35,7 +35,7 @@ def preview(
     asked, variation = problems.select(range(min(n_problems, len(problems)))), {}
     hints = None
     if design.hint:
-        hints = design.draw_hints(np.random.default_rng(seed), len(asked))
+        hints = design.draw_hints(np.random.default_rng(seed), asked["problem_id"][:])
         asked = asked.add_column("hint_tokens", hints.tolist())
         variation = {"hint": "hint_tokens", "hint_place": design.hint}
     table = sample_as(
