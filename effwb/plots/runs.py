@@ -1,5 +1,7 @@
 """What a run did: response lengths, also by level, and training loss."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -43,7 +45,7 @@ def length_figure(rollouts, *, bins: int = 40, title: str = "", axis: str = "log
     return fig
 
 
-def level_figure(rollouts: dict, level, *, title: str = "") -> go.Figure:
+def level_figure(rollouts: Mapping, level: Mapping, *, title: str = "") -> go.Figure:
     """Mean tokens at each level of difficulty, a line per model, with 95 % intervals over problems.
 
     `rollouts` maps names to tables with `problem_id` and `length`; `level` maps problem ids to numbers.
@@ -68,9 +70,13 @@ def level_figure(rollouts: dict, level, *, title: str = "") -> go.Figure:
             hovertemplate=f"{name}<br>level %{{x}}<br>%{{y:,.1f}} tokens "
             "[%{customdata[0]:,.1f}, %{customdata[1]:,.1f}]<extra></extra>",
         )
-    fig.update_layout(template="effwb", title=title, legend={"x": 0.01, "y": 0.99})
-    fig.update_xaxes(title="level of difficulty", dtick=1)
-    fig.update_yaxes(title="mean length (tokens)", rangemode="tozero")
+    fig.update_layout(template="effwb", title=title, legend={"x": 1.01, "y": 1})
+    fig.update_layout(scattermode="group", scattergap=0.7)  # beside each other: intervals stay legible
+    fig.update_xaxes(title="level of difficulty", tickvals=sorted({x for line in fig.data for x in line.x}))
+    tallest = max(max(line.y) for line in fig.data)
+    fig.update_yaxes(
+        title="mean length (tokens)", range=[0, 1.4 * tallest]
+    )  # intervals of few problems may leave it
     return fig
 
 
