@@ -175,8 +175,9 @@ class LapoInternalization(_Lapo):
         if missing:
             raise ConfigError(
                 f"{self.NAME}: no length is known for {len(missing)} of {len(problem_ids)} problems, e.g. "
-                f"{missing[0]}; begin with what lapo_discovery leaves, train(state=<its result>.state), and "
-                "let it visit every problem that is practised here (an epoch, without refill_rounds)"
+                f"{missing[0]}; begin with what lapo_discovery leaves (train(state=<its result>.state), "
+                "Stage(carry_state=True) or Point(after=...)), and let it visit every problem that is "
+                "practised here: an epoch, without refill_rounds"
             )
         known = [self.unsolved if lengths[pid] is None else lengths[pid] for pid in problem_ids]
         return np.maximum(np.array(known).astype(int), 1)
