@@ -29,7 +29,7 @@ WRONG_HAS_LENGTH = {
     "laser_de",
     "gdpo",
 }
-NOT_MONOTONE = {"l1_exact"}  # it asks for a length, not for a short one
+NOT_MONOTONE = {"l1_exact", "lapo_discovery", "lapo_internalization"}  # they want a length, not a short one
 
 
 def build(name, warm=None):
@@ -267,6 +267,8 @@ SWITCHES = [
     ("l1_max", {"slope": "released"}),
     ("grpo_lead", {"reweight": False}),
     ("grpo_lead", {"gate": 300, "cap": CAP}),
+    ("lapo_discovery", {"statistic": "min", "low": 0, "high": 50}),
+    ("lapo_internalization", {"statistic": "mean", "unsolved_centre": "group"}),
     ("laser_d", {"reading": "released", "every": 1}),
     ("dler", {"weighting": "token", "difficulty_aware": True}),
     ("dler", {"filter_groups": False}),

@@ -120,6 +120,13 @@ def test_parameters_are_checked(name):
         ("hapo", {"c": 0.5}),
         ("grpo_lead", {"gate": 4000}),
         ("grpo_lead", {"A": 2.0}),
+        ("lapo_discovery", {"low": 80}),
+        ("lapo_discovery", {"high": 101}),
+        ("lapo_discovery", {"falloff": 0}),
+        ("lapo_discovery", {"statistic": "mode"}),
+        ("lapo_internalization", {"sigma": 0}),
+        ("lapo_internalization", {"unsolved": 0}),
+        ("lapo_internalization", {"unsolved_centre": "median"}),
         ("laser_d", {"target": 20000}),
         ("laser_d", {"every": 0}),
         ("gfpo", {"k": 1}),
@@ -154,8 +161,10 @@ def test_l1_needs_hints_and_draws_them(name):
     design = make_design(name)
     with pytest.raises(ConfigError, match="draw_hints"):
         design.reward(toy_group([1, 2], [1, 0]))
-    drawn = design.at_scale(512).draw_hints(np.random.default_rng(0), 4000)
+    small = design.at_scale(512)
+    drawn = small.draw_hints(np.random.default_rng(0), ["a"] * 4000)
     assert (drawn.min(), drawn.max()) == (12, 500)
+    assert small.longest_hint() == 500
     with pytest.raises(ConfigError, match="n_min"):
         design.at_scale(8)
 

@@ -41,6 +41,9 @@ CASES = {
         {"reference": (3000, 0.5)},
         "total",
     ),
+    "lapo_stage1": ("lapo_discovery", {}, {}, "total"),
+    "lapo_stage1_close_lengths": ("lapo_discovery", {}, {}, "total"),
+    "lapo_stage2_code": ("lapo_internalization", {"beta": 0.8}, {"hint_tokens_P": [1500]}, "total"),
     "laser_step": ("laser", {"target": 2500}, {}, "total"),
     "dapo_soft_overlong": ("soft_overlong", {"l_max": 4000, "l_cache": 1000}, {}, "overlong"),
     "grpo_lead_2504.09696": ("grpo_lead", {}, {}, "total"),
@@ -123,6 +126,7 @@ def test_every_copied_vector_is_used():
         "reo_rl_coefficients_16k",
         "reo_rl_returns_and_group_advantages",
         "brpo_returns_V1",
+        "lapo_M_update",
         "_note",
     }
     assert set(VECTORS) == set(CASES) | elsewhere

@@ -201,6 +201,8 @@ class TestTraining:
         more = {"design_params": {"k": 2}} if design == "gfpo" else {}
         if design == "length_harmonizing":
             more = {"reference": {pid: {"length": 40.0, "accuracy": 0.5} for pid in easy["problem_id"]}}
+        if design == "lapo_internalization":
+            more = {"state": {"design": "lapo_discovery", "lengths": dict.fromkeys(easy["problem_id"], 40.0)}}
         table = small(design, easy, tmp_path / "r", steps=1, save_every=1, **more).metrics
         assert np.isfinite(table[["loss", "grad_norm", "reward/total"]]).all(axis=None)
 

@@ -10,7 +10,7 @@ from effwb.curves import BudgetCurve
 from effwb.errors import ConfigError, DataError
 from effwb.evaluation import Evaluation
 from effwb.frontier import Frontier
-from effwb.training import Point, Trained, effects, over_seeds, run_points, table
+from effwb.training import Point, Trained, TrainResult, compare, effects, over_seeds, run_points, table
 from effwb.training.compare import frontier_of, frozen_reference, problem_sets, reg_table
 
 POCKET = profiles.profile("pocket")
@@ -103,6 +103,7 @@ class TestPoints:
             (Point("kimi", {"weight": 0.5}), "kimi weight=0.5"),
             (Point("token_budget", max_tokens=64), "token_budget cap=64"),
             (Point("dler", {"target": 64}, settings={"clip_high": 0.28}), "dler target=64"),
+            (Point("l1_max", {"delta": 0.4}, after=Point("l1_exact")), "l1_max delta=0.4 after l1_exact"),
         ],
     )
     def test_names_are_those_of_the_directories(self, point, name):
@@ -118,6 +119,41 @@ class TestPoints:
         assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.parquet")} == stamps
         assert table(again).equals(table(first))
         assert list(reg_table(again)["name"]) == ["base", "kimi weight=0.5"]
+
+    def test_a_point_after_another_begins_with_its_model_and_state(self, tmp_path, monkeypatch):
+        asked_for = []
+
+        def fake(design, practice, *, run_dir, seed, **more):
+            asked_for.append((design, run_dir.name, more.get("model"), more.get("state")))
+            return TrainResult(run_dir, design)
+
+        monkeypatch.setattr(compare, "train", fake)
+        monkeypatch.setattr(TrainResult, "state", {"design": "lapo_discovery"})
+        monkeypatch.setattr(compare, "measure", lambda *_: None)
+        first = Point("lapo_discovery")
+        points = {"D": first, "I": Point("lapo_internalization", after=first)}
+        run_points(points, None, None, TINY, run_root=tmp_path, base=False, model="start")
+        model = str(tmp_path / "D-seed0" / "model")
+        begun = ("lapo_discovery", "D-seed0", "start", None)
+        assert asked_for == [
+            begun, begun, ("lapo_internalization", "I-seed0", model, {"design": "lapo_discovery"})
+        ]  # fmt: skip
+        asked_for.clear()
+        found = run_points(
+            [Point("vanilla", after=Point("kimi"))], None, None, TINY, run_root=tmp_path, base=False
+        )
+        assert [(one[1], one[3]) for one in asked_for] == [
+            ("kimi-seed0", None), ("vanilla_after_kimi-seed0", None)
+        ]  # fmt: skip
+        assert [one.name for one in found] == ["vanilla after kimi"]
+
+    def test_a_second_design_that_is_unknown_is_refused_before_the_first_trains(self, tmp_path):
+        with pytest.raises(ConfigError, match="unknown design 'lapo_internalisation'"):
+            run_points(
+                [Point("lapo_internalisation", after=Point("lapo_discovery"))], None, None, TINY,
+                run_root=tmp_path, base=False,
+            )  # fmt: skip
+        assert not list(tmp_path.iterdir())
 
     def test_base_is_taken(self, tmp_path):
         with pytest.raises(ConfigError, match="cannot be called 'base'"):

@@ -15,6 +15,7 @@ from effwb.designs.hapo import Hapo
 from effwb.designs.hgpo import Hgpo
 from effwb.designs.kimi import Kimi
 from effwb.designs.l1 import L1Exact, L1Max
+from effwb.designs.lapo import LapoDiscovery, LapoInternalization
 from effwb.designs.laser import Laser, LaserD, LaserDE
 from effwb.designs.length_group_norm import LengthGroupNorm
 from effwb.designs.length_harmonizing import LengthHarmonizing
@@ -46,6 +47,8 @@ DESIGNS: dict[str, type[Design]] = {
     "hapo": Hapo,
     "gr3": Gr3,
     "grpo_lead": GrpoLead,
+    "lapo_discovery": LapoDiscovery,
+    "lapo_internalization": LapoInternalization,
     "laser": Laser,
     "laser_d": LaserD,
     "laser_de": LaserDE,

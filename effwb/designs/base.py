@@ -11,6 +11,7 @@ import copy
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
@@ -61,14 +62,13 @@ class Design:
     PAPER_CAP: ClassVar[int | None] = None
     TOKEN_PARAMETERS: ClassVar[dict[str, int]] = {}
     probes: ClassVar[bool] = False  # whether it rewards forced answers, see `probe_points`
-    hint: ClassVar[str | None] = None
+    hint: ClassVar[str | None] = None  # where prompts ask for a length (`prompts.HINTS`), see `draw_hints`
     needs_reference: ClassVar[bool] = False
     modes: ClassVar[bool] = False  # whether it reads how rollouts begin, `Group.empty_PG`; see `openings`
     ratio: ClassVar[str] = "token"  # probability ratios of the loss: per "token", or per "sequence"
-    losses: ClassVar[tuple[str, ...] | None] = None  # the `Training.loss` its advantages belong to; None: any
-    first_logp: ClassVar[float | None] = (
-        None  # what the loss takes for the first token's, where it was forced
-    )
+    losses: ClassVar[tuple[str, ...] | None] = None  # the `Training.loss` its advantages fit; None: any
+    first_logp: ClassVar[float | None] = None  # with which the first token counts as drawn; None: the model's
+    takes_state_of: ClassVar[tuple[str, ...]] = ()  # designs, besides itself, whose state it may begin with
 
     rule: str = "group"
     std: str | None = None
@@ -139,6 +139,14 @@ class Design:
         """Tokens at which the segments of advantages (P, G, K + 1) change, rising, int (P, G, K)."""
         return group.probe_budgets_PGK if self.probes else None
 
+    def draw_hints(self, rng: np.random.Generator, problem_ids: Sequence[str]) -> np.ndarray:
+        """The lengths in tokens that the prompts of these problems ask for, int (P,); with `hint` only."""
+        raise NotImplementedError
+
+    def longest_hint(self) -> int:
+        """The largest length that a prompt of the run can ask for; with `hint` only."""
+        raise NotImplementedError
+
     def watched(self) -> dict[str, float]:
         """What of the state is worth a line in a plot, by name."""
         return {}
@@ -180,9 +188,10 @@ class Design:
         return {"design": self.NAME, **copy.deepcopy(self._state)}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take over what `state()` gave; DataError for the state of another design."""
-        if state.get("design") != self.NAME:
-            raise DataError(f"this is the state of design {state.get('design')!r}, not of {self.NAME!r}")
+        """Take over what `state()` gave, also of a design in `takes_state_of`; DataError for any other."""
+        if state.get("design") not in (self.NAME, *self.takes_state_of):
+            legal = " or ".join(map(repr, (self.NAME, *self.takes_state_of)))
+            raise DataError(f"this is the state of design {state.get('design')!r}, not of {legal}")
         found, expected = set(state) - {"design"}, set(self.fresh_state())
         if found != expected:
             raise DataError(f"state of {self.NAME} has keys {sorted(found)}, expected {sorted(expected)}")

@@ -27,7 +27,7 @@ class Group:
                       (P, K) where they differ by problem, both strictly increasing; (P, G, K) where they
                       differ by rollout, never falling, repeated at the end of a rollout that has fewer
     reference         problem id -> {"length": mean tokens, "accuracy": mean} of a frozen model
-    hint_tokens_P     the length each prompt asked for (l1_*)
+    hint_tokens_P     the length each prompt asked for (l1_*, lapo_internalization)
     empty_PG          bool: the first token closes the thinking (hgpo, adapt_think, thinkless)
     step              training step, for warm-ups
 
@@ -201,6 +201,6 @@ def require_hints(group: Group, design: str) -> np.ndarray:
     if group.hint_tokens_P is None:
         raise ConfigError(
             f"{design} compares lengths with what the prompt asked for: give Group(hint_tokens_P=...), "
-            "drawn with design.draw_hints(rng, P) and written into the prompts as design.hint says"
+            "drawn with design.draw_hints(rng, problem_ids) and written into the prompts as design.hint says"
         )
     return group.hint_tokens_P[:, None].astype(float)

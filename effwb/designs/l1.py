@@ -1,5 +1,6 @@
 """L1 / LCPO: lengths asked for in the prompt. 2503.04697, section 3; repository cmu-l3/l1."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -32,9 +33,12 @@ class _L1(Design):
         if round(self.n_min) < 1:
             raise ConfigError(f"{self.NAME}: n_min={self.n_min:g} rounds to 0 tokens; pass a larger n_min")
 
-    def draw_hints(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """n asked lengths, int (n,), Uniform(n_min, n_max), both ends included."""
-        return rng.integers(round(self.n_min), round(self.n_max), size=n, endpoint=True)
+    def draw_hints(self, rng: np.random.Generator, problem_ids: Sequence[str]) -> np.ndarray:
+        """Asked lengths, int (P,), Uniform(n_min, n_max), both ends included, whatever the problems."""
+        return rng.integers(round(self.n_min), round(self.n_max), size=len(problem_ids), endpoint=True)
+
+    def longest_hint(self) -> int:
+        return round(self.n_max)
 
 
 @design

@@ -4,7 +4,7 @@ from effwb.plots.budget import curve_figure, frontier_figure, question_budget_fi
 from effwb.plots.hints import hint_figure
 from effwb.plots.published import oracle_figure, quadrature_figure, reg_figure
 from effwb.plots.rewards import reward_figure
-from effwb.plots.runs import length_figure, loss_figure
+from effwb.plots.runs import length_figure, level_figure, loss_figure
 from effwb.plots.style import AXES, COLOURS, GREY, SYMBOLS
 from effwb.plots.tradeoff import tradeoff_figure
 from effwb.plots.training import training_figure
@@ -18,6 +18,7 @@ __all__ = [
     "frontier_figure",
     "hint_figure",
     "length_figure",
+    "level_figure",
     "loss_figure",
     "oracle_figure",
     "quadrature_figure",

@@ -104,16 +104,14 @@ def _rehearse(s: Training, design: Design, cap: int, problems, reference) -> Non
     P, G = len(problems) if design.needs_reference else min(2, len(problems)), s.group_size
     shape = (P, G)
     length = np.tile(np.linspace(1, cap, G).astype(int), (P, 1))
-    more = {"reference": reference}
-    if design.hint:
-        more["hint_tokens_P"] = design.draw_hints(np.random.default_rng(0), P)
+    ids, more = problems["problem_id"][:], {"reference": reference}
+    if design.hint:  # for all problems: a design may know a length for some of them only
+        more["hint_tokens_P"] = design.draw_hints(np.random.default_rng(0), ids)[:P]
     if design.modes:
         more["empty_PG"] = np.arange(G) % 4 // 2 * np.ones(shape)
     if design.probes:
         more |= {"probe_budgets_K": np.array([[[1]] * G] * P), "probe_correct_PGK": np.zeros((P, G, 1))}
-    group = Group(
-        np.arange(G) % 2 * np.ones(shape), length, np.ones(shape), cap, problems["problem_id"][:P], **more
-    )
+    group = Group(np.arange(G) % 2 * np.ones(shape), length, np.ones(shape), cap, ids[:P], **more)
     if not design.probes:  # those know their budgets by the cap, which `check_cap` has seen
         design.advantage(group)
     design.mask(group)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from effwb import problems
-from effwb.errors import ConfigError, DataError
+from effwb.designs import DESIGNS
+from effwb.errors import ConfigError, DataError, one_of
 from effwb.evaluation import Evaluation, evaluate, sample_as
 from effwb.frontier import Frontier, reg, reg_row
 from effwb.metrics import clustered_interval
@@ -23,18 +24,24 @@ BASE = "base"
 
 @dataclass(frozen=True)
 class Point:
-    """One thing to train: a design with its parameters (in tokens of the run), and what else differs."""
+    """One thing to train: a design with its parameters (in tokens of the run), and what else differs.
+
+    `after` is trained first, and this one begins with its model, and with the state of its design where that
+    is taken over (`Design.takes_state_of`): the second stage of a method.
+    """
 
     design: str
     params: Mapping = field(default_factory=dict)
     max_tokens: int | None = None
     settings: Mapping = field(default_factory=dict)
+    after: "Point | None" = None
 
     @property
     def name(self) -> str:
-        """The design and what is set, e.g. "kimi weight=0.5" or "token_budget cap=64"."""
+        """The design and what is set, e.g. "kimi weight=0.5", "dler cap=64" or "l1_max after l1_exact"."""
         given = [f"{key}={value}" for key, value in self.params.items()]
-        return " ".join([self.design, *given, *([f"cap={self.max_tokens}"] if self.max_tokens else [])])
+        cap = [f"cap={self.max_tokens}"] if self.max_tokens else []
+        return " ".join([self.design, *given, *cap, *([f"after {self.after.name}"] if self.after else [])])
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +119,9 @@ def run_points(
     on `asked` at the budgets of `profile`.
 
     A list of points goes by their names, a mapping gives other ones. Runs lie in `run_root/<name>-seed<k>`,
-    their evaluations in `eval` below. `common` goes to every `train` (reference, settings ...). Call it again
-    after a kill: it continues.
+    their evaluations in `eval` below. What a point comes `after` is trained once, and evaluated only where it
+    is a point itself. `common` goes to every `train` (reference, settings ...). Call it again after a kill:
+    it continues.
     """
     count = len(points)
     points = points if isinstance(points, Mapping) else {point.name: point for point in points}
@@ -128,23 +136,34 @@ def run_points(
         done.append(
             Trained(BASE, seed, None, measure(model, asked, profile, folder, BASE, seed, eval_engine))
         )
-    for name, point in points.items():
+    for name in points:
         for seed in seeds:
-            folder = root / run_name(name, seed)
-            result = train(
-                point.design,
-                practice,
-                run_dir=folder,
-                profile=profile,
-                design_params=point.params or None,
-                max_tokens=point.max_tokens,
-                seed=seed,
-                watch=watch,
-                **{**common, **point.settings},
-            )
-            found = measure(result.model, asked, profile, folder / "eval", name, seed, eval_engine)
+            result = _train(name, points, practice, root, seed, profile=profile, watch=watch, **common)
+            folder = result.run_dir / "eval"
+            found = measure(result.model, asked, profile, folder, name, seed, eval_engine)
             done.append(Trained(name, seed, result, found))
     return done
+
+
+def _train(name: str, points: Mapping[str, Point], practice, root: Path, seed: int, **common) -> TrainResult:
+    """A point under a seed, trained or read back, and before it the one that it comes after."""
+    point = points[name]
+    one_of("design", point.design, DESIGNS)
+    if point.after is not None:
+        earlier = next((other for other in points if points[other] == point.after), point.after.name)
+        before = _train(earlier, {**points, earlier: point.after}, practice, root, seed, **common)
+        common |= {"model": before.model}
+        if point.after.design in DESIGNS[point.design].takes_state_of:
+            common |= {"state": before.state}
+    return train(
+        point.design,
+        practice,
+        run_dir=root / run_name(name, seed),
+        design_params=point.params or None,
+        max_tokens=point.max_tokens,
+        seed=seed,
+        **{**common, **point.settings},
+    )
 
 
 def measure(

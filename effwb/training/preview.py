@@ -39,7 +39,7 @@ def preview(
     hints = None
     G = profile.training.group_size
     if design.hint:
-        hints = design.draw_hints(np.random.default_rng(seed), len(asked))
+        hints = design.draw_hints(np.random.default_rng(seed), asked["problem_id"][:])
         asked = asked.add_column("hint_tokens", hints.tolist())
         variation = {"hint": "hint_tokens", "hint_place": design.hint}
     how = {"seed": seed, "progress": progress, **variation}

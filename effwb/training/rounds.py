@@ -1,5 +1,5 @@
-"""What is asked in each round: which problems, with which prompts. A function of the seed and the round
-alone, so that a resumed run asks what the uninterrupted one would have."""
+"""What is asked in each round: which problems, with which prompts. A function of the seed, the round and the
+state of the design, so that a resumed run asks what the uninterrupted one would have."""
 
 from dataclasses import dataclass, fields
 
@@ -55,13 +55,13 @@ class Rounds:
     def ask(self, rows: list[int], rng: np.random.Generator) -> Asked:
         """The prompts of these rows, with lengths drawn by the design where it asks for any."""
         place = self.design.hint
-        hints = self.design.draw_hints(rng, len(rows)) if place else None
+        hints = self.design.draw_hints(rng, [self.ids[r] for r in rows]) if place else None
         found = [self._render(r, None if hints is None else int(hints[i])) for i, r in enumerate(rows)]
         return Asked(rows, [ids for ids, _ in found], [opened for _, opened in found], hints)
 
     def longest(self) -> int:
         """Tokens of the longest prompt, with the longest hint there can be."""
-        hint = int(self.design.draw_hints(np.random.default_rng(0), 4096).max()) if self.design.hint else None
+        hint = self.design.longest_hint() if self.design.hint else None
         return max(len(self._render(r, hint)[0]) for r in range(len(self.ids)))
 
     def _render(self, row: int, hint: int | None) -> tuple[list[int], bool]:

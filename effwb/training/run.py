@@ -75,7 +75,8 @@ def train(
     (`designs.fit_design`); a `Design` object must belong to the cap already. `settings` are fields of
     `profiles.Training` and replace the profile's. `max_tokens` is the cap of a completion. `reference` maps
     problem ids to {"length", "accuracy"} of a frozen model, for designs that need it; `monitor` is a problem
-    set for laser_d with monitor="held_out"; `state` a design's state to begin with. `watch` is "auto" (lines,
+    set for laser_d with monitor="held_out"; `state` what the design begins with, as an earlier run left it in
+    `TrainResult.state`. `watch` is "auto" (lines,
     and a live figure in a notebook), "lines" or "none"; `report_to` goes to Transformers ("tensorboard",
     "trackio", "wandb").
 

@@ -14,8 +14,8 @@ from effwb.training.run import TrainResult, train
 class Stage:
     """What differs in one stage; None and {} leave it as the plan has it.
 
-    `settings` are fields of `profiles.Training`. `carry_state`: the design begins with the state in which the
-    stage before left it, which must be of the same design.
+    `settings` are fields of `profiles.Training`. `carry_state`: the design begins with the state that the
+    stage before left, which must be of the same design or of one in its `takes_state_of`.
     """
 
     name: str
