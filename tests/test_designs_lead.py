@@ -349,7 +349,7 @@ def test_watched_belongs_to_the_step_it_is_asked_about():
             0.95 * before["weights"][0] + 0.05 * asked, abs=1e-12
         )
         solved = group.correct_PG.any(axis=1)
-        assert found["unsolved/share"] == pytest.approx(1 - solved.mean())
+        assert found["unsolved_share"] == pytest.approx(1 - solved.mean())
         assert found["target_length/min"] == design.target_lengths(group)[solved].min()
         design.observe(group)
         assert design.state()["weights"][0] == found["correctness_weight/ema"]

@@ -26,6 +26,7 @@ SMALL = {
     "21_reo_rl_ablations": {**BRIEF, "max_tokens": 64, "most": 6},
     "22_anytime_mrt_brpo": BRIEF,
     "23_pocket_frontier": {**TINY, "caps": [32]},
+    "31_lead": {**BRIEF, "ratios": [1.0], "aggregators": ["median"]},
     "90_build_pocket": {"steps": 50, "tokens_per_batch": 512, "n_problems": 14},
 }
 

@@ -192,7 +192,7 @@ class Lead(Design):
             **{f"correctness_weight/{name}": value for name, value in weight.items()},
             **{f"{name}/{k}": v for name, pair in pairs.items() for k, v in zip(REWARDS, pair, strict=True)},
             **{f"target_length/{name}": f(targets) if solved.any() else np.nan for name, f in ends.items()},
-            "unsolved/share": 1.0 - solved.mean() if group.P else np.nan,
+            "unsolved_share": 1.0 - solved.mean() if group.P else np.nan,
         }
 
 
