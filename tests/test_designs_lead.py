@@ -303,6 +303,9 @@ class TestWeights:
         reward = design.reward(group)
         np.testing.assert_allclose(reward["total"], 0.8 * reward["correctness"] + 0.2 * reward["efficiency"])
         assert design.advantage(group).sum() == pytest.approx(0.0, abs=1e-9)
+        assert make_design("lead", static=0.8).reward(group)["total"][0, 0] == pytest.approx(
+            1.428571, abs=1e-6
+        )
         assert make_design("lead").reward(group)["total"][0, 0] == pytest.approx(1.428571, abs=1e-6)
 
 

@@ -61,8 +61,10 @@ class Lead(Design):
 
     Groups whose rewards are equal get exactly 0 (`advantages`); the code gives them minus the batch mean.
     With `truncated="masked"` masked rollouts are in no mean of Z and of whiten, but count as wrong in c.
-    Under another rule than "decoupled" the rewards are summed first, weighted by `static` if it is given.
-    State: v of both rewards and the number of steps; the code's flag "initialized" is steps > 0.
+    The total is the plain sum and only logged; under another rule than "decoupled" it is what is normalised,
+    weighted by `static` if it is given.
+    State: v of both rewards and the number of steps; the code's flag "initialized" is steps > 0. Under
+    `static` v goes on unused, to be compared; the code stores the fixed pair there.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1])
@@ -146,8 +148,8 @@ class Lead(Design):
         return np.where(solved, np.where(length < self.too_short, 0.0, np.maximum(saved, 0.0)), over)
 
     def combine(self, components: dict[str, np.ndarray]) -> np.ndarray:
-        if self.static is None:
-            return super().combine(components)
+        if self.static is None or self.rule == "decoupled":
+            return super().combine(components)  # only logged, alike for all weights
         return self.static * components["correctness"] + (1.0 - self.static) * components["efficiency"]
 
     # their weights

@@ -47,6 +47,7 @@ def _add_line(fig, rows, i: int, column: str, ends: str, digits: str, col: int) 
         legendgroup=name,
         showlegend=col == 1,
         mode="lines+markers",
+        cliponaxis=False,
         line={"color": colour, "width": 2, "dash": DASHES[i % len(DASHES)]},
         marker={"symbol": symbol, "size": 9},
         hovertemplate=f"{name}<br>level %{{x}}<br>{column} %{{y:{digits}}}<extra></extra>",
