@@ -87,6 +87,18 @@ def test_question_budgets_are_all_drawn_and_levels_are_ordered_as_numbers():
     assert int(np.sum(alone.data[0].y)) == 6
 
 
+def test_level_figure_has_a_mean_per_level_over_problems():
+    rows = [("a", 10), ("a", 30), ("b", 40), ("c", 7), ("c", 9)]
+    table = pd.DataFrame(rows, columns=["problem_id", "length"])
+    fig = plots.level_figure({"before": table, "after": table.iloc[3:]}, {"a": 2, "b": 2, "c": 10})
+    before, after = fig.data
+    assert (list(before.x), list(before.y)) == ([2, 10], [30.0, 8.0])  # of 20 and 40, and of 8
+    assert before.error_y.array[0] == pytest.approx(before.error_y.arrayminus[0])
+    assert before.error_y.array[0] > 10
+    assert np.isnan(before.error_y.array[1]), "one problem has no interval"
+    assert (after.name, list(after.x)) == ("after", [10])
+
+
 @pytest.mark.parametrize(
     ("call", "error", "said"),
     [
@@ -100,6 +112,7 @@ def test_question_budgets_are_all_drawn_and_levels_are_ordered_as_numbers():
         ),
         (lambda: plots.curve_figure({"a": a_curve()}, axis="sqrt"), ConfigError, "sqrt"),
         (lambda: plots.length_figure(pd.DataFrame({"length": [], "verdict": []})), DataError, "empty"),
+        (lambda: plots.level_figure({}, {}), DataError, "empty"),
         (lambda: save("no figure", "x"), ConfigError, "got str"),
         (lambda: save(go.Figure(), "x", table=[1]), ConfigError, "got list"),
         (lambda: save(go.Figure(), "x.html"), ConfigError, "suffix"),

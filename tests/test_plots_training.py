@@ -358,7 +358,7 @@ def test_token_ticks_are_powers_of_two_or_round_numbers():
     assert round_ticks(180.0, 260.0) == [180.0, 200.0, 220.0, 240.0, 260.0]
 
 
-# ------------------------------------------------------------------- what designs report, shapes, levels
+# --------------------------------------------------------------------------- what designs report, shapes
 def reported(steps=4):
     step = np.arange(1, steps + 1)
     lines = {"weight/target": 0.1 * step, "weight/used": 0.5, "unsolved_share": np.nan, "target_easy": 64.0}
@@ -390,18 +390,3 @@ def test_shapes_have_a_panel_per_rule_and_a_line_per_answer():
         plots.shape_figure(table.drop(columns="panel"))
     with pytest.raises(DataError, match="positive"):
         plots.shape_figure(table.assign(length=0))
-
-
-def test_levels_are_drawn_in_their_order_with_intervals():
-    table = pd.DataFrame({"name": ["base"] * 3 + ["lead"] * 3, "level": ["2", "10", "x"] * 2})
-    table = table.assign(length=[50.0, 100, 200, 20, 40, 150], accuracy=[1.0, 0.9, 0.5, 1.0, 0.8, 0.5])
-    bars = {"length low": 10.0, "length high": [300.0] * 5 + [np.nan], "low": -0.5, "high": 1.5}
-    fig = plots.level_figure(table.assign(**bars))
-    assert fig.data[0].x.tolist() == ["2", "10", "x"]
-    assert list(fig.layout.xaxis.categoryarray) == ["2", "10", "x"]
-    assert fig.data[0].error_y.array.tolist() == [250, 200, 100]
-    assert fig.data[3].y.tolist() == [1.0, 0.8, 0.5]
-    assert 10 ** fig.layout.yaxis.range[1] < 400, "the axis fits the means"
-    assert plots.level_figure(table).data[0].error_y.array is None
-    with pytest.raises(DataError, match="'level'"):
-        plots.level_figure(table.drop(columns="level"))

@@ -1,10 +1,13 @@
-"""What a run did: response lengths, training loss."""
+"""What a run did: response lengths, also by level, and training loss."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import plotly.graph_objects as go
 
 from effwb.errors import DataError, one_of
-from effwb.plots.style import AXES, COLOURS, faint, token_axis
+from effwb.metrics import clustered_interval
+from effwb.plots.style import AXES, COLOURS, SYMBOLS, faint, token_axis
 
 
 def length_figure(rollouts, *, bins: int = 40, title: str = "", axis: str = "log") -> go.Figure:
@@ -39,6 +42,41 @@ def length_figure(rollouts, *, bins: int = 40, title: str = "", axis: str = "log
     fig.update_layout(template="effwb", title=title, legend={"x": 0.01, "y": 0.99})
     fig.update_yaxes(title="share of rollouts in bin", rangemode="tozero", tickformat=".1~%")
     token_axis(fig, [low, high], axis, has_zero=False, title="response length (tokens)")
+    return fig
+
+
+def level_figure(rollouts: Mapping, level: Mapping, *, title: str = "") -> go.Figure:
+    """Mean tokens at each level of difficulty, a line per model, with 95 % intervals over problems.
+
+    `rollouts` maps names to tables with `problem_id` and `length`; `level` maps problem ids to numbers.
+    """
+    if not rollouts or any(len(table) == 0 for table in rollouts.values()):
+        raise DataError("rollouts is empty: no lengths to draw")
+    fig = go.Figure()
+    for i, (name, table) in enumerate(rollouts.items()):
+        means = table.groupby("problem_id")["length"].mean()
+        parts = [(at, clustered_interval(m.to_numpy()[:, None])) for at, m in means.groupby(level)]
+        middle, low, high = (np.array([found[k] for _, found in parts]) for k in range(3))
+        bars = {"array": high - middle, "arrayminus": middle - low, "thickness": 1, "width": 4}
+        fig.add_scatter(
+            x=[at for at, _ in parts],
+            y=middle,
+            error_y={"type": "data", "symmetric": False, **bars},
+            name=name,
+            mode="lines+markers",
+            line={"color": COLOURS[i % len(COLOURS)], "width": 2},
+            marker={"symbol": SYMBOLS[i % len(SYMBOLS)], "size": 8},
+            customdata=np.stack([low, high], axis=-1),
+            hovertemplate=f"{name}<br>level %{{x}}<br>%{{y:,.1f}} tokens "
+            "[%{customdata[0]:,.1f}, %{customdata[1]:,.1f}]<extra></extra>",
+        )
+    fig.update_layout(template="effwb", title=title, legend={"x": 1.01, "y": 1})
+    fig.update_layout(scattermode="group", scattergap=0.7)  # beside each other: intervals stay legible
+    fig.update_xaxes(title="level of difficulty", tickvals=sorted({x for line in fig.data for x in line.x}))
+    tallest = max(max(line.y) for line in fig.data)
+    fig.update_yaxes(
+        title="mean length (tokens)", range=[0, 1.4 * tallest]
+    )  # intervals of few problems may leave it
     return fig
 
 
