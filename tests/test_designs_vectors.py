@@ -127,6 +127,10 @@ def test_every_copied_vector_is_used():
         "reo_rl_returns_and_group_advantages",
         "brpo_returns_V1",
         "lapo_M_update",
+        "lead_2605.09806_r_eff_max_sym",
+        "lead_2605.09806_r_eff_max_asym_yaml_default",
+        "lead_2605.09806_no_correct_group",
+        "lead_psi_one_step",
         "_note",
     }
     assert set(VECTORS) == set(CASES) | elsewhere

@@ -357,3 +357,37 @@ def test_token_ticks_are_powers_of_two_or_round_numbers():
     assert log_tokens(100, 4000)["ticktext"] == ["128", "256", "512", "1k", "2k", "4k"]
     assert log_tokens(190, 230)["ticktext"] == ["180", "200", "220", "240"]
     assert round_ticks(180.0, 260.0) == [180.0, 200.0, 220.0, 240.0, 260.0]
+
+
+# --------------------------------------------------------------------------- what designs report, shapes
+def reported(steps=4):
+    step = np.arange(1, steps + 1)
+    lines = {"weight/target": 0.1 * step, "weight/used": 0.5, "unsolved_share": np.nan, "target_easy": 64.0}
+    return a_run(steps).assign(**{f"state/{name}": values for name, values in lines.items()})
+
+
+def test_what_a_design_reports_has_a_panel_per_first_name():
+    fig = plots.state_figure(reported(), title="toy")
+    assert titles(fig, "yaxis") == ["weight", "target easy"]  # what is NaN at every step is left out
+    assert thick(fig, "target").y.tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert titles(plots.training_figure(reported()), "yaxis") == titles(
+        plots.training_figure(a_run(4)), "yaxis"
+    )
+    both = plots.state_figure({"a": reported(), "b": reported(), "plain": a_run(4)})
+    assert {t.name for t in both.data if t.name} >= {"a", "b", "plain", "target", "used"}
+    with pytest.raises(DataError, match="report nothing of themselves"):
+        plots.state_figure(a_run())
+
+
+def test_shapes_have_a_panel_per_rule_and_a_line_per_answer():
+    rows = [(p, k, n, n / 64) for p in ("one", "two") for k in ("right", "wrong") for n in (16, 32, 64)]
+    table = pd.DataFrame(rows, columns=["panel", "line", "length", "reward"])
+    fig = plots.shape_figure(table, title="toy")
+    assert [t.name for t in fig.data] == ["right", "wrong"] * 2
+    assert [t.showlegend for t in fig.data] == [True, True, False, False]
+    assert fig.data[3].y.tolist() == [0.25, 0.5, 1.0]
+    assert [a.text for a in fig.layout.annotations] == ["one", "two"]
+    with pytest.raises(DataError, match="'panel'"):
+        plots.shape_figure(table.drop(columns="panel"))
+    with pytest.raises(DataError, match="positive"):
+        plots.shape_figure(table.assign(length=0))

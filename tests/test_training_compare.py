@@ -10,7 +10,19 @@ from effwb.curves import BudgetCurve
 from effwb.errors import ConfigError, DataError
 from effwb.evaluation import Evaluation
 from effwb.frontier import Frontier
-from effwb.training import Point, Trained, TrainResult, compare, effects, over_seeds, run_points, table
+from effwb.metrics import aes
+from effwb.training import (
+    Point,
+    Trained,
+    TrainResult,
+    aes_table,
+    compare,
+    effects,
+    level_table,
+    over_seeds,
+    run_points,
+    table,
+)
 from effwb.training.compare import frontier_of, frozen_reference, problem_sets, reg_table
 
 POCKET = profiles.profile("pocket")
@@ -186,3 +198,32 @@ class TestEffects:
             effects(self.runs())
         with pytest.raises(ConfigError, match="needs 1 to 10"):
             over_seeds(range(11))
+
+    def test_aes_is_scored_in_each_seed(self):
+        found = aes_table(self.runs(), "a").set_index("name")
+        scores = [aes(0.5, 100.0, 0.5 + 0.01 * (1 + s), 50.0) for s in range(3)]
+        assert list(found.index) == ["b"]
+        row = found.loc["b"]
+        assert row[["AES", "AES low", "AES high"]].tolist() == pytest.approx(over_seeds(scores))
+        with pytest.raises(ConfigError, match="no run is called 'base'"):
+            aes_table(self.runs())
+
+
+def test_levels_have_intervals_over_their_problems():
+    import pandas as pd
+
+    rollouts = pd.DataFrame(
+        [(f"p{p}", s, 10 * (p + 1) + s, s % 2 == 0 or p < 2) for p in range(5) for s in range(2)],
+        columns=["problem_id", "sample", "length", "right"],
+    )
+    rollouts["verdict"] = rollouts.pop("right").map({True: "correct", False: "wrong"})
+    rollouts["finish_reason"] = "stop"
+    asked = {"problem_id": [f"p{p}" for p in range(5)], "level": ["10", "2", "2", "10", "extra"]}
+    one = Trained("lead", 3, None, Evaluation("lead", None, rollouts, None, None))
+    found = level_table([one], asked).set_index("level")
+    assert list(found.index) == ["2", "10", "extra"]
+    assert found["problems"].tolist() == [2, 2, 1]
+    assert found["length"].tolist() == [25.5, 25.5, 50.5]
+    assert found["accuracy"].tolist() == [0.75, 0.75, 0.5]
+    assert found.loc["2", "length low"] < 25.5 < found.loc["2", "length high"]
+    assert np.isnan(found.loc["extra", ["length low", "high"]].astype(float)).all()

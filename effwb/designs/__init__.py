@@ -17,6 +17,7 @@ from effwb.designs.kimi import Kimi
 from effwb.designs.l1 import L1Exact, L1Max
 from effwb.designs.lapo import LapoDiscovery, LapoInternalization
 from effwb.designs.laser import Laser, LaserD, LaserDE
+from effwb.designs.lead import Lead
 from effwb.designs.length_group_norm import LengthGroupNorm
 from effwb.designs.length_harmonizing import LengthHarmonizing
 from effwb.designs.mrt import Mrt
@@ -55,6 +56,7 @@ DESIGNS: dict[str, type[Design]] = {
     "dler": Dler,
     "gdpo": Gdpo,
     "gfpo": Gfpo,
+    "lead": Lead,
     "think_prune": ThinkPrune,
     "reo_rl": ReoRl,
     "mrt": Mrt,

@@ -1,9 +1,9 @@
 """What every design is: a small picklable object that turns a Group into rewards, a mask and advantages.
 
-The rule about state: `reward`, `advantage` and `mask` are pure. They read the state and never write it, so
-they may be called twice, for a plot or a dry run. `observe(group)` is the only call of a training step that
-changes state; the trainer makes it once per step, after the advantages (the rewards of a step see what was
-known before it).
+The rule about state: `reward`, `advantage`, `mask` and `watched` are pure. They read the state and never
+write it, so they may be called twice, for a plot or a dry run. `observe(group)` is the only call of a
+training step that changes state; the trainer makes it once per step, after the advantages (the rewards of
+a step see what was known before it).
 A design that learns from rollouts outside the step has one more such call, `laser_d.update_targets`.
 """
 
@@ -112,8 +112,8 @@ class Design:
         """The total; the sum unless the class says otherwise."""
         return sum(components.values())
 
-    def component_weights(self, names) -> dict[str, float]:
-        """Weights of the components under rule "decoupled"."""
+    def component_weights(self, names, group: Group) -> dict[str, float]:
+        """Weights of the components under rule "decoupled". Pure."""
         return dict.fromkeys(names, 1.0)
 
     def fresh_state(self) -> dict[str, Any]:
@@ -147,8 +147,11 @@ class Design:
         """The largest length that a prompt of the run can ask for; with `hint` only."""
         raise NotImplementedError
 
-    def watched(self) -> dict[str, float]:
-        """What of the state is worth a line in a plot, by name."""
+    def watched(self, group: Group) -> dict[str, float]:
+        """What a step uses that is worth a line in a plot, from `group` and the state before it. Pure.
+
+        Named "<panel>/<line>", or "<panel>" alone, as `plots.state_figure` draws it.
+        """
         return {}
 
     # what a trainer calls
@@ -175,7 +178,7 @@ class Design:
         parts = self.reward(group)
         total = parts.pop("total")
         if self.rule == "decoupled":
-            weights = self.component_weights(parts)
+            weights = self.component_weights(parts, group)
             return advantages.decoupled(parts, weights, **self._rule_options(group))
         return self.by_rule(total, group)
 

@@ -50,7 +50,7 @@ class Gdpo(Design):
         short = (group.length_PG <= self.target) & group.finished_PG
         return {"correctness": solved, "length": short & solved if self.gated else short}
 
-    def component_weights(self, names) -> dict[str, float]:
+    def component_weights(self, names, group: Group) -> dict[str, float]:
         return {"correctness": self.w_correctness, "length": self.w_length}
 
     def combine(self, components: dict[str, np.ndarray]) -> np.ndarray:

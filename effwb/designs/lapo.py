@@ -35,7 +35,7 @@ class _Lapo(Design):
     def fresh_state(self) -> dict[str, Any]:
         return {"lengths": {}}
 
-    def watched(self) -> dict[str, float]:
+    def watched(self, group: Group) -> dict[str, float]:
         known = [n for n in self._state["lengths"].values() if n is not None]
         return {"target": float(np.mean(known)) if known else float("nan")}
 

@@ -27,6 +27,12 @@ def smallest(values_PG: np.ndarray, keep_PG: np.ndarray) -> np.ndarray:
     return np.where(count(keep_PG) > 0, found, 0.0)
 
 
+def median(values_PG: np.ndarray, keep_PG: np.ndarray) -> np.ndarray:
+    n, ordered = count(keep_PG), np.sort(np.where(keep_PG, values_PG, np.inf), axis=1)
+    middle = [np.take_along_axis(ordered, np.maximum(i, 0), axis=1) for i in ((n - 1) // 2, n // 2)]
+    return np.where(n > 0, 0.5 * (middle[0] + middle[1]), 0.0)
+
+
 def sigmoid(z: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-z)) by way of tanh, which does not overflow for long rollouts."""
     return 0.5 * (1.0 + np.tanh(0.5 * z))

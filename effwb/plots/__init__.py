@@ -3,11 +3,11 @@
 from effwb.plots.budget import curve_figure, frontier_figure, question_budget_figure
 from effwb.plots.hints import hint_figure
 from effwb.plots.published import oracle_figure, quadrature_figure, reg_figure
-from effwb.plots.rewards import reward_figure
+from effwb.plots.rewards import reward_figure, shape_figure
 from effwb.plots.runs import length_figure, level_figure, loss_figure
 from effwb.plots.style import AXES, COLOURS, GREY, SYMBOLS
 from effwb.plots.tradeoff import tradeoff_figure
-from effwb.plots.training import training_figure
+from effwb.plots.training import state_figure, training_figure
 
 __all__ = [
     "AXES",
@@ -25,6 +25,8 @@ __all__ = [
     "question_budget_figure",
     "reg_figure",
     "reward_figure",
+    "shape_figure",
+    "state_figure",
     "tradeoff_figure",
     "training_figure",
 ]

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from effwb.errors import DataError
-from effwb.plots.style import COLOURS, SYMBOLS, checked, log_tokens, round_ticks
+from effwb.plots.style import COLOURS, DASHES, SYMBOLS, checked, log_tokens, round_ticks
 
 DRAWN = 2000  # rollouts drawn at most; shares and spreads are of all of them
 BINS = 20
@@ -52,6 +52,40 @@ def group_spread(table) -> pd.DataFrame:
     if spread.empty:
         raise DataError(f"no group by {keys} has two rollouts; a spread within groups needs them")
     return spread.reset_index()
+
+
+def shape_figure(table, *, title: str = "") -> go.Figure:
+    """A reward as a function of length, a panel per rule and a line per kind of answer.
+
+    `table` has the columns `panel`, `line`, `length` (tokens) and `reward`, in the order to be drawn. Raises
+    DataError for a missing column, an empty table, NaN, or a length that is not positive.
+    """
+    numbers = ("length", "reward")
+    table = checked(table, ("panel", "line", *numbers), numbers=numbers, positive=("length",))
+    panels, lines = (list(dict.fromkeys(table[name])) for name in ("panel", "line"))
+    space = 0.12 / len(panels)
+    fig = make_subplots(1, len(panels), shared_yaxes=True, horizontal_spacing=space, subplot_titles=panels)
+    for (panel, line), rows in table.groupby(["panel", "line"], sort=False):
+        i = lines.index(line)
+        fig.add_scatter(
+            x=rows["length"],
+            y=rows["reward"],
+            name=line,
+            legendgroup=line,
+            showlegend=panel == panels[0],
+            line={"color": COLOURS[i % len(COLOURS)], "width": 2.2, "dash": DASHES[i % len(DASHES)]},
+            hovertemplate=f"{line}<br>%{{x:,}} tokens<br>reward %{{y:.3f}}<extra></extra>",
+            row=1,
+            col=panels.index(panel) + 1,
+        )
+    axis = log_tokens(table["length"].min(), table["length"].max())
+    fig.update_xaxes(title="length (tokens)", **axis)
+    fig.update_yaxes(title="reward", row=1, col=1)
+    fig.update_layout(template="effwb", title=title, width=1060, height=440)
+    margin = {"t": 130 if title else 100}
+    return fig.update_layout(
+        margin=margin, legend={"orientation": "h", "x": 0, "y": 1.1, "yanchor": "bottom"}
+    )
 
 
 # ------------------------------------------------------------------------------------------- left panel

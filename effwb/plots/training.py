@@ -93,6 +93,19 @@ def training_figure(metrics, *, window: int = 5, title: str = "") -> go.Figure:
     No row yet gives an empty figure that says so. Raises DataError for rows without `step`, without any
     column to draw, or for a step number that two stages share.
     """
+    return _figure(metrics, window, title, _panels)
+
+
+def state_figure(metrics, *, window: int = 1, title: str = "") -> go.Figure:
+    """What a design reported of itself at each step (`Design.watched`), drawn as `training_figure` does.
+
+    Columns: `step`, `stage` and `state/<panel>/<line>`, or `state/<panel>` for a panel of one line. Raises
+    DataError where there is none of them: most designs report nothing.
+    """
+    return _figure(metrics, window, title, _state_panels)
+
+
+def _figure(metrics, window: int, title: str, find_panels) -> go.Figure:
     if window != int(window) or window < 1:
         raise ConfigError(f"window={window!r} must be a whole number of steps, at least 1")
     several = isinstance(metrics, dict) and len(metrics) > 1
@@ -100,7 +113,7 @@ def training_figure(metrics, *, window: int = 5, title: str = "") -> go.Figure:
     runs = {name: _read(name, table, int(window)) for name, table in named.items() if len(table)}
     if not runs:
         return _waiting(title)
-    panels = _panels(runs, 1 if several else PROBES)
+    panels = find_panels(runs, 1 if several else PROBES)
     looks = {name: Look(*look_of(i)) for i, name in enumerate(named)} if several else {}
     traces = [_legend_of_run(name, look) for name, look in looks.items()]
     for i, panel in enumerate(panels):
@@ -122,7 +135,7 @@ def _read(name: str, metrics: pd.DataFrame, window: int) -> Run:
         step = table["step"][twice].iloc[0]
         raise DataError(f"step {step}{of} occurs in two stages; count steps on from stage to stage")
     known = {c for panel in PANELS for c in panel.names}
-    chosen = [c for c in table if c in known or str(c).startswith(("reward/", "probe/"))]
+    chosen = [c for c in table if c in known or str(c).startswith(("reward/", "probe/", "state/"))]
     raw = table.set_index("step")[chosen].astype(float)
     raw = raw.where(np.isfinite(raw)).dropna(axis=1, how="all")
     block = (table["stage"] != table["stage"].shift()).cumsum().to_numpy()
@@ -151,6 +164,21 @@ def _panels(runs: dict[str, Run], probes: int) -> list[Panel]:
     if not panels:
         raise DataError(f"nothing to draw; metrics may have {[c for p in PANELS for c in p.names]}")
     return panels
+
+
+def _state_panels(runs: dict[str, Run], probes: int) -> list[Panel]:
+    """A panel per first part of the names below state/, in their order."""
+    columns = dict.fromkeys(c for run in runs.values() for c in run.raw.columns if c.startswith("state/"))
+    panels: dict[str, Panel] = {}
+    for column in columns:
+        title, _, line = column.removeprefix("state/").partition("/")
+        title = title.replace("_", " ")
+        panels.setdefault(title, Panel(title, {}, ".4g", {"rangemode": "tozero"})).names[column] = (
+            line or title
+        )
+    if not panels:
+        raise DataError("nothing to draw; these designs report nothing of themselves (columns state/...)")
+    return list(panels.values())
 
 
 def _probe_names(columns: list[str], most: int) -> dict[str, str]:

@@ -12,7 +12,7 @@ from effwb.designs import DESIGNS
 from effwb.errors import ConfigError, DataError, one_of
 from effwb.evaluation import Evaluation, evaluate, sample_as
 from effwb.frontier import Frontier, reg, reg_row
-from effwb.metrics import clustered_interval
+from effwb.metrics import aes, clustered_interval
 from effwb.profiles import Profile
 from effwb.samplers import open_sampler
 from effwb.training.preview import reference_of
@@ -231,9 +231,7 @@ def effects(runs, baseline: str = "vanilla"):
     """
     import pandas as pd
 
-    if baseline not in set(runs["name"]):
-        raise ConfigError(f"no run is called {baseline!r}; there are {sorted(set(runs['name']))}")
-    base = runs[runs["name"] == baseline].set_index("seed")
+    base = _baseline(runs, baseline)
     rows = []
     for name, part in runs.groupby("name", sort=False):
         both = part.set_index("seed").join(base.add_suffix(" base"), how="inner")
@@ -248,4 +246,57 @@ def effects(runs, baseline: str = "vanilla"):
         for key, (mean, low, high) in found.items():
             row |= {key: mean, f"{key} low": low, f"{key} high": high}
         rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def aes_table(runs, baseline: str = "base"):
+    """A row per name of `table`: the accuracy-efficiency score (`metrics.aes`) of each run relative to the
+    `baseline` of its seed, as `AES`, `AES low`, `AES high` over the seeds.
+
+    AES has a kink where the accuracy does not change, so the mean of scores is not the score of the means.
+    """
+    import pandas as pd
+
+    base = _baseline(runs, baseline)
+    rows = []
+    for name, part in runs[runs["name"] != baseline].groupby("name", sort=False):
+        both = part.set_index("seed").join(base.add_suffix(" base"), how="inner")
+        scores = [
+            aes(row["accuracy base"], row["mean length base"], row["accuracy"], row["mean length"])
+            for _, row in both.iterrows()
+        ]
+        mean, low, high = over_seeds(scores)
+        rows.append({"name": name, "seeds": len(scores), "AES": mean, "AES low": low, "AES high": high})
+    return pd.DataFrame(rows)
+
+
+def _baseline(runs, baseline: str):
+    """The rows of `baseline`, by seed."""
+    if baseline not in set(runs["name"]):
+        raise ConfigError(f"no run is called {baseline!r}; there are {sorted(set(runs['name']))}")
+    return runs[runs["name"] == baseline].set_index("seed")
+
+
+def level_table(done: Sequence[Trained], asked):
+    """A row per run and level of difficulty: `name, seed, level, problems, length, length low, length high,
+    accuracy, low, high`; intervals are over the problems of the level (95 %), NaN where it has one problem.
+
+    `asked` are the problems with their `level`; levels are in order, as numbers where they are numbers.
+    """
+    import pandas as pd
+
+    level = dict(zip(asked["problem_id"], asked["level"], strict=True))
+    rows = []
+    for one in done:
+        found = one.evaluation
+        of = found.rollouts["problem_id"].drop_duplicates().map(level).to_numpy()
+        for name in sorted(set(of), key=lambda v: (not v.isdigit(), int(v) if v.isdigit() else 0, v)):
+            row = {"name": one.name, "seed": one.seed, "level": name, "problems": int((of == name).sum())}
+            for key, ends, values in (
+                ("length", "length ", found.length_PN()),
+                ("accuracy", "", found.correct_PN()),
+            ):
+                interval = clustered_interval(values[of == name])
+                row |= dict(zip((key, f"{ends}low", f"{ends}high"), interval, strict=True))
+            rows.append(row)
     return pd.DataFrame(rows)

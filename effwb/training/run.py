@@ -12,7 +12,7 @@ import numpy as np
 
 from effwb import grading, models, prompts
 from effwb.designs import Design, fit_design
-from effwb.errors import ConfigError, one_of
+from effwb.errors import ConfigError, DataError, one_of
 from effwb.probes import Forcer
 from effwb.profiles import Profile, Training
 from effwb.rollouts import FORCED_ROOM
@@ -186,9 +186,7 @@ class Plan:
         start = last_checkpoint(checkpoints)
         done = 0
         if start is not None:
-            saved = json.loads((start / STATE).read_text())
-            done = saved["step"]
-            self.design.load_state(saved["design"])
+            done = self._restore(start / STATE)
         if is_main():
             record.cut(done)
             for path in checkpoints.glob("checkpoint-*"):
@@ -205,6 +203,18 @@ class Plan:
             metrics.trainer = None
             del trainer
         release()
+
+    def _restore(self, file: Path) -> int:
+        """The design's state out of a checkpoint; returns the step it was saved at."""
+        saved = json.loads(file.read_text())
+        try:
+            self.design.load_state(saved.get("design", {}))
+        except DataError as error:
+            raise DataError(
+                f"{file} does not restore {self.design.NAME}: {error}; without its state it would begin anew "
+                f"in the middle of the run; delete {file.parent.name} to continue from an earlier one"
+            ) from error
+        return saved["step"]
 
     def _trainer(self, checkpoints: Path, engine, metrics, report_to):
         from transformers.trainer_callback import PrinterCallback, ProgressCallback

@@ -64,7 +64,7 @@ class GroupTrainer(GRPOTrainer):
         advantage, mask = self.design.advantage(group), self.design.mask(group)
         self.measured = _measure(made, group, self.design.reward(group), advantage, mask)
         self.measured["tokens"] += watched
-        self.measured |= {f"state/{name}": float(v) for name, v in self.design.watched().items()}
+        self.measured |= {f"state/{name}": float(v) for name, v in self.design.watched(group).items()}
         self.design.observe(group)
         if made.empty_PG is not None:
             self.measured["modes/p_empty"] = self._p_empty(made)
