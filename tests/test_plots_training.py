@@ -127,6 +127,15 @@ def test_probes_are_drawn_where_they_were_measured_and_never_too_many():
     assert (ends[0], ends[-1]) == ("1", "512")
 
 
+def test_of_many_reward_components_some_are_drawn_and_in_a_comparison_the_total():
+    many = a_run().assign(**{f"reward/at_{2**i}": 0.1 for i in range(9)})
+    drawn = {t.name for t in plots.training_figure(many).data if t.showlegend and "at_" in t.name}
+    assert len(drawn) <= 4
+    assert "at_256" in drawn
+    both = plots.training_figure({"a": many, "b": many})
+    assert not [t.name for t in both.data if t.name and "at_" in t.name]
+
+
 def test_phases_stack_up_to_the_total():
     run = a_run()
     fig = plots.training_figure(run, window=1)

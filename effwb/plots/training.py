@@ -35,21 +35,37 @@ class Panel(NamedTuple):
 
 
 PANELS = (
-    Panel(ACCURACY, {"accuracy": "full length"}, axis={"autorangeoptions": {"clipmin": 0, "clipmax": 1}}),
+    Panel(
+        ACCURACY,
+        {"accuracy": "full length", "accuracy/think": "thinking", "accuracy/empty": "not thinking"},
+        axis={"autorangeoptions": {"clipmin": 0, "clipmax": 1}},
+        colours=("#000000", *COLOURS[2:4]),
+    ),
     Panel(
         LENGTH,
-        {"length/mean": "all", "length/correct": "right", "length/wrong": "wrong"},
+        {
+            "length/mean": "all",
+            "length/correct": "right",
+            "length/wrong": "wrong",
+            "length/think": "thinking",
+            "length/empty": "not thinking",
+        },
         ",.1f",
         unit=" tokens",
-        colours=("#000000", *COLOURS[:2]),
+        colours=("#000000", *COLOURS[:4]),
     ),
     Panel(REWARD, {"reward/total": "total"}),
     Panel(
         "share",
-        {"truncated": "truncated rollouts", "zero_variance": "groups without spread"},
+        {
+            "truncated": "truncated rollouts",
+            "zero_variance": "groups without spread",
+            "modes/empty": "not thinking",
+            "modes/p_empty": "chance of it",
+        },
         ".1%",
         {"tickformat": ".0~%", "rangemode": "tozero"},
-        colours=(COLOURS[2], COLOURS[1]),
+        colours=(COLOURS[2], COLOURS[1], COLOURS[3], COLOURS[0]),
     ),
     Panel("entropy (nats per token)", {"entropy": "entropy"}, ".4f", {"rangemode": "tozero"}),
     Panel("KL (nats per token)", {"kl": "KL to the reference"}, ".5f"),
@@ -87,7 +103,8 @@ def training_figure(metrics, *, window: int = 5, title: str = "") -> go.Figure:
     after a resume, counts as last written. Long runs are thinned to 500 points a line: means at equal
     distances, measured values as the least and the greatest of each stretch, so that no spike is lost. Of
     many probes six budgets are drawn, in a comparison of runs one, and the phases of a step as their total.
-    Of many components of the reward four are drawn.
+    Of many components of the reward four are drawn, in a comparison only their total. Of a design with two
+    modes there are also `accuracy/`, `length/think|empty` and `modes/empty|p_empty`.
     The CSV of a comparison: `pd.concat(metrics, names=["run"]).reset_index("run")`.
 
     No row yet gives an empty figure that says so. Raises DataError for rows without `step`, without any
@@ -113,7 +130,7 @@ def _figure(metrics, window: int, title: str, find_panels) -> go.Figure:
     runs = {name: _read(name, table, int(window)) for name, table in named.items() if len(table)}
     if not runs:
         return _waiting(title)
-    panels = find_panels(runs, 1 if several else PROBES)
+    panels = find_panels(runs, several)
     looks = {name: Look(*look_of(i)) for i, name in enumerate(named)} if several else {}
     traces = [_legend_of_run(name, look) for name, look in looks.items()]
     for i, panel in enumerate(panels):
@@ -148,7 +165,7 @@ def _stages(step: np.ndarray, stage: np.ndarray) -> tuple[tuple[float, str], ...
     return tuple(((step[i - 1] + step[i]) / 2, f"{stage[i]:g}") for i in new)
 
 
-def _panels(runs: dict[str, Run], probes: int) -> list[Panel]:
+def _panels(runs: dict[str, Run], several: bool) -> list[Panel]:
     """PANELS with the names of what there is, and reward components and probes by what the runs call them."""
     have = list(dict.fromkeys(c for run in runs.values() for c in run.raw.columns))
     panels = []
@@ -156,9 +173,9 @@ def _panels(runs: dict[str, Run], probes: int) -> list[Panel]:
         names = {c: n for c, n in panel.names.items() if c in have}
         if panel.title == REWARD:
             parts = [c for c in have if c.startswith("reward/") and c not in names]
-            names |= {c: c.removeprefix("reward/") for c in _evenly(parts, PARTS)}
+            names |= {c: c.removeprefix("reward/") for c in _evenly(parts, 0 if several else PARTS)}
         if panel.title == ACCURACY:
-            names |= _probe_names(have, probes)
+            names |= _probe_names(have, 1 if several else PROBES)
         if names:
             panels.append(panel._replace(names=names))
     if not panels:
@@ -166,7 +183,7 @@ def _panels(runs: dict[str, Run], probes: int) -> list[Panel]:
     return panels
 
 
-def _state_panels(runs: dict[str, Run], probes: int) -> list[Panel]:
+def _state_panels(runs: dict[str, Run], several: bool) -> list[Panel]:
     """A panel per first part of the names below state/, in their order."""
     columns = dict.fromkeys(c for run in runs.values() for c in run.raw.columns if c.startswith("state/"))
     panels: dict[str, Panel] = {}
