@@ -89,7 +89,8 @@ def assert_same(a, b, columns=slice(None), rows=slice(None), skip=()):
 
 
 SEGMENTED = ("reo_rl", "mrt", "brpo")  # advantages by segment: test_designs_segments.py
-SCALAR = [name for name in DESIGNS if name not in SEGMENTED]
+MODES = ("hgpo", "adapt_think", "thinkless")  # the choice to think: test_designs_modes.py
+SCALAR = [name for name in DESIGNS if name not in (*SEGMENTED, *MODES)]
 each = pytest.mark.parametrize("name", SCALAR)
 few = settings(max_examples=40, deadline=None)
 

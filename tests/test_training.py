@@ -199,8 +199,10 @@ class TestTraining:
     @pytest.mark.parametrize("design", DESIGNS)
     def test_every_design_trains(self, easy, tmp_path, design):
         more = {"design_params": {"k": 2}} if design == "gfpo" else {}
-        if design == "length_harmonizing":
+        if DESIGNS[design].needs_reference:
             more = {"reference": {pid: {"length": 40.0, "accuracy": 0.5} for pid in easy["problem_id"]}}
+        if DESIGNS[design].losses:
+            more["loss"] = DESIGNS[design].losses[0]
         if design == "lapo_internalization":
             more = {"state": {"design": "lapo_discovery", "lengths": dict.fromkeys(easy["problem_id"], 40.0)}}
         table = small(design, easy, tmp_path / "r", steps=1, save_every=1, **more).metrics

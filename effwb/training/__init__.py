@@ -19,6 +19,7 @@ from effwb.training.preview import group_of, preview, reference_of, score, sprea
 from effwb.training.record import read_metrics
 from effwb.training.run import TrainResult, train
 from effwb.training.stages import PlanResult, Stage, train_stages
+from effwb.training.warm import warm_start
 
 __all__ = [
     "PlanResult",
@@ -45,4 +46,5 @@ __all__ = [
     "table",
     "train",
     "train_stages",
+    "warm_start",
 ]

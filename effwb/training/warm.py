@@ -108,6 +108,7 @@ def _example(prompt: list[int], completion: list[int], closing: int, mode: str) 
 def _fine_tune(source, tokenizer, examples, folder: Path, profile, epochs, learning_rate, batch_size, seed):
     import torch
     from datasets import Dataset
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
     from transformers.trainer_utils import get_last_checkpoint
     from trl import SFTConfig, SFTTrainer
 
@@ -140,6 +141,8 @@ def _fine_tune(source, tokenizer, examples, folder: Path, profile, epochs, learn
             train_dataset=Dataset.from_list(examples),
             processing_class=tokenizer,
         )
+        for printer in (PrinterCallback, ProgressCallback):
+            trainer.remove_callback(printer)
         trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
         trainer.save_model(str(temporary))
     tokenizer.save_pretrained(temporary)
