@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from effwb import grading, prompts
-from effwb.errors import ConfigError, DataError
+from effwb.errors import ConfigError, DataError, one_of
 from effwb.runs import RunDir, read_parquet, write_parquet
 from effwb.samplers import Sampler, SamplingParams, check_context
 
@@ -27,7 +27,7 @@ def sample(
     effort: str | None = None,
     hint: int | str | None = None,
     hint_place: str = "user",
-    thinking: bool = True,
+    thinking: bool | str = True,
     temperature: float = 1.0,
     top_p: float = 1.0,
     seed: int = 0,
@@ -39,20 +39,23 @@ def sample(
 
     `max_tokens` defaults to what the context leaves beside the longest prompt and a forced answer, `template`
     to the one that fits the tokenizer. `hint` is a number of tokens for all problems or the name of a column
-    of `problems`. Every (problem, sample) has its own seed, and shards always hold the same problems, so a
-    run that was killed and started again gives the table of an uninterrupted one (in bfloat16 only where the
-    batches have the same shape: config.json records it). A finished run is read back. Raises `IdentityError`
-    where `run_dir` holds another run, `ConfigError` where a prompt and `max_tokens` exceed the context,
-    `DataError` for an empty set, repeated ids or missing columns.
+    of `problems`. `thinking` is True (as the template has it), False (an empty one, closed by the prompt) or
+    "forced" (no completion closes it at once). Every (problem, sample) has its own seed, and shards always
+    hold the same problems, so a run that was killed and started again gives the table of an uninterrupted one
+    (in bfloat16 only where the batches have the same shape: config.json records it). A finished run is read
+    back. Raises `IdentityError` where `run_dir` holds another run, `ConfigError` where a prompt and
+    `max_tokens` exceed the context, `DataError` for an empty set, repeated ids or missing columns.
     """
     check_problems(problems)
     if shard_problems < 1:
         raise ConfigError(f"shard_problems must be at least 1, got {shard_problems}")
+    one_of("thinking", thinking, (True, False, "forced"))
     form = prompts.template(template or prompts.fitting_template(sampler.tokenizer))
-    prompted = _prompt_table(problems, sampler, form, effort, hint, hint_place, thinking)
+    prompted = _prompt_table(problems, sampler, form, effort, hint, hint_place, bool(thinking))
     longest = int(prompted["prompt_ids"].map(len).max())
     cap = int(max_tokens) if max_tokens is not None else _room(sampler.context, longest)
-    params = SamplingParams(cap, temperature, top_p, n)
+    closing = (prompts.closing_id(sampler.tokenizer),) if thinking == "forced" else ()
+    params = SamplingParams(cap, temperature, top_p, n, first_not=closing)
     identity = {
         **sampler.identity(),
         "problems": _fingerprint(prompted),

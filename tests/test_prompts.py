@@ -60,6 +60,8 @@ def test_bad_variations(pocket, how, message):
 class NoThinking:
     """A tokenizer whose template knows nothing of thinking, and one that always opens it."""
 
+    unk_token_id = None
+
     def __init__(self, end):
         self.end = end
 
@@ -74,12 +76,17 @@ def test_templates_that_cannot_do_what_is_asked():
     with pytest.raises(ConfigError, match="ends by opening <think>"):
         prompts.render(NoThinking(""), "q", prompts.TEMPLATES["boxed"], hint=5, hint_place="think")
     with pytest.raises(ConfigError, match="no effect"):
-        prompts.render(NoThinking("<think>\n"), "q", prompts.TEMPLATES["boxed"], thinking=False)
+        prompts.render(NoThinking(""), "q", prompts.TEMPLATES["boxed"], thinking=False)
 
 
 def test_unknown_template():
     with pytest.raises(ConfigError, match=r"'poket'.*pocket.*boxed"):
         prompts.template("poket")
+
+
+def test_a_template_that_only_opens_the_thinking_has_it_closed():
+    text, _ = prompts.render(NoThinking("<think>\n"), "q", prompts.TEMPLATES["boxed"], thinking=False)
+    assert text.endswith("<think>\n</think>")
 
 
 def test_graded_text_keeps_the_thinking_open():

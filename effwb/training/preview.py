@@ -62,9 +62,9 @@ def _both_modes(openings: list[str], profile: Profile, asked, sampler, run_dir: 
     import pandas as pd
 
     closing, parts = closing_id(sampler.tokenizer), []
-    for name, forced in ((THINK, []), (EMPTY, [closing])):
-        n = openings.count(name)
-        table = sample_as(profile, asked, sampler, run_dir=run_dir / name, n=n, thinking=name == THINK, **how)
+    for name, forced, thinking in ((THINK, [], "forced"), (EMPTY, [closing], False)):
+        n, room = openings.count(name), profile.override(max_tokens=profile.max_tokens - len(forced))
+        table = sample_as(room, asked, sampler, run_dir=run_dir / name, n=n, thinking=thinking, **how)
         table["completion_ids"] = [[*forced, *ids] for ids in table["completion_ids"]]
         table["length"] += len(forced)
         table["sample"] += len(parts) * n
