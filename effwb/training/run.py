@@ -76,9 +76,8 @@ def train(
     `profiles.Training` and replace the profile's. `max_tokens` is the cap of a completion. `reference` maps
     problem ids to {"length", "accuracy"} of a frozen model, for designs that need it; `monitor` is a problem
     set for laser_d with monitor="held_out"; `state` what the design begins with, as an earlier run left it in
-    `TrainResult.state`. `watch` is "auto" (lines,
-    and a live figure in a notebook), "lines" or "none"; `report_to` goes to Transformers ("tensorboard",
-    "trackio", "wandb").
+    `TrainResult.state`. `watch` is "auto" (lines, and a live figure in a notebook), "lines" or "none";
+    `report_to` goes to Transformers ("tensorboard", "trackio", "wandb").
 
     Writes `run_dir/train/metrics.jsonl` (a row per step) and checkpoints; a run that was killed continues
     from the last whole checkpoint and, on a CPU, ends in the same weights. A finished run is read back.
