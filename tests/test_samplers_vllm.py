@@ -83,6 +83,22 @@ def test_greedy_tokens_are_those_of_transformers(engine, pocket):
 
 
 @pytest.mark.vllm
+def test_no_completion_begins_with_what_is_ruled_out(engine, pocket):
+    """Greedy tokens agree; sampled ones never begin so, may hold it later, and are decided by their seeds."""
+    work = prompt_ids(pocket, 6)
+    usual = tuple({c[0].token_ids[0] for c in engine.generate(work, SamplingParams(1, temperature=0.0))})
+    params = SamplingParams(60, temperature=0.0, first_not=usual)
+    assert tokens(engine.generate(work, params)) == tokens(pocket.generate(work, params))
+    sampled = SamplingParams(60, n=4, first_not=usual)
+    found = tokens(engine.generate(work, sampled, seeds(6, 4)))
+    assert found == tokens(engine.generate(work, sampled, seeds(6, 4)))
+    flat = [ids for row in found for ids, _, _ in row]
+    assert not any(ids[0] in usual for ids in flat)
+    assert any(set(ids) & set(usual) for ids in flat)
+    assert max(map(len, flat)) <= 60
+
+
+@pytest.mark.vllm
 def test_probes_are_those_of_transformers_and_come_from_the_cache(engine, pocket):
     work = prompt_ids(pocket, 8)
     groups = engine.generate(work, SamplingParams(300, n=2), seeds(8, 2))
