@@ -55,6 +55,9 @@ POINTS = [
     Point("reo_rl", {"segment": "paper"}),
     Point("mrt"),
     Point("brpo"),
+    Point("lead"),
+    Point("lapo_discovery"),
+    Point("lapo_internalization", after=Point("lapo_discovery")),
 ]
 POINTS = {point.name: point for point in POINTS}
 

@@ -265,6 +265,25 @@ class TestTraining:
         assert result.metrics["masked"].max() > 0
         assert np.isfinite(result.metrics["loss"]).all()
 
+    def test_refill_asks_the_new_groups_alone_for_their_forced_answers(self, easy, tmp_path, monkeypatch):
+        from effwb.training.collect import Collector
+
+        probe, probed = Collector.probe, []
+
+        def both(self, trainer, made, slots, *how):
+            probe(self, trainer, made, slots, *how)
+            probed.append(slots)
+            again, made.forced = made.forced, None
+            probe(self, trainer, made, list(range(len(made.correct_PG))), *how)
+            assert made.forced == again
+
+        monkeypatch.setattr(Collector, "probe", both)
+        idle = np.array([True, False, True, False])
+        monkeypatch.setattr("effwb.training.trainer._idle", lambda advantage: idle)
+        settings = dict(steps=1, save_every=1, problems_per_round=4, refill_rounds=2)
+        small("reo_rl", easy, tmp_path / "a", **settings)
+        assert probed == [[0, 1, 2, 3], [0, 2], [0, 2]]
+
     def test_refill_replaces_groups_without_spread(self, easy, tmp_path):
         settings = dict(steps=3, save_every=3, max_tokens=32, group_size=2, micro_batch=4)
         plain = small("vanilla", easy, tmp_path / "a", **settings).metrics

@@ -37,6 +37,7 @@ class Round:
     points_PGK: np.ndarray | None = None  # where each rollout was probed, repeated at its end
     probe_correct_PGK: np.ndarray | None = None
     unparsed: float = 0.0  # share of the forced answers
+    forced: list | None = None  # of every rollout: points, verdicts there, which answers were unreadable
     empty_PG: np.ndarray | None = None  # rollouts that closed their thinking at once; None: nobody asks
 
     @property
@@ -103,14 +104,15 @@ class Collector:
         self._fill(trainer, made, list(range(P)), attempt=0)
         return made
 
-    def refill(self, trainer, made: Round, slots: list[int], attempt: int) -> None:
-        """Replace the groups at `slots` by rollouts of other problems."""
+    def refill(self, trainer, made: Round, slots: list[int], attempt: int) -> list[int]:
+        """Replace the groups at `slots` by rollouts of other problems; returns those it had problems for."""
         fresh = self.rounds.refill(made.number, attempt, len(slots), made.asked.rows_P)
         slots = slots[: len(fresh.rows_P)]
         for i, p in enumerate(slots):
             made.asked.put(p, fresh, i)
         made.refilled += len(slots)
         self._fill(trainer, made, slots, attempt)
+        return slots
 
     def _fill(self, trainer, made: Round, slots: list[int], attempt: int) -> None:
         from accelerate.utils import gather_object
@@ -135,37 +137,41 @@ class Collector:
         made.length_PG[slots] = table[..., 3]
         made.tokens += int(table[..., 3].sum())
 
-    def probe(self, trainer, made: Round, design, forcer: Forcer, cap: int) -> None:
-        """The second generation: stop every rollout where the design asks, and grade its forced answers."""
+    def probe(self, trainer, made: Round, slots: list[int], design, forcer: Forcer, cap: int) -> None:
+        """The second generation: stop the rollouts of the groups at `slots` where the design asks, and grade
+        their forced answers."""
         from accelerate.utils import gather_object
 
-        decode, ids = trainer.processing_class.decode, self.rounds.ids
-        points = [
-            design.probe_points(ids[made.asked.rows_P[p]], row, cap, decode)
-            for (p, _), row in zip(made.local, made.completion_ids, strict=True)
-        ]
+        chosen, (P, G) = set(slots), made.correct_PG.shape
         with self.phase("probe"):
-            facts = self._forced(trainer, made, points, forcer, cap)
-        rows = gather_object(facts)
-        P, G, K = *made.correct_PG.shape, max(len(row) for row, _, _ in rows)
-        made.points_PGK = np.array([_padded(row, K) for row, _, _ in rows], dtype=int).reshape(P, G, K)
-        made.probe_correct_PGK = np.array([_padded(hit, K) for _, hit, _ in rows], dtype=bool).reshape(
-            P, G, K
-        )
-        asked = [bad for _, _, unread in rows for bad in unread]
+            here = [i for i, (p, _) in enumerate(made.local) if p in chosen]
+            facts = self._forced(trainer, made, here, design, forcer, cap)
+        made.forced = made.forced or [None] * (P * G)
+        rows = [p * G + g for p in slots for g in range(G)]
+        for row, found in zip(rows, gather_object(facts), strict=True):
+            made.forced[row] = found
+        points, right, unread = zip(*made.forced, strict=True)
+        K = max(map(len, points))
+        made.points_PGK = np.array([_padded(row, K) for row in points], dtype=int).reshape(P, G, K)
+        made.probe_correct_PGK = np.array([_padded(row, K) for row in right], dtype=bool).reshape(P, G, K)
+        asked = [bad for row in unread for bad in row]
         made.unparsed = float(np.mean(asked)) if asked else 0.0
 
-    def _forced(self, trainer, made: Round, points: list[list[int]], forcer: Forcer, cap: int) -> list[tuple]:
-        """(points, correct at each, whether each forced answer was unreadable) of every local rollout.
+    def _forced(self, trainer, made: Round, here: list[int], design, forcer: Forcer, cap: int) -> list[tuple]:
+        """(points, correct at each, whether each forced answer was unreadable) of the local rows `here`.
 
         At a point beyond its end, and at the cap, a rollout counts by its own verdict.
         """
-        work, golds, own = [], [], []
-        for (p, g), ids, at in zip(made.local, made.completion_ids, points, strict=True):
+        decode, local = trainer.processing_class.decode, made.local
+        work, golds, own, points = [], [], [], []
+        for i in here:
+            (p, g), ids = local[i], made.completion_ids[i]
+            row = made.asked.rows_P[p]
+            points.append(design.probe_points(self.rounds.ids[row], ids, cap, decode))
             reason = "stop" if made.finished_PG[p, g] else "length"
-            cuts = [cut for cut in cuts_of(len(ids), reason, at) if cut < cap]
+            cuts = [cut for cut in cuts_of(len(ids), reason, points[-1]) if cut < cap]
             work.append(Traced(made.asked.prompt_ids_P[p], ids, made.asked.opened_P[p], cuts))
-            golds += [self.rounds.answers[made.asked.rows_P[p]]] * len(cuts)
+            golds += [self.rounds.answers[row]] * len(cuts)
             own.append(bool(made.correct_PG[p, g] and made.finished_PG[p, g]))
         with self.engine.sampler(trainer) as sampler:
             found = forcer.answers(sampler, work)

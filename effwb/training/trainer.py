@@ -76,18 +76,17 @@ class GroupTrainer(GRPOTrainer):
     def _collect(self, number: int) -> Round:
         """A round: probed where the design asks, groups without spread replaced as often as asked for."""
         made = self.collector.collect(self, number, self.collector.rounds.of(number))
-        self._probe(made)
+        self._probe(made, list(range(len(made.correct_PG))))
         for attempt in range(1, self.settings.refill_rounds + 1):
             slots = np.flatnonzero(_idle(self.design.advantage(self._group(made)))).tolist()
             if not slots:
                 break
-            self.collector.refill(self, made, slots, attempt)
-            self._probe(made)
+            self._probe(made, self.collector.refill(self, made, slots, attempt))
         return made
 
-    def _probe(self, made: Round) -> None:
-        if self.forcer is not None:
-            self.collector.probe(self, made, self.design, self.forcer, self.cap)
+    def _probe(self, made: Round, slots: list[int]) -> None:
+        if self.forcer is not None and slots:
+            self.collector.probe(self, made, slots, self.design, self.forcer, self.cap)
 
     def _group(self, made: Round):
         return made.group(self.collector.rounds.ids, self.cap, self.reference)
