@@ -4,7 +4,9 @@
     python -m benchmarks.pocket_effects table                                         from finished runs
 
 Runs lie in data/runs/training/pocket/, where the notebooks look for theirs; `--part k/n` takes every n-th
-run, so that n processes share the work. The table has the differences to `vanilla` of the same seed.
+run, so that n processes share the work. The table has the differences to `vanilla` of the same seed, with
+intervals over seeds, and REG against the frontier of the repository, with intervals over problems. It holds
+every finished run there, also those that notebooks 20 and 21 train (Oracle, Q-Spec).
 """
 
 import argparse
@@ -12,9 +14,11 @@ import json
 from pathlib import Path
 
 from effwb import problems, profiles
-from effwb.paths import repo_root
+from effwb.evaluation import read_evaluation
+from effwb.frontier import Frontier, reg_changes
+from effwb.paths import data_dir, repo_root
 from effwb.runs import write_atomic
-from effwb.training.compare import Point, effects, run_name, run_points, table
+from effwb.training.compare import BASE, Point, Trained, effects, run_name, run_points, table
 
 ROOT = repo_root() / "data/runs/training/pocket"
 RESULTS = Path(__file__).parent / "results" / "pocket_effects.json"
@@ -60,10 +64,7 @@ POINTS = [
     Point("lapo_internalization", after=Point("lapo_discovery")),
 ]
 POINTS = {point.name: point for point in POINTS}
-
-
-def done_already(name: str, seed: int) -> bool:
-    return (ROOT / run_name(name, seed) / "eval" / "probes" / "DONE").exists()
+MORE = ("reo_rl oracle", "reo_rl q_spec", "reo_rl q_spec hard")  # what the notebooks call them
 
 
 def run(points: list[tuple[str, int]], **more) -> list:
@@ -73,9 +74,9 @@ def run(points: list[tuple[str, int]], **more) -> list:
     asked = problems.load("pocket", profile.n_problems)
     done = []
     for name, seed in points:
-        chosen = [] if name == "base" else [POINTS[name]]
+        chosen = [] if name == BASE else [POINTS[name]]
         done += run_points(
-            chosen, practice, asked, profile, run_root=ROOT, seeds=[seed], base=name == "base", **more
+            chosen, practice, asked, profile, run_root=ROOT, seeds=[seed], base=name == BASE, **more
         )
     return done
 
@@ -85,7 +86,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=["run", "table"])
-    parser.add_argument("--only", default=",".join(["base", *POINTS]))
+    parser.add_argument("--only", default=",".join([BASE, *POINTS]))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--part", default="0/1")
     parser.add_argument("--engine", default="transformers")
@@ -97,11 +98,23 @@ def main() -> None:
             print(f"--- {name}, seed {seed}", flush=True)
             run([(name, seed)], watch="lines", engine=given.engine)
         return
-    runs = table(run([p for p in points if done_already(*p)], watch="none", engine=given.engine))
-    found = effects(runs)
-    print(found.round(3).to_string(index=False))
+    print(measured(set(given.only.split(",")) | set(MORE)).round(3).to_string(index=False))
+
+
+def measured(names: set[str]):
+    """A row per name: effects and REG of all its finished runs; both are also written to RESULTS."""
+    known, done = {run_name(name, 0).rpartition("-seed")[0]: name for name in names}, []
+    for folder in sorted(path.parents[2] for path in ROOT.glob("*-seed*/eval/probes/DONE")):
+        stem, _, seed = folder.name.rpartition("-seed")
+        if stem in known:
+            done.append(Trained(known[stem], int(seed), None, read_evaluation(folder / "eval")))
+    runs, frontier = table(done), Frontier.load(data_dir("pocket") / "frontier.json")
+    curves = {name: [o.evaluation.curve for o in done if o.name == name] for name in {o.name for o in done}}
+    regs = reg_changes(frontier, curves, "vanilla").drop(columns=["seeds", "mean tokens"])
+    found = effects(runs).merge(regs, on="name").sort_values("REG", ignore_index=True)
     kept = {"runs": runs.to_dict("records"), "effects": found.to_dict("records")}
     write_atomic(RESULTS, json.dumps(kept, indent=1).encode())
+    return found
 
 
 if __name__ == "__main__":

@@ -131,15 +131,22 @@ def finished_below(root: str | Path, *, largest: bool = False) -> dict[str, Budg
     if len(sets) > 1 and not largest:
         raise DataError(_unlike(root, sets))
     found = max(sets.values(), key=len, default={})
-    return {name: _curve_of(run, name) for name, run in sorted(found.items())}
+    return {name: read_evaluation(run.path, name).curve for name, run in sorted(found.items())}
 
 
-def _curve_of(run: RunDir, name: str) -> BudgetCurve:
+def read_evaluation(run_dir: str | Path, name: str = "") -> Evaluation:
+    """A finished evaluation as it lies on disk, whatever model made it; its tables lack texts and tokens.
+
+    `DataError` where it is not finished.
+    """
+    run = RunDir(run_dir)
+    name = name or run.path.name
     rollouts, probed = (
         run.read(table, columns=columns)
         for table, columns in (("rollouts", ROLLOUTS_READ), ("probes", PROBES_READ))
     )
-    return budget_curve(rollouts, probed, run.config["probes"]["identity"]["budgets"], name=name)
+    curve = budget_curve(rollouts, probed, run.config["probes"]["identity"]["budgets"], name=name)
+    return Evaluation(name, run.path, rollouts, probed, curve)
 
 
 def _measure(run: RunDir) -> dict[str, str]:

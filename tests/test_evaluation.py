@@ -8,7 +8,7 @@ import pytest
 
 from effwb import evaluation
 from effwb.errors import ConfigError, DataError
-from effwb.evaluation import finished_below
+from effwb.evaluation import finished_below, read_evaluation
 from effwb.frontier import Frontier
 from effwb.runs import RunDir
 
@@ -34,6 +34,20 @@ def made(folder, right_at_10=1, *, ids=("a", "b"), budgets=BUDGETS, version=1, s
     run.fill("rollouts", [rollouts], lambda part: part, unit="", progress=False)
     run.fill("probes", [pd.concat(probed)], lambda part: part, unit="", progress=False)
     return folder
+
+
+class TestReadBack:
+    def test_it_is_an_evaluation_without_its_model(self, tmp_path):
+        found = read_evaluation(made(tmp_path / "one"), "mine")
+        assert found.summary()["accuracy"] == 1
+        assert found.summary()["mean length"] == 15
+        assert (found.name, found.curve.name) == ("mine", "mine")
+        assert found.curve.accuracy.tolist() == [0, 1, 1]
+
+    def test_an_unfinished_one_is_refused(self, tmp_path):
+        (made(tmp_path / "one") / "probes" / "DONE").unlink()
+        with pytest.raises(DataError, match="not finished"):
+            read_evaluation(tmp_path / "one")
 
 
 class TestFound:
