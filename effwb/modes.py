@@ -19,7 +19,7 @@ def not_thinking(rollouts, closing: int) -> np.ndarray:
 
 def mode_table(rollouts, closing: int, by=None):
     """A row per mode, `think` and `empty` (of each group, with `by`): `share`, `accuracy`, `length`, with
-    95 % limits over problems, and `longest`, the 95th percentile of the length (tokens).
+    95 % limits over problems, and `length p95`, the 95th percentile over rollouts (tokens).
 
     `by` maps problem ids to a group, such as the level of difficulty. Accuracy and length are means over the
     problems that have a rollout of the mode; NaN where none has. Truncated rollouts are wrong.
@@ -32,6 +32,8 @@ def mode_table(rollouts, closing: int, by=None):
         right=(rollouts["verdict"] == "correct") & (rollouts["finish_reason"] == "stop"),
         empty=not_thinking(rollouts, closing),
     )
+    if by is not None and (lost := set(table["problem_id"]) - set(by)):
+        raise DataError(f"`by` misses {len(lost)} problems, e.g. {sorted(lost)[0]}")
     groups = [(None, table)] if by is None else table.groupby(table["problem_id"].map(by), sort=True)
     rows = []
     for group, part in groups:
@@ -49,7 +51,7 @@ def _mode_row(part, members) -> dict[str, float]:
         "length": _mean(inside["length"].mean()),
     }
     longest = part["length"][members].quantile(0.95) if members.any() else np.nan
-    row = {"rollouts": int(members.sum()), "longest": float(longest)}
+    row = {"rollouts": int(members.sum()), "length p95": float(longest)}
     for name, (middle, low, high) in found.items():
         row |= {name: middle, f"{name} low": low, f"{name} high": high}
     return row

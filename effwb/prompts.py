@@ -106,9 +106,8 @@ def render(
 
     `effort` picks a system prompt; `hint` is a length in tokens put where `hint_place` says; `thinking=False`
     asks the chat template for its empty-thinking mode (`enable_thinking`), or closes the thinking that a
-    template without one has opened. Raises `ConfigError` for an
-    unknown effort or place, a hint that is not a positive integer, or a `think` hint on a model whose
-    template opens no thinking.
+    template without one has opened. Raises `ConfigError` for an unknown effort or place, a hint that is not a
+    positive integer, or a `think` hint on a model whose template opens no thinking.
     """
     messages, content = [], question + template.question_suffix
     if effort is not None:
@@ -128,11 +127,7 @@ def render(
             )
         text += "</think>"
     if sentence and hint_place == "think":
-        if not opens_thinking(text):
-            raise ConfigError(
-                "hint_place='think' needs a chat template that ends by opening <think>; "
-                f"it ends {text[-30:]!r}"
-            )
+        check_opened(text, "hint_place='think'")
         text += sentence
     ids = tokenizer.encode(text, add_special_tokens=False)
     check_known(tokenizer, text, ids, f"the prompt of {question[:60]!r}")
@@ -146,6 +141,14 @@ def _hint_sentence(template: Template, hint, place: str) -> str:
     if not isinstance(hint, numbers.Real) or not hint > 0 or int(hint) != hint:
         raise ConfigError(f"a length hint is a positive whole number of tokens, got {hint!r}")
     return template.hints[place].format(n=int(hint))
+
+
+def check_opened(text: str, what: str) -> None:
+    """Raise `ConfigError` where a prompt does not leave the thinking open."""
+    if not opens_thinking(text):
+        raise ConfigError(
+            f"{what} needs a chat template that ends by opening <think>; this one ends {text[-30:]!r}"
+        )
 
 
 def closing_id(tokenizer) -> int:

@@ -8,6 +8,7 @@ from effwb import grading, prompts
 from effwb.errors import ConfigError, DataError, one_of
 from effwb.runs import RunDir, read_parquet, write_parquet
 from effwb.samplers import Sampler, SamplingParams, check_context
+from effwb.samplers.base import OPENINGS, opened, with_opening
 
 FORCED_ROOM = 64  # tokens kept free for a forced-answer suffix and its answer
 COLUMNS = (
@@ -27,7 +28,8 @@ def sample(
     effort: str | None = None,
     hint: int | str | None = None,
     hint_place: str = "user",
-    thinking: bool | str = True,
+    thinking: bool = True,
+    opening: str = "free",
     temperature: float = 1.0,
     top_p: float = 1.0,
     seed: int = 0,
@@ -39,23 +41,27 @@ def sample(
 
     `max_tokens` defaults to what the context leaves beside the longest prompt and a forced answer, `template`
     to the one that fits the tokenizer. `hint` is a number of tokens for all problems or the name of a column
-    of `problems`. `thinking` is True (as the template has it), False (an empty one, closed by the prompt) or
-    "forced" (no completion closes it at once). Every (problem, sample) has its own seed, and shards always
-    hold the same problems, so a run that was killed and started again gives the table of an uninterrupted one
-    (in bfloat16 only where the batches have the same shape: config.json records it). A finished run is read
-    back. Raises `IdentityError` where `run_dir` holds another run, `ConfigError` where a prompt and
-    `max_tokens` exceed the context, `DataError` for an empty set, repeated ids or missing columns.
+    of `problems`. `thinking=False` asks the chat template for its empty mode. `opening` is how a completion
+    begins behind a prompt that opens the thinking: "free", "think" (it is not closed at once) or "empty" (it
+    is; the tag counts as the completion's). Every (problem, sample) has its own seed, and shards always hold
+    the same problems, so a run that was killed and started again gives the table of an uninterrupted one (in
+    bfloat16 only where the batches have the same shape: config.json records it). A finished run is read back.
+    Raises `IdentityError` where `run_dir` holds another run, `ConfigError` where a prompt and `max_tokens`
+    exceed the context, `DataError` for an empty set, repeated ids or missing columns.
     """
     check_problems(problems)
     if shard_problems < 1:
         raise ConfigError(f"shard_problems must be at least 1, got {shard_problems}")
-    one_of("thinking", thinking, (True, False, "forced"))
+    if not isinstance(thinking, bool):
+        raise ConfigError(f"thinking must be True or False, got {thinking!r}")
+    one_of("opening", opening, OPENINGS)
     form = prompts.template(template or prompts.fitting_template(sampler.tokenizer))
-    prompted = _prompt_table(problems, sampler, form, effort, hint, hint_place, bool(thinking))
+    prompted = _prompt_table(problems, sampler, form, effort, hint, hint_place, thinking)
     longest = int(prompted["prompt_ids"].map(len).max())
     cap = int(max_tokens) if max_tokens is not None else _room(sampler.context, longest)
-    closing = (prompts.closing_id(sampler.tokenizer),) if thinking == "forced" else ()
-    params = SamplingParams(cap, temperature, top_p, n, first_not=closing)
+    params = SamplingParams(cap, temperature, top_p, n)
+    if opening != "free":
+        prompts.check_opened(prompted["prompt"].iloc[0], f"opening={opening!r}")
     identity = {
         **sampler.identity(),
         "problems": _fingerprint(prompted),
@@ -64,6 +70,7 @@ def sample(
         "hint": hint if hint is None or isinstance(hint, str) else int(hint),
         "hint_place": hint_place if hint is not None else None,
         "thinking": thinking,
+        "opening": None if opening == "free" else opening,
         "max_tokens": cap,
         "temperature": float(temperature),
         "top_p": float(top_p),
@@ -84,7 +91,8 @@ def sample(
         if not run.is_done("rollouts"):
             asked = problems_of(run.path)  # a template that prints the date must not change half-way
             parts = [asked.iloc[i : i + shard_problems] for i in range(0, len(asked), shard_problems)]
-            make = partial(_shard, sampler=sampler, params=params, seed=seed, timeout=verify_timeout)
+            how = dict(sampler=sampler, params=params, opening=opening, seed=seed, timeout=verify_timeout)
+            make = partial(_shard, **how)
             run.fill("rollouts", parts, make, unit="problem", progress=progress)
     return run.read("rollouts")
 
@@ -126,11 +134,14 @@ def _graded(table, asked, timeout):
     return table.assign(**grading.grade(texts, table["problem_id"].map(asked["answer"]), timeout))
 
 
-def _shard(part, sampler, params, seed, timeout):
+def _shard(part, sampler, params, opening, seed, timeout):
     import pandas as pd
 
+    closing = None if opening == "free" else prompts.closing_id(sampler.tokenizer)
+    forced, params = opened(opening, closing, params)
     seeds = [[sample_seed(pid, i, seed) for i in range(params.n)] for pid in part["problem_id"]]
-    groups = sampler.generate([list(ids) for ids in part["prompt_ids"]], params, seeds)
+    groups = sampler.generate([[*ids, *forced] for ids in part["prompt_ids"]], params, seeds)
+    groups = [[with_opening(sampler.tokenizer, forced, c) for c in group] for group in groups]
     rows = [
         {
             "problem_id": row.problem_id,

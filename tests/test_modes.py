@@ -43,7 +43,7 @@ def test_shares_accuracy_and_length_are_over_problems():
 def test_a_mode_that_is_not_there_is_nan():
     empty = mode_table(FREE[FREE["problem_id"] == "b"], CLOSING).set_index("mode").loc["empty"]
     assert empty["share"] == 0
-    assert np.isnan(empty[["accuracy", "length", "longest"]].astype(float)).all()
+    assert np.isnan(empty[["accuracy", "length", "length p95"]].astype(float)).all()
 
 
 def test_by_group():
@@ -82,3 +82,5 @@ def test_bad_input():
         mode_table(rollouts([]), CLOSING)
     with pytest.raises(DataError, match="same problems"):
         mode_accuracy(FREE, FREE, FREE[FREE["problem_id"] == "a"], CLOSING)
+    with pytest.raises(DataError, match=r"misses 1 problems, e\.g\. b"):
+        mode_table(FREE, CLOSING, by={"a": 1})

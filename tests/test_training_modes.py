@@ -1,5 +1,7 @@
 """Training with two modes: forced openings, the ratio of the first token, the warm start before it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -67,9 +69,9 @@ def test_the_first_token_of_adapt_think_counts_as_drawn_with_one_half(easy, refe
 
     kept, own = {}, GroupTrainer._old_logps
 
-    def keep(self, out):
-        kept["old"] = own(self, out)
-        kept["args"] = self.args
+    def keep(self, out, made, p_empty_P):
+        kept["old"] = own(self, out, made, p_empty_P)
+        kept["args"], kept["p"] = self.args, p_empty_P.repeat_interleave(4)
         ids = torch.cat([out["prompt_ids"], out["completion_ids"]], 1)
         mask = torch.cat([out["prompt_mask"], out["completion_mask"]], 1)
         with torch.no_grad():
@@ -81,24 +83,64 @@ def test_the_first_token_of_adapt_think_counts_as_drawn_with_one_half(easy, refe
     monkeypatch.setattr(GroupTrainer, "_old_logps", keep)
     train("adapt_think", easy, run_dir=tmp_path / "r", reference=reference, loss="grpo", **QUIET, **SMALL)
     assert kept["args"].importance_sampling_level == "sequence"
-    assert kept["old"][:, 0].tolist() == pytest.approx([np.log(0.5)] * 8)
     assert torch.allclose(kept["old"][:, 1:], kept["new"][:, 1:], atol=1e-5)
     empty = torch.arange(8) % 4 >= 2
+    assert kept["old"][empty, 0].tolist() == pytest.approx([np.log(0.5)] * 4)
+    ratio = (kept["new"] - kept["old"])[~empty, 0].exp()  # of the mode alone, whatever word began it
+    assert torch.allclose(ratio, (1 - kept["p"][~empty]) / 0.5, atol=1e-4)
     assert (kept["new"][empty, 0] < np.log(0.01)).all()  # and would be drawn almost never
 
 
 def test_refill_and_two_updates_per_round(easy, reference, tmp_path):
-    more = {
-        **SMALL,
-        "steps": 2,
-        "save_every": 2,
-        "updates_per_round": 2,
-        "micro_batch": 4,
-        "refill_rounds": 1,
-    }
-    for design, extra in (("hgpo", {}), ("adapt_think", {"reference": reference, "loss": "grpo"})):
-        table = train(design, easy, run_dir=tmp_path / design, **QUIET, **more, **extra).metrics
-        assert np.isfinite(table["loss"]).all()
+    more = {**SMALL, "steps": 2, "save_every": 2, "updates_per_round": 2, "micro_batch": 4}
+    how = {"reference": reference, "loss": "grpo"}
+    table = train("adapt_think", easy, run_dir=tmp_path / "a", **how, **QUIET, **more).metrics
+    assert np.isfinite(table["loss"]).all()
+    # without the choice a group has no spread as soon as each mode's rollouts are equally good
+    alone = {"design_params": {"alpha": 0.0}, "refill_rounds": 1, "problems_per_round": 4}
+    table = train("hgpo", easy, run_dir=tmp_path / "h", **QUIET, **{**more, **alone}).metrics
+    assert np.isfinite(table["loss"]).all()
+    assert table["refilled"].sum() > 0
+
+
+def test_the_losses_of_the_papers(easy, reference, tmp_path, monkeypatch):
+    """What TRL makes of our advantages, against the formulas, on the log-probabilities it saw."""
+    from effwb.training.trainer import GroupTrainer
+
+    kept, own, compute = {}, GroupTrainer._with_advantages, GroupTrainer.compute_loss
+
+    def keep(self, out, made, *more):
+        kept.update(made=made, group=self._group(made))
+        return own(self, out, made, *more)
+
+    def loss_of(self, model, inputs, *how, **more):
+        ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
+        mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
+        with torch.no_grad():
+            width = inputs["completion_ids"].shape[1]
+            kept["new"], *_ = self._get_per_token_logps_and_entropies(self.model, ids, mask, width)
+        kept["inputs"], kept["loss"] = inputs, compute(self, model, inputs, *how, **more)
+        return kept["loss"]
+
+    monkeypatch.setattr(GroupTrainer, "_with_advantages", keep)
+    monkeypatch.setattr(GroupTrainer, "compute_loss", loss_of)
+
+    train("thinkless", easy, run_dir=tmp_path / "t", **QUIET, **SMALL)
+    order, mask = kept["inputs"]["row"], kept["inputs"]["completion_mask"].bool()
+    A = torch.tensor(make_design("thinkless", split=False).advantage(kept["group"])[..., 0]).ravel()[order]
+    per_token = -A[:, None].expand(mask.shape)  # on-policy: every ratio is 1
+    expected = 0.001 * per_token[:, 0].mean() + per_token[:, 1:][mask[:, 1:]].mean()
+    assert kept["loss"].item() == pytest.approx(expected.item(), abs=1e-5)
+
+    train("adapt_think", easy, run_dir=tmp_path / "a", reference=reference, loss="grpo", **QUIET, **SMALL)
+    order, mask = kept["inputs"]["row"], kept["inputs"]["completion_mask"].bool()
+    A = torch.tensor(make_design("adapt_think").advantage(kept["group"])).ravel()[order]
+    old, new = kept["inputs"]["old_per_token_logps"], kept["new"]
+    r = (((new - old) * mask).sum(1) / mask.sum(1)).exp()
+    expected = -torch.minimum(r * A, r.clamp(0.8, 1.2) * A).mean()
+    assert kept["loss"].item() == pytest.approx(expected.item(), abs=1e-5)
+    empty = torch.tensor(kept["made"].empty_PG.ravel())[order]
+    assert (r[empty] < 0.8).all()  # the pocket model never chose it, so what was wrong there is clipped away
 
 
 @pytest.mark.parametrize(
@@ -119,6 +161,33 @@ def test_a_template_that_opens_no_thinking_is_refused(easy, tmp_path, monkeypatc
     monkeypatch.setattr(prompts, "opens_thinking", lambda text: False)
     with pytest.raises(ConfigError, match="opening <think>"):
         train("thinkless", easy, run_dir=tmp_path / "r", **QUIET, **SMALL)
+
+
+def test_neither_are_openings_nor_a_warm_start(easy, tmp_path, monkeypatch):
+    monkeypatch.setattr(prompts, "opens_thinking", lambda text: False)
+    with open_sampler("pocket") as sampler, pytest.raises(ConfigError, match="opening <think>"):
+        sample_as(POCKET, easy, sampler, run_dir=tmp_path / "s", n=2, opening="think")
+    with pytest.raises(ConfigError, match="opening <think>"):
+        warm_start(POCKET, easy, run_dir=tmp_path / "w", n=2)
+
+
+def test_openings_of_rollouts(easy, tmp_path):
+    from effwb.modes import not_thinking
+
+    profile = POCKET.override(max_tokens=48)
+    with open_sampler("pocket") as sampler:
+        closing, found = prompts.closing_id(sampler.tokenizer), {}
+        for opening in ("think", "empty"):
+            how = dict(run_dir=tmp_path / opening, n=2, opening=opening, progress=False)
+            found[opening] = sample_as(profile, easy, sampler, **how)
+    assert not not_thinking(found["think"], closing).any()
+    assert not_thinking(found["empty"], closing).all()
+    assert found["empty"]["text"].str.startswith("</think>").all()
+    assert max(t["length"].max() for t in found.values()) <= 48
+    assert (found["empty"]["length"] == found["empty"]["completion_ids"].map(len)).all()
+    for bad in ({"opening": "closed"}, {"thinking": "False"}):
+        with pytest.raises(ConfigError):
+            sample_as(profile, easy, sampler, run_dir=tmp_path / "bad", n=1, **bad)
 
 
 def test_a_model_without_a_closing_token_is_refused():
@@ -175,6 +244,34 @@ class TestWarmStart:
         empty = np.mean([ids[0] == closing for ids in table["completion_ids"]])
         assert 0.02 < empty < 0.98
 
+    def test_a_kill_while_it_saves_loses_at_most_an_epoch(self, warm, tmp_path, monkeypatch):
+        import shutil
+
+        from effwb.training import warm as module
+
+        folder, simple, profile, model = warm
+        for mode in ("think", "empty"):
+            shutil.copytree(folder / mode, tmp_path / mode)
+        whole = module._last_whole
+
+        def half_written(where):
+            (where / "checkpoint-9999").mkdir(parents=True)
+            (where / "checkpoint-9999/trainer_state.json").write_text('{"epoch":')
+            (where / "checkpoint-10000").mkdir()
+            return whole(where)
+
+        monkeypatch.setattr(module, "_last_whole", half_written)
+        again = warm_start(profile, simple, run_dir=tmp_path, **HOW)
+        assert not (tmp_path / "warm_start/checkpoints").exists()
+        one, other = (Path(path, "model.safetensors").read_bytes() for path in (model, again))
+        assert one == other
+
+    def test_other_sampling_is_another_warm_start(self, warm):
+        folder, simple, profile, _ = warm
+        for change in ({"max_tokens": 64}, {"template": "boxed"}):
+            with pytest.raises(IdentityError, match=next(iter(change))):
+                warm_start(profile.override(**change), simple, run_dir=folder, **HOW)
+
     def test_it_is_read_back_and_another_is_refused(self, warm, monkeypatch):
         folder, simple, profile, model = warm
         monkeypatch.setattr("effwb.training.warm._fine_tune", lambda *_: pytest.fail("trained again"))
@@ -187,7 +284,7 @@ class TestWarmStart:
 
         folder, simple, profile, _ = warm
         closing = prompts.closing_id(open_sampler("pocket").tokenizer)
-        rows = _examples(profile, simple, "pocket", folder, 4, 0, None, closing)
+        rows = _examples(profile.as_in_training().override(n_samples=4), simple, "pocket", folder, 0)
         learnt = [[t for t in row["labels"] if t != -100] for row in rows]
         assert sum(t[0] == closing for t in learnt) * 2 == len(rows)
         for row, ids in zip(rows, learnt, strict=True):

@@ -1,6 +1,5 @@
 """AdaptThink. 2505.13417, section 3; repository THU-KEG/AdaptThink."""
 
-import math
 from typing import ClassVar
 
 import numpy as np
@@ -20,12 +19,15 @@ class AdaptThink(TwoModes):
     The advantage is used as it is: no group mean, no division. acc_ref is the mean accuracy of the frozen
     starting model on the problem (16 samples in the paper; `training.frozen_reference` makes the table).
     delta = 0.05. Half of each group is forced into each mode, so both are seen from the first step on,
-    without fine-tuning before. The loss corrects for that: the first token counts as drawn with probability
-    1/2, in a ratio per rollout, exp(mean over tokens of the difference of log-probabilities), clipped. That
-    is TRL's "sequence" ratio; it belongs to a loss that is a mean over rollouts: train with loss="grpo".
+    without fine-tuning before. The loss corrects for that: the first token counts as drawn with the mode's
+    probability of 1/2, in a ratio per rollout, exp(mean over tokens of the difference of log-probabilities),
+    clipped. That is TRL's "sequence" ratio; it belongs to a loss that is a mean over rollouts: train with
+    loss="grpo". While the model hardly ever chooses a mode, that ratio is below the clip: what was right
+    in that mode then teaches a little, what was wrong nothing.
 
-    The released code opens the thinking half with "Alright", with which R1 models begin almost always; here
-    any token but the closing tag may come. It caps the other half at a quarter of the 16K; here one cap
+    The released code opens the thinking half with "Alright", with which R1 models begin almost always, and
+    counts it as drawn with 1/2. Here any token but the closing tag may come, and counts as drawn with 1/2
+    times its probability among those. It caps the other half at a quarter of the 16K; here one cap
     holds for all.
 
     >>> from effwb.designs import toy_group
@@ -39,16 +41,13 @@ class AdaptThink(TwoModes):
     needs_reference: ClassVar[bool] = True
     ratio: ClassVar[str] = "sequence"
     losses: ClassVar[tuple[str, ...]] = ("grpo",)
-    first_logp: ClassVar[float | None] = math.log(0.5)
+    forced_share: ClassVar[float | None] = 0.5
 
     rule: str = "none"
     delta: float = 0.05
 
     def check(self) -> None:
         self.within("delta")
-
-    def edges(self, group: Group) -> None:
-        return None
 
     def openings(self, G: int) -> list[str]:
         return half_and_half(self.NAME, G)

@@ -67,7 +67,7 @@ class Design:
     modes: ClassVar[bool] = False  # whether it reads how rollouts begin, `Group.empty_PG`; see `openings`
     ratio: ClassVar[str] = "token"  # probability ratios of the loss: per "token", or per "sequence"
     losses: ClassVar[tuple[str, ...] | None] = None  # the `Training.loss` its advantages fit; None: any
-    first_logp: ClassVar[float | None] = None  # with which the first token counts as drawn; None: the model's
+    forced_share: ClassVar[float | None] = None  # of a mode, as the loss takes it; None: the model's
     takes_state_of: ClassVar[tuple[str, ...]] = ()  # designs, besides itself, whose state it may begin with
 
     rule: str = "group"
@@ -86,10 +86,8 @@ class Design:
         one_of("std", self.std, advantages.STDS)
         one_of("truncated", self.truncated, TRUNCATED)
         one_of("weighting", self.weighting, WEIGHTINGS)
-        if self.rule == "group_no_std" and self.std != "none":
-            raise ConfigError(
-                f"rule='group_no_std' divides by no std, got std={self.std!r}; use rule='group'"
-            )
+        if self.rule in ("group_no_std", "none") and self.std != "none":
+            raise ConfigError(f"rule={self.rule!r} divides by no std, got std={self.std!r}; use rule='group'")
         if self.weighting == "token" and self.rule not in ("batch", "decoupled"):
             raise ConfigError(f"weighting='token' is for the rules batch and decoupled, not {self.rule!r}")
         self.flag("masked_in_statistics")
@@ -132,7 +130,7 @@ class Design:
         return []
 
     def openings(self, G: int) -> list[str] | None:
-        """How each of G rollouts must begin: "free", "think" or "empty" (`designs.modes`). None: all free."""
+        """How each of G rollouts must begin: "think" or "empty" (`samplers.base.opened`). None: all free."""
         return None
 
     def edges(self, group: Group) -> np.ndarray | None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from effwb.designs.base import design
 from effwb.designs.group import Group
-from effwb.designs.modes import EMPTY, THINK, TwoModes, half_and_half
+from effwb.designs.modes import EMPTY, THINK, TwoModes, behind_first, half_and_half, require_modes
 from effwb.errors import one_of
 
 TIES = ("all", "first")
@@ -50,13 +50,17 @@ class Hgpo(TwoModes):
         one_of("ties", self.ties, TIES)
         one_of("rule", self.rule, ("group", "group_no_std", "rloo"))
 
+    def edges(self, group: Group) -> np.ndarray:
+        return behind_first(group)
+
     def openings(self, G: int) -> list[str]:
         return half_and_half(self.NAME, G)
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
-        score, modes = self.solved(group).astype(float), self.measured(group)
+        empty = require_modes(group, self.NAME)
+        score, modes = self.solved(group).astype(float), {THINK: ~empty, EMPTY: empty}
         means = {name: _mean(score, members) for name, members in modes.items()}
-        wins = means[EMPTY] + self.delta >= means[THINK]  # where both are there
+        wins = means[EMPTY] + self.delta >= means[THINK] - 1e-12  # a tie is for the empty mode
         inter = np.where(wins, modes[EMPTY], modes[THINK])
         intra = sum(self._best(score, members) for members in modes.values())
         return {"intra": intra, "inter": inter}

@@ -13,22 +13,19 @@ from effwb.designs.base import Design, design
 from effwb.designs.group import Group
 from effwb.errors import ConfigError
 
-FREE, THINK, EMPTY = "free", "think", "empty"
+THINK, EMPTY = "think", "empty"
 
 
 @design
 class TwoModes(Design):
-    """Base of the designs that teach a model when to think; advantages may differ at the first token."""
+    """Base of the designs that teach a model when to think."""
 
     modes: ClassVar[bool] = True
 
-    def edges(self, group: Group) -> np.ndarray:
-        return np.ones((group.P, group.G, 1), dtype=int)
 
-    def measured(self, group: Group) -> dict[str, np.ndarray]:
-        """bool (P, G) of the rollouts that think and of those that do not."""
-        empty = require_modes(group, self.NAME)
-        return {THINK: ~empty, EMPTY: empty}
+def behind_first(group: Group) -> np.ndarray:
+    """Edges, int (P, G, 1), of advantages that differ between the first token and all others."""
+    return np.ones((group.P, group.G, 1), dtype=int)
 
 
 def half_and_half(name: str, G: int) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from effwb.designs.base import design
 from effwb.designs.group import Group
-from effwb.designs.modes import TwoModes, require_modes
+from effwb.designs.modes import TwoModes, behind_first, require_modes
 
 
 @design
@@ -18,9 +18,10 @@ class Thinkless(TwoModes):
 
     alpha = 0.001. In a plain mean over tokens the choice gets 1 / length of the weight, so a long response
     teaches its mode hardly at all and a short one much more; the split gives it the same weight in both.
-    Advantages here carry the split: with N tokens in R rollouts the first token's is multiplied by
-    alpha N / R and the others' by N / (N - R), which under a mean over the tokens of a round (loss="dapo")
-    is the loss above. `split=False` is plain GRPO on the same reward, whose mode collapses in the paper.
+    Advantages here carry the split: with N tokens in R rollouts the first token's is multiplied by alpha N /
+    R and the others' by N / (N - R), which under a mean over the tokens of a round (loss="dapo") is the loss
+    above; a KL term, where there is one, is not split. `split=False` is plain GRPO on the same reward, whose
+    mode collapses in the paper.
 
     The paper begins with a distilled model that knows both modes (`effwb.training.warm_start`). Rollouts are
     not forced. A model that never closes its thinking at once cannot learn to here.
@@ -46,6 +47,9 @@ class Thinkless(TwoModes):
         self.within("think", 0.0, 1.0)
         self.within("wrong", high=0.0)
         self.flag("split")
+
+    def edges(self, group: Group) -> np.ndarray:
+        return behind_first(group)
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
         solved, empty = self.solved(group), require_modes(group, self.NAME)

@@ -1,10 +1,12 @@
 """What every engine offers: token ids in, token ids out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
-from effwb.errors import ConfigError
+from effwb.errors import ConfigError, one_of
+
+OPENINGS = ("free", "think", "empty")
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,33 @@ def check_context(prompt_tokens: int, new_tokens: int, context: int | None, what
     )
 
 
-def completed(tokenizer, stop_ids: Sequence[int], ids: list[int], cached: int = 0) -> Completion:
+def completed(tokenizer, stop_ids: Sequence[int], ids: list[int]) -> Completion:
     """The completion with these ids, which has stopped if it ends in a stop id."""
     stopped = ids[-1] in stop_ids
-    text = tokenizer.decode(ids[:-1] if stopped else ids)
-    return Completion(ids, text, "stop" if stopped else "length", cached)
+    return Completion(ids, tokenizer.decode(ids[:-1] if stopped else ids), "stop" if stopped else "length")
+
+
+def opened(opening: str, closing: int | None, params: SamplingParams) -> tuple[list[int], SamplingParams]:
+    """How to sample completions that begin as `opening` says, behind a prompt that opens the thinking: ids to
+    put behind the prompt, which belong to the completion (`with_opening`), and the parameters.
+
+    "free" leaves it to the model; "think" never begins with `closing`, the id of the tag that closes the
+    thinking; "empty" always does.
+    """
+    one_of("opening", opening, OPENINGS)
+    if opening == "think":
+        return [], replace(params, first_not=(closing,))
+    if opening == "empty":
+        return [closing], replace(params, max_tokens=params.max_tokens - 1)
+    return [], params
+
+
+def with_opening(tokenizer, forced: list[int], completion: Completion) -> Completion:
+    """The completion with the ids that were put before it."""
+    if not forced:
+        return completion
+    text = tokenizer.decode(forced) + completion.text
+    return replace(completion, token_ids=[*forced, *completion.token_ids], text=text)
 
 
 class BraceCloser:

@@ -164,14 +164,14 @@ class VllmSampler(LocalSampler):
     def _sample_otherwise(self, prompts, params, seeds):
         """As `_run`, no completion beginning with `first_not`: vLLM's bias holds for a whole request, so the
         first token is one of its own."""
-        bias = dict.fromkeys(params.first_not, -100.0)
+        bias = dict.fromkeys(params.first_not, -100.0)  # the least that vLLM takes
         one = replace(params, max_tokens=1)
         found = self._run(prompts, [self._params(one, seed=s, logit_bias=bias) for s in seeds])
         room = params.max_tokens > 1
         going = [i for i, (_, reason, _) in enumerate(found) if reason == "length" and room]
         more = self._run(
             [prompts[i] + found[i][0] for i in going],
-            [self._params(params, seed=seeds[i] + 1, spent=1) for i in going],
+            [self._params(params, seed=seeds[i], phase=1, spent=1) for i in going],
         )
         for i, (ids, reason, hit) in zip(going, more, strict=True):
             found[i] = (found[i][0] + ids, reason, hit)
@@ -266,14 +266,14 @@ class VllmSampler(LocalSampler):
     def _closing_ids(self) -> list[int]:
         return [i for token, i in self.tokenizer.get_vocab().items() if "}" in token]
 
-    def _params(self, params: SamplingParams, seed=None, stops=(), spent=0, **more):
+    def _params(self, params: SamplingParams, seed=None, phase=0, stops=(), spent=0, **more):
         from vllm import SamplingParams as Params
 
         return Params(
             max_tokens=params.max_tokens - spent,
             temperature=params.temperature,
             top_p=params.top_p,
-            seed=None if seed is None or not params.temperature else _spread(seed),
+            seed=None if seed is None or not params.temperature else _spread(seed, phase),
             stop_token_ids=[*self.stop_ids, *stops],
             detokenize=False,
             **more,
@@ -308,8 +308,10 @@ def _longest_first(cuts: Sequence[int]) -> list[int]:
     return sorted(range(len(cuts)), key=lambda k: -cuts[k])
 
 
-def _spread(seed: int) -> int:
-    """A CPU's generators read 32 bits of a seed: make those depend on all of it."""
+def _spread(seed: int, phase: int) -> int:
+    """A CPU's generators read 32 bits of a seed: make those depend on all of it. A completion that takes two
+    requests has a stream for each."""
     import numpy as np
 
-    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)
+    key = [seed, phase] if phase else seed
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)

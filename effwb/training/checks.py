@@ -44,7 +44,7 @@ def check(settings: Training, design: Design, cap: int, problems, reference, mon
     if design.openings(settings.group_size) is not None and settings.engine.startswith("trl"):
         raise ConfigError(
             f"{design.NAME} forces how rollouts begin, which engine {settings.engine!r} cannot; use "
-            "'transformers' or 'vllm'"
+            "'transformers' (or, on a CPU, 'vllm')"
         )
     _rehearse(settings, design, cap, problems, reference)
 

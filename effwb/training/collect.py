@@ -8,10 +8,9 @@ import numpy as np
 
 from effwb import prompts
 from effwb.designs import Group
-from effwb.designs.modes import EMPTY, FREE, THINK
 from effwb.probes import Forcer, Traced, cuts_of
 from effwb.rollouts import sample_seed
-from effwb.samplers.base import completed
+from effwb.samplers.base import opened, with_opening
 from effwb.training.rounds import Asked, Rounds
 from effwb.verifiers import verify
 
@@ -194,24 +193,15 @@ class Collector:
             return self._sample_opened(trainer, prompt_ids, seeds, openings), None
 
     def _sample_opened(self, trainer, prompt_ids, seeds, openings: list[str]) -> list:
-        """Completions that begin as `openings` say; what was forced is part of the completion."""
-        closing, done = self.rounds.closing, [None] * len(openings)
-        how = {
-            FREE: {},
-            THINK: {"first_not": (closing,)},
-            EMPTY: {"max_tokens": self.engine.params.max_tokens - 1},
-        }
-        for opening, changes in how.items():
+        """Completions that begin as `openings` say."""
+        tokenizer, done = trainer.processing_class, [None] * len(openings)
+        for opening in sorted(set(openings)):
             rows = [i for i, chosen in enumerate(openings) if chosen == opening]
-            if not rows:
-                continue
-            forced = [closing] if opening == EMPTY else []
-            found, _ = self.engine(
-                trainer, [prompt_ids[i] + forced for i in rows], [seeds[i] for i in rows], **changes
-            )
-            for i, c in zip(rows, found, strict=True):
-                whole = forced + c.token_ids
-                done[i] = completed(trainer.processing_class, trainer.eos_token_ids, whole) if forced else c
+            forced, params = opened(opening, self.rounds.closing, self.engine.params)
+            asked = [prompt_ids[i] + forced for i in rows]
+            found, _ = self.engine(trainer, asked, [seeds[i] for i in rows], params)
+            for i, completion in zip(rows, found, strict=True):
+                done[i] = with_opening(tokenizer, forced, completion)
         return done
 
     def _grade(self, asked: Asked, mine: list[tuple[int, int]], texts: list[str]):

@@ -3,7 +3,6 @@ weights the trainer has at that moment, and log-probabilities where the loss has
 
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 
 from effwb.errors import ConfigError, one_of
 from effwb.samplers import SamplingParams, open_sampler
@@ -27,10 +26,10 @@ class OwnDecode:
     def __init__(self, model: str, params: SamplingParams):
         self.params = params
 
-    def __call__(self, trainer, prompt_ids: Sequence, seeds: Sequence[int], **changes):
-        """One completion per prompt; `changes` replace fields of the sampling parameters."""
+    def __call__(self, trainer, prompt_ids: Sequence, seeds: Sequence[int], params=None):
+        """One completion per prompt, with other parameters than its own where they are given."""
         with self.sampler(trainer) as sampler:
-            rows = sampler.generate(prompt_ids, replace(self.params, **changes), [[s] for s in seeds])
+            rows = sampler.generate(prompt_ids, params or self.params, [[s] for s in seeds])
         return [completion for (completion,) in rows], None
 
     def sampler(self, trainer):

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from effwb.designs import Design, Group, reference_table
-from effwb.designs.modes import EMPTY, THINK
 from effwb.errors import ConfigError
 from effwb.evaluation import per_problem, sample_as
 from effwb.profiles import Profile
@@ -28,7 +27,7 @@ def preview(
 ):
     """A DataFrame with a row per rollout of the first `n_problems`, sampled and rewarded as in training.
 
-    Columns: `problem_id, sample, length, correct, finished, hint_tokens, reward/<component>..., total,
+    Columns: `problem_id, sample, length, correct, finished, hint_tokens, empty, reward/<component>..., total,
     advantage, masked`; where advantages differ along a rollout, `advantage` is that of its end and
     `advantage, first` that of its beginning. `plots.reward_figure` draws it; `spread` sums it up. Groups are
     as large as in training.
@@ -58,17 +57,15 @@ def preview(
 
 
 def _both_modes(openings: list[str], profile: Profile, asked, sampler, run_dir: Path, how: dict):
-    """Rollouts that begin as a design forces them to, the closing tag counted as theirs."""
+    """Rollouts that begin as a design forces them to, those of one opening after those of the other."""
     import pandas as pd
 
-    closing, parts = closing_id(sampler.tokenizer), []
-    for name, forced, thinking in ((THINK, [], "forced"), (EMPTY, [closing], False)):
-        n, room = openings.count(name), profile.override(max_tokens=profile.max_tokens - len(forced))
-        table = sample_as(room, asked, sampler, run_dir=run_dir / name, n=n, thinking=thinking, **how)
-        table["completion_ids"] = [[*forced, *ids] for ids in table["completion_ids"]]
-        table["length"] += len(forced)
-        table["sample"] += len(parts) * n
-        parts.append(table)
+    parts, before = [], 0
+    for opening in dict.fromkeys(openings):
+        n = openings.count(opening)
+        table = sample_as(profile, asked, sampler, run_dir=run_dir / opening, n=n, opening=opening, **how)
+        parts.append(table.assign(sample=table["sample"] + before))
+        before += n
     order = {pid: k for k, pid in enumerate(asked["problem_id"])}
     both = pd.concat(parts, ignore_index=True)
     return both.iloc[np.lexsort((both["sample"], both["problem_id"].map(order)))].reset_index(drop=True)
@@ -87,6 +84,8 @@ def score(
     total, advantage, mask = parts.pop("total"), design.advantage(group), design.mask(group)
     table = rollouts[["problem_id", "sample", "length"]].copy()
     table["correct"], table["finished"] = group.correct_PG.ravel(), group.finished_PG.ravel()
+    if group.empty_PG is not None:
+        table["empty"] = group.empty_PG.ravel()
     if hint_tokens_P is not None:
         table["hint_tokens"] = np.repeat(hint_tokens_P, group.G)
     for name, part in parts.items():
@@ -112,19 +111,20 @@ def reference_of(rollouts, cap: int) -> dict[str, dict[str, float]]:
 
 
 def spread(table) -> dict[str, float]:
-    """A preview in numbers: how many groups teach nothing, and what length is worth to right and wrong
-    answers.
+    """A preview in numbers: how many groups teach nothing (all their advantages are 0), and what length is
+    worth to right and wrong answers.
 
     `slope, right` and `slope, wrong` are the least-squares change of the reward per 100 tokens within groups.
     """
     groups = table.groupby("problem_id")["total"]
+    paid = table.filter(like="advantage").abs().max(axis=1).groupby(table["problem_id"]).max()
     centred = table.assign(
         total=table["total"] - groups.transform("mean"),
         length=table["length"] - table.groupby(["problem_id", "correct"])["length"].transform("mean"),
     )
     return {
         "groups": groups.ngroups,
-        "without spread": float((groups.std(ddof=0) < 1e-9).mean()),
+        "without spread": float((paid == 0).mean()),
         "mean spread": float(groups.std(ddof=0).mean()),
         "masked": float(table["masked"].mean()),
         "slope, right": _slope(centred[table["correct"]]),

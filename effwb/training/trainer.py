@@ -67,10 +67,11 @@ class GroupTrainer(GRPOTrainer):
         self.measured |= {f"state/{name}": float(v) for name, v in self.design.watched(group).items()}
         self.design.observe(group)
         if made.empty_PG is not None:
-            self.measured["modes/p_empty"] = self._p_empty(made)
+            p_empty_P = self._p_empty(made)
+            self.measured["modes/p_empty"] = float(p_empty_P.mean())
         out = super()._generate_and_score_completions(inputs)
-        if self.design.first_logp is not None:
-            out["old_per_token_logps"] = self._old_logps(out)
+        if self.design.forced_share is not None:
+            out["old_per_token_logps"] = self._old_logps(out, made, p_empty_P)
         return self._with_advantages(out, made, advantage, mask, self.design.edges(group))
 
     def _collect(self, number: int) -> Round:
@@ -101,28 +102,30 @@ class GroupTrainer(GRPOTrainer):
         return made.tokens
 
     @torch.no_grad()
-    def _p_empty(self, made: Round) -> float:
-        """The probability that the model closes its thinking at once, mean over the prompts of the round."""
+    def _p_empty(self, made: Round) -> torch.Tensor:
+        """The probability (P,) that the model closes its thinking at once behind each prompt of the round."""
         closing, pad = self.collector.rounds.closing, self.processing_class.pad_token_id
         rows = [[*ids, closing] for ids in made.asked.prompt_ids_P]
         ids, mask = left_pad(rows, pad, self.accelerator.device)
         logps, *_ = self._get_per_token_logps_and_entropies(
             self.model, ids, mask.long(), 1, batch_size=self.args.per_device_train_batch_size
         )
-        return logps.float().exp().mean().item()
+        return logps[:, 0].float().exp()
 
     @torch.no_grad()
-    def _old_logps(self, out: dict) -> torch.Tensor:
-        """Log-probabilities (B, T) of the round under the weights that drew it, the first token's as the
-        design has it."""
+    def _old_logps(self, out: dict, made: Round, p_empty_P: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities (B, T) under which the round was drawn: those of the weights that drew it, but of
+        the mode, which the first token chooses, the share that the design forces."""
         old = out.get("old_per_token_logps")
         if old is None:
             ids = torch.cat([out["prompt_ids"], out["completion_ids"]], dim=1)
             mask = torch.cat([out["prompt_mask"], out["completion_mask"]], dim=1)
             width, rows = out["completion_ids"].shape[1], self.args.per_device_train_batch_size
             old, *_ = self._get_per_token_logps_and_entropies(self.model, ids, mask, width, batch_size=rows)
-        old = old.clone()
-        old[:, 0] = self.design.first_logp
+        old, share = old.clone(), np.log(self.design.forced_share)
+        for row, (p, g) in enumerate(made.local):
+            within = 0.0 if made.empty_PG[p, g] else old[row, 0] - torch.log1p(-p_empty_P[p])
+            old[row, 0] = share + within
         return old
 
     def _with_advantages(self, out: dict, made: Round, advantage, mask, edges) -> dict:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from effwb import models
+from effwb import grading, models
 from effwb.errors import ConfigError, DataError
 from effwb.evaluation import sample_as
 from effwb.profiles import Profile
-from effwb.prompts import closing_id
+from effwb.prompts import template
 from effwb.rollouts import problems_of
 from effwb.runs import RunDir, digest, write_atomic
 from effwb.samplers import open_sampler
@@ -42,7 +42,7 @@ def warm_start(
 
     Rollouts and model lie in `run_dir`; a finished run is read back, one that was killed continues with its
     shards of rollouts or its last epoch. `ConfigError` for a template that opens no thinking, `DataError`
-    where a mode has no correct rollout.
+    where a mode has no correct rollout, `IdentityError` where `run_dir` holds another warm start.
     """
     run, name = RunDir(run_dir), model or profile.model
     for key, value in (("epochs", epochs), ("batch_size", batch_size), ("n", 1 if n is None else n)):
@@ -50,69 +50,78 @@ def warm_start(
             raise ConfigError(f"{key}={value} must be at least 1")
     source = models.locate(name)
     tokenizer = models.load_tokenizer(source)
-    identity = {
-        "model": source.name,
-        "weights": models.fingerprint(source),
-        "problems": digest(list(problems["problem_id"])),
-        "n": profile.n_samples if n is None else n,
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "seed": seed,
-    }
+    profile = profile.as_in_training().override(n_samples=n, engine=engine)
+    settings = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size, "seed": seed}
     with run.lock():
-        run.begin(TABLE, identity)
+        run.begin(TABLE, {**_identity(profile, problems, source, tokenizer), **settings})
         if not (run.path / TABLE / "DONE").exists():
-            examples = _examples(profile, problems, name, run.path, n, seed, engine, closing_id(tokenizer))
-            _fine_tune(
-                source, tokenizer, examples, run.path, profile, epochs, learning_rate, batch_size, seed
-            )
+            examples = _examples(profile, problems, name, run.path, seed)
+            _fine_tune(source, tokenizer, examples, run.path, profile.training, **settings)
+        shutil.rmtree(run.path / TABLE / "checkpoints", ignore_errors=True)
     return str(run.path / "model")
 
 
-def _examples(profile, problems, model: str, folder: Path, n, seed: int, engine, closing: int) -> list[dict]:
+def _identity(profile: Profile, problems, source, tokenizer) -> dict:
+    """What decides the examples and the arithmetic; the settings come on top."""
+    from importlib.metadata import version
+
+    sampling = ("n_samples", "max_tokens", "temperature", "top_p", "dtype", "engine", "shard_problems")
+    return {
+        "model": source.name,
+        "weights": models.fingerprint(source),
+        "tokenizer": models.tokenizer_fingerprint(tokenizer),
+        "template": template(profile.template).identity(),
+        "problems": digest([list(problems[c]) for c in ("problem_id", "question", "answer")]),
+        **{name: getattr(profile, name) for name in sampling},
+        **{name: getattr(profile.training, name) for name in ("weights", "precision")},
+        "verifier": grading.VERIFIER,
+        "trl": version("trl"),
+    }
+
+
+def _examples(profile, problems, model: str, folder: Path, seed: int) -> list[dict]:
     """`input_ids` and `labels` of both modes, equally many, in an order that the seed decides."""
-    parts, profile = [], profile.as_in_training()
-    with open_sampler(model, engine or profile.engine, dtype=profile.dtype) as sampler:
+    parts = []
+    with open_sampler(model, profile.engine, dtype=profile.dtype) as sampler:
         for mode in ("think", "empty"):
-            how = dict(run_dir=folder / mode, n=n, seed=seed, thinking=mode == "think", progress=False)
+            how = dict(run_dir=folder / mode, seed=seed, opening=mode, progress=False)
             table = sample_as(profile, problems, sampler, **how)
             asked = problems_of(folder / mode).set_index("problem_id")["prompt_ids"]
             right = table[(table["verdict"] == "correct") & (table["finish_reason"] == "stop")]
             if right.empty:
-                raise DataError(
-                    f"none of {len(table)} rollouts in mode {mode!r} is correct: nothing to learn"
-                )
-            parts.append(
-                [
-                    _example(list(asked[r.problem_id]), list(r.completion_ids), closing, mode)
-                    for r in right.itertuples()
-                ]
-            )
+                raise DataError(f"nothing to learn: no rollout of {len(table)} in mode {mode!r} is correct")
+            pairs = zip(right["problem_id"], right["completion_ids"], strict=True)
+            parts.append([_example(list(asked[pid]), list(ids)) for pid, ids in pairs])
     rng = np.random.default_rng(seed)
     few = min(map(len, parts))
     chosen = [part[i] for part in parts for i in rng.choice(len(part), few, replace=False)]
     return [chosen[i] for i in rng.permutation(len(chosen))]
 
 
-def _example(prompt: list[int], completion: list[int], closing: int, mode: str) -> dict:
-    """In the empty mode the prompt has closed the thinking; here that tag is the model's to write."""
-    if mode == "empty":
-        if closing not in prompt[-3:]:
-            raise ConfigError("the empty mode of this chat template does not end its prompt with </think>")
-        at = len(prompt) - 1 - prompt[::-1].index(closing)
-        prompt, completion = prompt[:at], prompt[at:] + completion
+def _example(prompt: list[int], completion: list[int]) -> dict:
     return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
 
 
-def _fine_tune(source, tokenizer, examples, folder: Path, profile, epochs, learning_rate, batch_size, seed):
+def _last_whole(checkpoints: Path) -> str | None:
+    """The newest checkpoint that was written to its end; one that was not is deleted."""
+    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.partition("-")[2]))
+    while found:
+        state = found[-1] / "trainer_state.json"  # what Transformers writes last
+        try:
+            json.loads(state.read_text())
+            return str(found[-1])
+        except (OSError, ValueError):
+            shutil.rmtree(found.pop())
+    return None
+
+
+def _fine_tune(source, tokenizer, examples, folder: Path, settings, epochs, learning_rate, batch_size, seed):
     import torch
     from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
-    from transformers.trainer_utils import get_last_checkpoint
     from trl import SFTConfig, SFTTrainer
 
-    settings, cuda = profile.training, torch.cuda.is_available()
+    cuda = torch.cuda.is_available()
     micro = max(d for d in range(1, min(settings.micro_batch, batch_size) + 1) if batch_size % d == 0)
     checkpoints, temporary, final = folder / TABLE / "checkpoints", folder / ".model", folder / "model"
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -143,7 +152,7 @@ def _fine_tune(source, tokenizer, examples, folder: Path, profile, epochs, learn
         )
         for printer in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(printer)
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
+        trainer.train(resume_from_checkpoint=_last_whole(checkpoints))
         trainer.save_model(str(temporary))
     tokenizer.save_pretrained(temporary)
     (temporary / "training_args.bin").unlink(missing_ok=True)
@@ -151,6 +160,5 @@ def _fine_tune(source, tokenizer, examples, folder: Path, profile, epochs, learn
     temporary.rename(final)
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     write_atomic(folder / TABLE / "DONE", json.dumps({"examples": len(examples), "loss": losses}).encode())
-    shutil.rmtree(checkpoints)
     del trainer
     release()
