@@ -18,6 +18,7 @@ rewards = st.lists(st.lists(st.floats(-3, 3, width=32), min_size=4, max_size=4),
     np.array
 )
 masks = st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=4, max_size=4).map(np.array)
+WITHOUT_STD = ("group_no_std", "none")
 rules = pytest.mark.parametrize("rule", A.RULES)
 
 
@@ -70,23 +71,23 @@ def test_decoupled_normalises_each_component_on_its_own():
 @given(r=rewards, m=masks, inside=st.booleans(), std=st.sampled_from(["sample", "population", "none"]))
 def test_rules_are_finite_and_masked(rule, r, m, inside, std):
     m = m[: len(r)]
-    std = "none" if rule == "group_no_std" else std
+    std = "none" if rule in WITHOUT_STD else std
     got = A.RULES[rule](r, std=std, eps=0.0, mask_PG=m, masked_in_statistics=inside)
     assert np.isfinite(got).all()
     assert (got[~m] == 0).all()
     if not inside:  # a masked reward is then not seen at all
         other = A.RULES[rule](np.where(m, r, 7.0), std=std, eps=0.0, mask_PG=m, masked_in_statistics=False)
         np.testing.assert_allclose(got, other, atol=1e-12)
-        if rule != "batch":
+        if rule not in ("batch", "none"):
             np.testing.assert_allclose(got.sum(axis=1), 0, atol=1e-6)
 
 
 @rules
 @given(value=st.floats(-1e6, 1e6), eps=st.sampled_from([0.0, 1e-6]))
 def test_equal_rewards_give_exactly_zero(rule, value, eps):
-    std = "none" if rule == "group_no_std" else "sample"
+    std = "none" if rule in WITHOUT_STD else "sample"
     got = A.RULES[rule](np.full((2, 3), value), std=std, eps=eps)
-    assert (got == 0).all()
+    assert (got == (value if rule == "none" else 0)).all()
     assert (A.decoupled({"a": np.full((2, 3), value)}, {"a": 1.0}, eps=eps) == 0).all()
 
 

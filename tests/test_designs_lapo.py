@@ -72,9 +72,10 @@ class TestDiscovery:
 
     def test_watched(self):
         design = make_design("lapo_discovery")
-        assert np.isnan(design.watched()["target"])
-        design.observe(group([100, 200]))
-        assert design.watched() == {"target": 150.0}
+        seen = group([100, 200])
+        assert np.isnan(design.watched(seen)["target"])
+        design.observe(seen)
+        assert design.watched(seen) == {"target": 150.0}
 
     def test_unsolved_is_json(self):
         design, other = make_design("lapo_discovery"), make_design("lapo_discovery")

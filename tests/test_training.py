@@ -181,8 +181,8 @@ class TestTraining:
         seen = []
         keep = ours.GroupTrainer._with_advantages
 
-        def spy(self, out, made, advantage, mask):
-            found = keep(self, out, made, advantage, mask)
+        def spy(self, out, made, advantage, mask, edges):
+            found = keep(self, out, made, advantage, mask, edges)
             kept = sum(
                 len(ids) for (p, g), ids in zip(made.local, made.completion_ids, strict=True) if mask[p, g]
             )
