@@ -60,6 +60,7 @@ POINTS = [
     Point("mrt"),
     Point("brpo"),
     Point("lead"),
+    Point("lead", {"static": 0.5}),
     Point("lapo_discovery"),
     Point("lapo_internalization", after=Point("lapo_discovery")),
 ]

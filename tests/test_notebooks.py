@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +61,8 @@ def test_form(path):
     for line in code[0].source.splitlines():
         assert " = " in line, f"the parameters cell holds literals with a comment each, not {line!r}"
         assert " # " in line, f"no comment behind {line!r}"
+    names = {line.partition(" = ")[0] for line in code[0].source.splitlines()}
+    assert set(papermill.inspect_notebook(path)) == names  # it reads lines, and stumbles over a second "="
     assert notebook.cells[0].source.startswith("# ")
     text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
     assert sum(line.startswith("# ") for line in text.splitlines()) == 1
