@@ -27,8 +27,7 @@ class Evaluation:
 
     def correct_PN(self):
         """(P, N) array of 0 and 1, problems in order of appearance; a truncated rollout is wrong."""
-        ended = self.rollouts["finish_reason"] == "stop"
-        return per_problem(self.rollouts, ended & (self.rollouts["verdict"] == "correct"))
+        return per_problem(self.rollouts, rollouts.solved(self.rollouts))
 
     def length_PN(self):
         """(P, N) array of lengths in tokens."""
@@ -141,12 +140,9 @@ def read_evaluation(run_dir: str | Path, name: str = "") -> Evaluation:
     """
     run = RunDir(run_dir)
     name = name or run.path.name
-    rollouts, probed = (
-        run.read(table, columns=columns)
-        for table, columns in (("rollouts", ROLLOUTS_READ), ("probes", PROBES_READ))
-    )
-    curve = budget_curve(rollouts, probed, run.config["probes"]["identity"]["budgets"], name=name)
-    return Evaluation(name, run.path, rollouts, probed, curve)
+    table, probed = run.read("rollouts", columns=ROLLOUTS_READ), run.read("probes", columns=PROBES_READ)
+    curve = budget_curve(table, probed, run.config["probes"]["identity"]["budgets"], name=name)
+    return Evaluation(name, run.path, table, probed, curve)
 
 
 def _measure(run: RunDir) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from effwb import prompts
 from effwb.errors import DataError
-from effwb.metrics import bootstrap_mean, rank_correlation
+from effwb.metrics import bootstrap_mean, interval_columns, rank_correlation
 
 NOBODY = (float("nan"),) * 3
 
@@ -57,6 +57,4 @@ def stated_summary(rollouts, template: str | prompts.Template, level: Mapping | 
         found["rank to level"] = rank_correlation(means["stated"], [level[pid] for pid in means.index])
     found["rank to used"] = rank_correlation(means["stated"], means["length"])
     row = {"rollouts": len(table), "problems": len(share), "problems stating": len(means)}
-    for name, (middle, low, high) in found.items():
-        row |= {name: middle, f"{name} low": low, f"{name} high": high}
-    return row | {"off": float(off.mean()) if len(off) else float("nan")}
+    return row | interval_columns(found) | {"off": float(off.mean()) if len(off) else float("nan")}

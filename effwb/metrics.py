@@ -7,6 +7,7 @@ single problem.
 """
 
 import math
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
@@ -156,6 +157,15 @@ def bootstrap_mean(values, resamples: int = 10_000, level: float = 0.95, seed: i
         means = bootstrap_means(values, resamples, seed)
         low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Interval(float(mean), float(low), float(high)) if values.ndim == 1 else Interval(mean, low, high)
+
+
+def interval_columns(found: Mapping[str, Interval]) -> dict[str, float]:
+    """Intervals as a table has them: each name, and behind it its ` low` and ` high`."""
+    return {
+        f"{name}{end}": value
+        for name, ends in found.items()
+        for end, value in zip(("", " low", " high"), ends, strict=True)
+    }
 
 
 def rank_correlation(x_P, y_P, resamples: int = 2000, level: float = 0.95, seed: int = 0) -> Interval:

@@ -103,7 +103,7 @@ def load_tokenizer(model: str | ModelSource):
     """The tokenizer of a model, padding on the left; `DataError` where it has no chat template."""
     from transformers import AutoTokenizer
 
-    source = locate(model) if isinstance(model, str) else model
+    source = _located(model)
     tokenizer = _from_pretrained(AutoTokenizer, source, **_gguf(source))
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
@@ -134,11 +134,15 @@ def pick_device(device: str | None) -> str:
     return device
 
 
+def _located(model: str | ModelSource) -> ModelSource:
+    return locate(model) if isinstance(model, str) else model
+
+
 def load_config(model: str | ModelSource):
     """The config of a model, without its weights."""
     from transformers import AutoConfig
 
-    source = locate(model) if isinstance(model, str) else model
+    source = _located(model)
     return _from_pretrained(AutoConfig, source, **_gguf(source))
 
 
@@ -146,7 +150,7 @@ def load_generation_config(model: str | ModelSource):
     """The generation config of a model, made from its config where it has none of its own."""
     from transformers import GenerationConfig
 
-    source = locate(model) if isinstance(model, str) else model
+    source = _located(model)
     if not source.gguf:
         try:
             return GenerationConfig.from_pretrained(source.path)
@@ -164,7 +168,7 @@ def load_model(model: str | ModelSource, dtype: str = "float32", device: str | N
     """An evaluation-mode causal LM on `device` (default: CUDA where there is one)."""
     from transformers import AutoModelForCausalLM
 
-    source = locate(model) if isinstance(model, str) else model
+    source = _located(model)
     options = _gguf(source)
     if source.gguf:
         from transformers import GgufConfig

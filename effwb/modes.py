@@ -8,7 +8,8 @@ long.
 import numpy as np
 
 from effwb.errors import DataError
-from effwb.metrics import Interval, bootstrap_mean
+from effwb.metrics import Interval, bootstrap_mean, interval_columns
+from effwb.rollouts import solved
 
 
 def not_thinking(rollouts, closing: int) -> np.ndarray:
@@ -29,7 +30,7 @@ def mode_table(rollouts, closing: int, by=None):
     if len(rollouts) == 0:
         raise DataError("there are no rollouts to tell modes apart in")
     table = rollouts[["problem_id", "length"]].assign(
-        right=(rollouts["verdict"] == "correct") & (rollouts["finish_reason"] == "stop"),
+        right=solved(rollouts),
         empty=not_thinking(rollouts, closing),
     )
     if by is not None and (lost := set(table["problem_id"]) - set(by)):
@@ -51,10 +52,7 @@ def _mode_row(part, members) -> dict[str, float]:
         "length": _mean(inside["length"].mean()),
     }
     longest = part["length"][members].quantile(0.95) if members.any() else np.nan
-    row = {"rollouts": int(members.sum()), "length p95": float(longest)}
-    for name, (middle, low, high) in found.items():
-        row |= {name: middle, f"{name} low": low, f"{name} high": high}
-    return row
+    return {"rollouts": int(members.sum()), "length p95": float(longest), **interval_columns(found)}
 
 
 def _mean(values) -> Interval:
@@ -75,7 +73,8 @@ def mode_accuracy(free, think, empty, closing: int, delta: float = 0.0) -> dict[
     if not (set(picked.index) == set(rate["think"].index) == set(rate["empty"].index)):
         raise DataError("the three tables need the same problems")
     gain = rate["empty"] + delta - rate["think"]
-    decided = gain.index[np.abs(gain) > 1e-12]
+    differ = np.abs(gain) > 1e-12
+    decided = gain.index[differ]
     wins = (gain[decided] > 0).to_numpy(dtype=float)
     share = picked[decided].to_numpy()
     scores = {
@@ -84,10 +83,9 @@ def mode_accuracy(free, think, empty, closing: int, delta: float = 0.0) -> dict[
         "never think": wins,
     }
     found = {name: bootstrap_mean(v) if v.size else _mean(gain[:0]) for name, v in scores.items()}
-    return {**found, "decided": bootstrap_mean((np.abs(gain) > 1e-12).to_numpy(dtype=float))}
+    return {**found, "decided": bootstrap_mean(differ.to_numpy(dtype=float))}
 
 
 def _accuracy(table):
     """Mean accuracy by problem id."""
-    right = (table["verdict"] == "correct") & (table["finish_reason"] == "stop")
-    return right.groupby(table["problem_id"]).mean()
+    return solved(table).groupby(table["problem_id"]).mean()

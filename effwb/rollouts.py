@@ -97,6 +97,11 @@ def sample(
     return run.read("rollouts")
 
 
+def solved(rollouts):
+    """bool Series: which rows of a rollout table are correct and ended by themselves."""
+    return (rollouts["verdict"] == "correct") & (rollouts["finish_reason"] == "stop")
+
+
 def check_problems(problems) -> None:
     """Raise `DataError` for an empty set, repeated ids or missing columns."""
     if len(problems) == 0:

@@ -22,7 +22,16 @@ from effwb.training.checks import check
 from effwb.training.engines import open_engine
 from effwb.training.record import Record, read_metrics
 from effwb.training.rounds import Rounds
-from effwb.training.trl import grpo_config, is_main, lora_config, quiet, release, world_size
+from effwb.training.trl import (
+    grpo_config,
+    is_main,
+    lora_config,
+    put_in_place,
+    quiet,
+    release,
+    silence,
+    world_size,
+)
 
 WATCH = ("auto", "lines", "none")
 ROUNDING = ("micro_batch", "tokens_per_forward", "gradient_checkpointing", "keep_checkpoints", "save_every")
@@ -216,8 +225,6 @@ class Plan:
         return saved["step"]
 
     def _trainer(self, checkpoints: Path, engine, metrics, report_to):
-        from transformers.trainer_callback import PrinterCallback, ProgressCallback
-
         from effwb.training.collect import Collector
         from effwb.training.trainer import GroupTrainer
 
@@ -240,8 +247,7 @@ class Plan:
             callbacks=[metrics],
             peft_config=lora_config(s),
         )
-        for printer in (PrinterCallback, ProgressCallback):
-            trainer.remove_callback(printer)
+        silence(trainer)
         return trainer
 
     def _forcer(self) -> Forcer | None:
@@ -262,10 +268,7 @@ class Plan:
             trained.merge_and_unload().save_pretrained(temporary)
         wait()
         if is_main():
-            self.tokenizer.save_pretrained(temporary)
-            (temporary / "training_args.bin").unlink(missing_ok=True)
-            shutil.rmtree(final, ignore_errors=True)
-            temporary.rename(final)
+            put_in_place(self.tokenizer, temporary, final)
             done = {"steps": self.settings.steps, "design": self.design.state()}
             write_atomic(self.run_dir / "train" / "DONE", json.dumps(done).encode())
         wait()

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,6 +108,22 @@ def quiet(folder: Path):
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder)
     with no_bars():
         yield
+
+
+def silence(trainer) -> None:
+    """No printing by Transformers: what is said of a run is said by us."""
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+    for printer in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(printer)
+
+
+def put_in_place(tokenizer, temporary: Path, final: Path) -> None:
+    """Give a model that was saved under a temporary name its tokenizer and its final name."""
+    tokenizer.save_pretrained(temporary)
+    (temporary / "training_args.bin").unlink(missing_ok=True)
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.rename(final)
 
 
 def release() -> None:

@@ -11,10 +11,10 @@ from effwb.errors import ConfigError, DataError
 from effwb.evaluation import sample_as
 from effwb.profiles import Profile
 from effwb.prompts import template
-from effwb.rollouts import problems_of
+from effwb.rollouts import problems_of, solved
 from effwb.runs import RunDir, digest, write_atomic
 from effwb.samplers import open_sampler
-from effwb.training.trl import quiet, release
+from effwb.training.trl import put_in_place, quiet, release, silence
 
 TABLE = "warm_start"
 
@@ -87,7 +87,7 @@ def _examples(profile, problems, model: str, folder: Path, seed: int) -> list[di
             how = dict(run_dir=folder / mode, seed=seed, opening=mode, progress=False)
             table = sample_as(profile, problems, sampler, **how)
             asked = problems_of(folder / mode).set_index("problem_id")["prompt_ids"]
-            right = table[(table["verdict"] == "correct") & (table["finish_reason"] == "stop")]
+            right = table[solved(table)]
             if right.empty:
                 raise DataError(f"nothing to learn: no rollout of {len(table)} in mode {mode!r} is correct")
             pairs = zip(right["problem_id"], right["completion_ids"], strict=True)
@@ -118,7 +118,6 @@ def _last_whole(checkpoints: Path) -> str | None:
 def _fine_tune(source, tokenizer, examples, folder: Path, settings, epochs, learning_rate, batch_size, seed):
     import torch
     from datasets import Dataset
-    from transformers.trainer_callback import PrinterCallback, ProgressCallback
     from trl import SFTConfig, SFTTrainer
 
     cuda = torch.cuda.is_available()
@@ -150,14 +149,10 @@ def _fine_tune(source, tokenizer, examples, folder: Path, settings, epochs, lear
             train_dataset=Dataset.from_list(examples),
             processing_class=tokenizer,
         )
-        for printer in (PrinterCallback, ProgressCallback):
-            trainer.remove_callback(printer)
+        silence(trainer)
         trainer.train(resume_from_checkpoint=_last_whole(checkpoints))
         trainer.save_model(str(temporary))
-    tokenizer.save_pretrained(temporary)
-    (temporary / "training_args.bin").unlink(missing_ok=True)
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
+    put_in_place(tokenizer, temporary, final)
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     write_atomic(folder / TABLE / "DONE", json.dumps({"examples": len(examples), "loss": losses}).encode())
     del trainer
