@@ -36,6 +36,13 @@ def test_curve_figure_keeps_budget_zero_behind_the_break():
     assert any(a.text == "//" for a in fig.layout.annotations)
 
 
+def test_nine_curves_look_different():
+    lines = [
+        t for t in plots.curve_figure({f"run {i}": a_curve(i) for i in range(9)}, bands=[]).data if t.name
+    ]
+    assert len({(t.line.color, t.marker.symbol) for t in lines}) == 9
+
+
 def test_shaded_gap_says_the_reg_it_shades_and_hover_is_complete():
     curve = a_curve()
     frontier = Curve(GRID, np.minimum(curve.accuracy + 0.1, 1))

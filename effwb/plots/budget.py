@@ -9,7 +9,7 @@ from plotly.colors import sample_colorscale
 from effwb.curves import BudgetCurve, Curve
 from effwb.errors import DataError, one_of
 from effwb.frontier import Frontier, reg
-from effwb.plots.style import AXES, COLOURS, SYMBOLS, faint, token_axis
+from effwb.plots.style import AXES, faint, look_of, token_axis
 
 
 def frontier_figure(
@@ -25,7 +25,7 @@ def frontier_figure(
             if frontier.owner
             else [""] * frontier.budgets.size
         )
-        _add_line(fig, name, frontier, zero, text, COLOURS[i % len(COLOURS)], SYMBOLS[i % len(SYMBOLS)])
+        _add_line(fig, name, frontier, zero, text, *look_of(i))
     return fig
 
 
@@ -55,7 +55,7 @@ def curve_figure(
             raise DataError(f"shade={shade!r} needs a frontier to shade up to")
         _add_gap(fig, curves[shade], frontier, zero, l_max)
     for i, (name, curve) in enumerate(curves.items()):
-        colour, symbol = COLOURS[i % len(COLOURS)], SYMBOLS[i % len(SYMBOLS)]
+        colour, symbol = look_of(i)
         band = None if curve.per_problem is None else curve.interval(level)
         if band is not None and len(curve.per_problem) > 1 and (bands is None or name in bands):
             _add_band(fig, name, curve, band, zero, colour)

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from effwb.errors import DataError, one_of
 from effwb.metrics import clustered_interval
-from effwb.plots.style import AXES, COLOURS, SYMBOLS, faint, token_axis
+from effwb.plots.style import AXES, COLOURS, faint, look_of, token_axis
 
 
 def length_figure(rollouts, *, bins: int = 40, title: str = "", axis: str = "log") -> go.Figure:
@@ -57,6 +57,7 @@ def level_figure(rollouts: Mapping, level: Mapping, *, title: str = "") -> go.Fi
         means = table.groupby("problem_id")["length"].mean()
         parts = [(at, clustered_interval(m.to_numpy()[:, None])) for at, m in means.groupby(level)]
         middle, low, high = (np.array([found[k] for _, found in parts]) for k in range(3))
+        colour, symbol = look_of(i)
         bars = {"array": high - middle, "arrayminus": middle - low, "thickness": 1, "width": 4}
         fig.add_scatter(
             x=[at for at, _ in parts],
@@ -64,8 +65,8 @@ def level_figure(rollouts: Mapping, level: Mapping, *, title: str = "") -> go.Fi
             error_y={"type": "data", "symmetric": False, **bars},
             name=name,
             mode="lines+markers",
-            line={"color": COLOURS[i % len(COLOURS)], "width": 2},
-            marker={"symbol": SYMBOLS[i % len(SYMBOLS)], "size": 8},
+            line={"color": colour, "width": 2},
+            marker={"symbol": symbol, "size": 8},
             customdata=np.stack([low, high], axis=-1),
             hovertemplate=f"{name}<br>level %{{x}}<br>%{{y:,.1f}} tokens "
             "[%{customdata[0]:,.1f}, %{customdata[1]:,.1f}]<extra></extra>",
