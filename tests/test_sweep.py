@@ -225,9 +225,16 @@ def test_another_notebook_or_other_parameters_are_refused(tiny, tmp_path):
         sweep.run(tiny, {"number": [1]}, out)
 
 
-def test_no_sweep_here(tmp_path):
+def test_no_sweep_here(tiny, tmp_path):
     with pytest.raises(ConfigError, match="holds no sweep"):
         sweep.table(tmp_path)
+    RunDir(tmp_path / "other").path.mkdir()
+    RunDir(tmp_path / "other").begin("rollouts", {"n": 1})
+    with pytest.raises(
+        DataError, match="other is no point of a sweep; give the sweep a directory of its own"
+    ):
+        sweep.run(tiny, {"number": [1]}, tmp_path)
+    assert not (tmp_path / "number=1").exists()
 
 
 @pytest.mark.parametrize("file", ["config.json", "results.json"])

@@ -44,6 +44,7 @@ def run(
     named = plan(declared, axes, fixed)
     identity = {"notebook": Path(notebook).name, "code": code_digest(notebook), "effwb": __version__}
     points = [Point(out / name) for name in named]
+    points_in(out)  # another's directory is refused
     for point in points:
         point.check({**identity, "parameters": named[point.name]})
     recorded = {**environment(), "snapshot": _snapshot(notebook, out, identity["code"])}
@@ -87,8 +88,7 @@ def table(out: str | Path):
     """
     import pandas as pd
 
-    points = [Point(file.parent) for file in Path(out).glob("*/config.json")]
-    rows = [row for point in sorted(points, key=_natural) for row in _rows(point)]
+    rows = [row for point in points_in(out) for row in _rows(point)]
     if not rows:
         raise ConfigError(f"{out} holds no sweep: no directory in it has a config.json")
     first = dict.fromkeys(key for row in rows for key in row["parameters"])
@@ -102,6 +102,14 @@ def table(out: str | Path):
         }
         for row in rows
     )
+
+
+def points_in(out: str | Path) -> list[Point]:
+    """The points in a directory, seed=2 before seed=10; `DataError` where it also holds other things."""
+    points = [Point(file.parent) for file in Path(out).glob("*/config.json")]
+    for point in points:
+        _ = point.identity  # raises
+    return sorted(points, key=_natural)
 
 
 def _rows(point: Point) -> list[dict]:
@@ -118,7 +126,6 @@ def _rows(point: Point) -> list[dict]:
 
 
 def _natural(point: Point) -> list:
-    """seed=2 comes before seed=10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", point.name)]
 
 
@@ -179,7 +186,8 @@ class Board:
 
     def _print(self, text: str) -> None:
         if self.shown:
-            print(text.rstrip(), file=sys.stderr, flush=True)  # noqa: T201
+            sys.stderr.write(f"{text.rstrip()}\n")
+            sys.stderr.flush()
 
 
 def clock(seconds: float) -> str:

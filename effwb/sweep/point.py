@@ -53,7 +53,9 @@ class Point:
         try:
             return self.run.config["point"]
         except KeyError:
-            raise DataError(f"{self.folder} is no point of a sweep: its config.json says nothing") from None
+            raise DataError(
+                f"{self.folder} is no point of a sweep; give the sweep a directory of its own"
+            ) from None
 
     def executed(self) -> Path:
         return self.folder / self.identity["notebook"]
