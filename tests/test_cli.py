@@ -120,11 +120,10 @@ def test_nothing_to_compare(tmp_path, capsys):
 
 
 def test_the_doctor_is_content_here(monkeypatch, capsys):
-    monkeypatch.setattr(
-        doctor, "vllm", lambda: doctor.Check("vLLM", "missing", "not installed", "install it")
-    )
+    absent = doctor.Check("vLLM", "missing", "not installed", "install it")
+    monkeypatch.setattr(doctor, "vllm", lambda: absent)
     code, out = main(["doctor"]), capsys.readouterr().out
-    assert code == ("\n0 broken" in out) == 0, out
+    assert code == 0, out
     for what in ("Python", "packages", "Jupyter kernel", "GPU", "PDF, SVG, PNG"):
         assert what in out
     assert "missing  vLLM              not installed\n" + " " * 27 + "-> install it\n" in out

@@ -1,5 +1,6 @@
 """Sweeps: checked before they start, kept through real kills, collected into one table."""
 
+import contextlib
 import json
 import os
 import signal
@@ -275,9 +276,9 @@ def test_a_killed_process_costs_one_point(tiny, tmp_path, how, error):
     assert error in table.loc[how, "error"]
 
 
-def start(notebook, axes, out, jobs=1):
+def start(notebook, axes, out, **options):
     """The same sweep in a process of its own."""
-    code = f"from effwb import sweep\nsweep.run({str(notebook)!r}, {axes!r}, {str(out)!r}, jobs={jobs})"
+    code = f"from effwb import sweep\nsweep.run({str(notebook)!r}, {axes!r}, {str(out)!r}, **{options!r})"
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
 
 
@@ -320,6 +321,35 @@ def test_a_point_taken_after_the_sweep_looked_is_left_alone(tiny, tmp_path):
         events = list(local.execute([point], local.slots(1)))
     assert [event.what for event in events] == ["started", "busy"]
     assert attempts(tmp_path / "out", "number=13") == ["13"]
+
+
+@pytest.mark.slow
+def test_a_sweep_survives_kills_at_random_moments(tiny, tmp_path, capsys):
+    """The sweep, a process of a point or a kernel is killed, and the same sweep started again."""
+    import random
+
+    import psutil
+
+    rng, axes, kills = random.Random(0), {"number": [1, 2, 3, 4], "name": ["a", "b"]}, 0
+    rewrite(tiny, "import os, signal, time", "import os, signal, time\\ntime.sleep(1)")
+    while kills < 12:
+        running = start(tiny, axes, tmp_path / "out", jobs=2, retry=True)
+        time.sleep(rng.uniform(0.5, 8))
+        family = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
+        if running.poll() is not None:
+            break
+        with contextlib.suppress(psutil.NoSuchProcess):
+            rng.choice(family).kill()
+            kills += 1
+        if rng.random() < 0.5:
+            running.kill()
+        running.wait()
+    table = sweep.run(tiny, axes, tmp_path / "out", jobs=2, retry=True, **QUIET)
+    whole = sweep.run(tiny, axes, tmp_path / "whole", jobs=2, **QUIET)
+    assert (table["status"] == "done").all()
+    assert table.drop(columns="seconds").equals(whole.drop(columns="seconds"))
+    with capsys.disabled():
+        print(f"\n{kills} kills survived")  # noqa: T201
 
 
 def test_editing_the_notebook_does_not_touch_a_sweep_that_runs(tiny, tmp_path):

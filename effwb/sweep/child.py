@@ -18,9 +18,8 @@ from pathlib import Path
 from effwb.errors import BusyError
 from effwb.notebook import RESULTS
 from effwb.sweep.plan import declared_in, unformatted
-from effwb.sweep.point import BUSY, Point, places
+from effwb.sweep.point import BUSY, PATIENCE, Point, places
 
-PATIENCE = 3.0  # seconds; the kernel of a process that was killed notices within one
 LAST_LINES = 12
 
 

@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from effwb import __version__
@@ -53,8 +53,10 @@ def run(
             point.declare({**identity, "parameters": named[point.name]}, recorded)
     wanted = ("to do", "failed") if retry else ("to do",)
     board = Board(points, jobs, progress)
-    for event in local.execute([p for p in points if board.states[p.name] in wanted], slots):
-        board.update(event)
+    missing = [point for point in points if board.states[point.name] in wanted]
+    with closing(local.execute(missing, slots)) as events:  # an interrupt ends the children, also in Jupyter
+        for event in events:
+            board.update(event)
     board.close()
     return table(out)
 

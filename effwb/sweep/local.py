@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from effwb.errors import ConfigError
-from effwb.sweep.point import BUSY, Point
+from effwb.errors import BusyError, ConfigError
+from effwb.sweep.point import BUSY, PATIENCE, Point
 
 POLL = 0.05  # seconds between two looks at the children
 
@@ -120,7 +120,8 @@ def _start(point: Point, slot: Slot) -> subprocess.Popen:
 def _ended(point: Point, code: int) -> Event:
     if code == BUSY:
         return Event("busy", point)
-    if not point.is_done() and not point.failure():
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
-        point.fail(f"the process {how}", point.log_end())
+    with suppress(BusyError), point.run.lock(PATIENCE):  # until the kernel of a killed process is gone, too
+        if not point.is_done() and not point.failure():
+            how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended, exit status {code}"
+            point.fail(f"the process was {how}", point.log_end())
     return Event("ended", point)

@@ -17,6 +17,7 @@ from effwb.errors import BusyError, DataError
 from effwb.runs import SCHEMA, RunDir, check_identity, digest, write_atomic
 
 BUSY = 75  # exit status of a process that found the point run by another
+PATIENCE = 5.0  # seconds; the kernel of a process that was killed notices within one
 STATES = ("done", "running", "failed", "to do")
 PLACES = {"run_root": "runs", "work_dir": "work", "out_dir": "out", "figures_dir": "figures"}
 
@@ -53,9 +54,8 @@ class Point:
         try:
             return self.run.config["point"]
         except KeyError:
-            raise DataError(
-                f"{self.folder} is no point of a sweep; give the sweep a directory of its own"
-            ) from None
+            why = "give the sweep a directory of its own"
+            raise DataError(f"{self.folder} is no point of a sweep; {why}") from None
 
     def executed(self) -> Path:
         return self.folder / self.identity["notebook"]
