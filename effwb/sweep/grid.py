@@ -48,12 +48,14 @@ def run(
     for point in points:
         point.check({**identity, "parameters": named[point.name]})
     recorded = {**environment(), "snapshot": _snapshot(notebook, out, identity["code"])}
+    ours = set()
     for point in points:
         with suppress(BusyError):  # then another sweep runs it
             point.declare({**identity, "parameters": named[point.name]}, recorded)
+            ours.add(point.name)
     wanted = ("to do", "failed") if retry else ("to do",)
     board = Board(points, jobs, progress)
-    missing = [point for point in points if board.states[point.name] in wanted]
+    missing = [point for point in points if point.name in ours and board.states[point.name] in wanted]
     with closing(local.execute(missing, slots)) as events:  # an interrupt ends the children, also in Jupyter
         for event in events:
             board.update(event)

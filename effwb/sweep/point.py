@@ -18,6 +18,7 @@ from effwb.runs import SCHEMA, RunDir, check_identity, digest, write_atomic
 
 BUSY = 75  # exit status of a process that found the point run by another
 PATIENCE = 5.0  # seconds; the kernel of a process that was killed notices within one
+GLANCE = 0.3  # seconds; somebody may be looking how the point stands
 STATES = ("done", "running", "failed", "to do")
 PLACES = {"run_root": "runs", "work_dir": "work", "out_dir": "out", "figures_dir": "figures"}
 
@@ -116,7 +117,7 @@ class Point:
         `recorded` identifies nothing, but names the `snapshot`. `BusyError` where another process runs the
         point.
         """
-        with self.run.lock():
+        with self.run.lock(GLANCE):
             self.check(identity)
             if self.run.config.get("point", {}).get("identity") != identity:
                 told = {"identity": identity, "environment": recorded}
