@@ -10,6 +10,10 @@ class ConfigError(EffwbError, ValueError):
     """A parameter, name or combination that is not legal. The message names the value and the legal set."""
 
 
+class BusyError(ConfigError):
+    """A run directory that another process is writing."""
+
+
 class DataError(EffwbError, ValueError):
     """Input data that cannot be used: an empty set, an unparsable gold, a corrupt shard, mismatched grids."""
 

@@ -2,10 +2,14 @@
 where Jupyter was started."""
 
 import ast
+import json
+import os
 from pathlib import Path
 
-from effwb.errors import one_of
+from effwb.errors import ConfigError, one_of
 from effwb.paths import repo_root
+
+RESULTS = "EFFWB_RESULTS"  # environment variable: the file in which a sweep wants a notebook's results
 
 
 def check_parameters(shell=None) -> list[str]:
@@ -55,3 +59,30 @@ def files_written(*paths: str | Path):
     shown = [p.relative_to(root) if p.is_relative_to(root) else p for p in found]
     sizes = [round(sum(f.stat().st_size for f in files) / 1000, 1) for files in found.values()]
     return pd.DataFrame({"path": map(str, shown), "files": map(len, found.values()), "kB": sizes})
+
+
+def results(rows, path: str | Path) -> Path:
+    """Hand over what the notebook found: write `rows` (a DataFrame, or a dict for a single one) to `path` as
+    JSON.
+
+    `path` is the same with and without a sweep; a sweep collects a copy (`effwb.sweep.table`). Called again,
+    it replaces. Raises `ConfigError` for what is not a table of numbers and text.
+    """
+    from effwb.runs import write_atomic
+
+    records = rows.to_dict("records") if hasattr(rows, "to_dict") else [dict(rows)]
+    try:
+        data = json.dumps(records, indent=1, default=_plain).encode()
+    except TypeError as error:
+        raise ConfigError(f"results must be a table of numbers and text: {error}") from None
+    for file in (path, os.environ.get(RESULTS)):
+        if file:
+            write_atomic(Path(file), data)
+    return Path(path)
+
+
+def _plain(value):
+    """A numpy number as one of Python."""
+    if not hasattr(value, "item"):
+        raise TypeError(f"{value!r} is neither")
+    return value.item()

@@ -21,7 +21,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from effwb.errors import ConfigError, DataError, IdentityError
+from effwb.errors import BusyError, DataError, IdentityError
 
 SCHEMA = 1
 
@@ -36,17 +36,22 @@ class RunDir:
         return f"RunDir({str(self.path)!r})"
 
     @contextmanager
-    def lock(self):
-        """Hold the directory for writing; `ConfigError` where another process holds it."""
+    def lock(self, wait: float = 0.0):
+        """Hold the directory for writing; `BusyError` where another process still holds it after `wait`
+        seconds.
+
+        Gives the open lock file: a child that inherits it holds the directory too, until it ends.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ConfigError(
-                    f"{self.path} is being written by another process; wait for it or stop it"
-                ) from None
-            yield self
+            end = time.monotonic() + wait
+            while not _try_lock(file):
+                if time.monotonic() >= end:
+                    raise BusyError(
+                        f"{self.path} is being written by another process; wait for it or stop it"
+                    )
+                time.sleep(0.1)
+            yield file
 
     @property
     def config(self) -> dict:
@@ -123,6 +128,14 @@ class RunDir:
             why = f"lacks shards {self._missing(table)[:5]}" if marked else "is not finished"
             raise DataError(f"{self.path / table} {why}; run it again to complete it")
         return pd.concat([read_parquet(f, columns) for f in files], ignore_index=True)
+
+
+def _try_lock(file) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def check_identity(have: dict, want: dict, where: Path) -> None:
