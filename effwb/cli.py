@@ -6,6 +6,7 @@ from pathlib import Path
 
 from effwb import __version__
 from effwb.errors import ConfigError, EffwbError
+from effwb.processes import end_with_parent
 
 ABOUT = "How few tokens does a reasoning model need to be right, and which training makes it need fewer?"
 SWEEP = """\
@@ -13,7 +14,8 @@ examples:
   effwb sweep notebooks/10_grpo_any_design.ipynb -a design=vanilla,lead -a seed=0,1,2 -o data/runs/first
   effwb sweep notebooks/10_grpo_any_design.ipynb -a "design_params={weight: 0.2},{weight: 0.4}" \\
       -p design=kimi -p "training={kl: 0.001}" -j 2 -o data/runs/weights
-  effwb sweep grid.yaml                 notebook, axes, out and, as needed, fixed, jobs, retry
+  effwb sweep grid.yaml                 notebook, axes, out and, as needed, fixed, jobs, gpus, ray, retry
+  effwb sweep grid.yaml --ray           on the Ray cluster of this machine (ray start, or RAY_ADDRESS)
   effwb sweep -o data/runs/first        how it stands; runs nothing
 
 Run the same command again to continue after a kill. Values are YAML: a comma inside a text, a list of one
@@ -26,6 +28,15 @@ examples:
   effwb eval -o data/runs/trained --model data/runs/training/pocket/kimi-seed0/model
   effwb eval -o data/runs/qwen --profile qwen3-0.6b --engine vllm --max-tokens 16384
 
+Run the same command again to continue after a kill.
+"""
+TRAIN = """\
+examples:
+  effwb train lead.json
+  {"design": "lead", "design_params": {"b_min": 1000}, "profile": "r1-qwen-1.5b", "problems": "deepscaler",
+   "run_dir": "data/runs/lead", "training": {"steps": 100, "processes": 4}}
+
+More than one process starts accelerate with your config, or the file training.accelerate_config.
 Run the same command again to continue after a kill.
 """
 REG = """\
@@ -75,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
 
     _sweep_arguments(command(run_sweep, "run a notebook on a grid of parameters", SWEEP))
     _eval_arguments(command(run_eval, "sample a model, force its answers at every budget, and measure", EVAL))
+    one = command(run_train, "train a model as a JSON file says", TRAIN)
+    one.add_argument("config", type=Path, help="the arguments of effwb.training.train as JSON")
+    one.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     one = command(run_reg, "the gap (REG) of every finished evaluation below a directory to a frontier", REG)
     one.add_argument("runs", type=Path, help="a finished evaluation, or a directory that holds some")
     one.add_argument("--frontier", help="a saved frontier or the name of a published one")
@@ -95,7 +109,9 @@ def _sweep_arguments(one: argparse.ArgumentParser) -> None:
     add("-a", "--axis", action="append", default=[], metavar="NAME=V1,V2", help="an axis; repeatable")
     add("-p", "--parameter", action="append", default=[], metavar="NAME=V", help="fixed; repeatable")
     add("-o", "--out", help="directory of the sweep; one directory per point in it")
-    add("-j", "--jobs", type=int, help="points at a time, each on its own GPU or share of the cores")
+    add("-j", "--jobs", type=int, help="points at a time (default 1), each with GPUs or cores of its own")
+    add("--gpus", type=int, help="GPUs of each point, where there are any (default 1)")
+    add("--ray", nargs="?", const=True, metavar="ADDRESS", help="run the points on a Ray cluster")
     add("--retry", action="store_true", help="run failed points again")
 
 
@@ -142,7 +158,13 @@ def _sweep_file(asked) -> dict:
     fixed = {name: _single(name, read_values(text)) for name, text in map(_pair, asked.parameter)}
     given["axes"] = {**(given.get("axes") or {}), **axes}
     given["fixed"] = {**(given.get("fixed") or {}), **fixed}
-    own = {"out": asked.out, "jobs": asked.jobs, "retry": asked.retry or None}
+    own = {
+        "out": asked.out,
+        "jobs": asked.jobs,
+        "gpus": asked.gpus,
+        "ray": asked.ray,
+        "retry": asked.retry or None,
+    }
     return given | {name: value for name, value in own.items() if value is not None}
 
 
@@ -175,6 +197,17 @@ def run_eval(asked) -> int:
         done = evaluate(found, sampler, scale, run_dir=asked.out, seed=asked.seed, effort=asked.effort)
     print(done.caption())
     print(pd.DataFrame([done.summary()]).round(3).to_string(index=False))
+    return 0
+
+
+def run_train(asked) -> int:
+    from effwb.training.job import run_job
+
+    if asked.child:
+        end_with_parent()
+    done = run_job(asked.config, watch="none" if asked.child else "lines")
+    if not asked.child:
+        print(f"the model: {done.model}")
     return 0
 
 

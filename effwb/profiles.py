@@ -41,7 +41,8 @@ class Training(Values):
     sampling; 0 is off). `clip_high` above `clip_low` is clip-higher. `kl` is the coefficient of the KL term
     against the starting model. `loss` is TRL's `loss_type`; "dapo" averages over the tokens of a round,
     "grpo" over each rollout first, "dr_grpo" divides by the cap. `weights` is the dtype of the weights,
-    `precision` that of the matrix products. `lora_rank` 0 trains all weights.
+    `precision` that of the matrix products. `lora_rank` 0 trains all weights. `processes` is the number of
+    GPUs to train on, `accelerate_config` a file that says how they share the work (default: DDP).
     """
 
     n_problems: int
@@ -71,6 +72,8 @@ class Training(Values):
     save_every: int = 20
     keep_checkpoints: int = 2
     engine: str = "transformers"
+    processes: int = 1
+    accelerate_config: str = ""
 
 
 @dataclass(frozen=True)

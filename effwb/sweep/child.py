@@ -10,13 +10,13 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from effwb.errors import BusyError
 from effwb.notebook import RESULTS
+from effwb.processes import end_with_parent
 from effwb.sweep.plan import declared_in, unformatted
 from effwb.sweep.point import BUSY, PATIENCE, Point, places
 
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     if asked.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, asked.cores)
     kernels: list[int] = []
-    threading.Thread(target=_end_with_the_sweep, args=(kernels,), daemon=True).start()
+    end_with_parent(lambda: _kill(kernels))
     try:
         return 0 if execute(asked.folder, kernels) else 1
     except BusyError as error:
@@ -93,13 +93,10 @@ def _lines(traceback: list[str]) -> list[str]:
     return strip_color("\n".join(traceback)).splitlines()[-LAST_LINES:]
 
 
-def _end_with_the_sweep(kernels: list[int]) -> None:
-    while os.read(0, 1):  # until the sweep is gone
-        pass
+def _kill(kernels: list[int]) -> None:
     for group in kernels:
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
-    os._exit(1)
 
 
 if __name__ == "__main__":

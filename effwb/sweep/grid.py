@@ -5,13 +5,14 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from effwb import __version__
 from effwb.errors import BusyError, ConfigError
 from effwb.runs import digest, environment
-from effwb.sweep import local
+from effwb.sweep import cluster, local
 from effwb.sweep.plan import declared_in, plan
 from effwb.sweep.point import STATES, Point
 
@@ -24,7 +25,9 @@ def run(
     out: str | Path,
     *,
     fixed: Mapping | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
+    gpus: int = 1,
+    ray: str | bool = False,
     retry: bool = False,
     progress: bool = True,
 ):
@@ -33,34 +36,54 @@ def run(
 
     `fixed` parameters are the same everywhere. Every point gets a directory in `out` (`effwb.sweep.point`)
     and, for what it writes, directories inside (parameters run_root, work_dir, out_dir, figures_dir) unless
-    an axis or `fixed` names them. `jobs` points run at a time (`effwb.sweep.local`).
+    an axis or `fixed` names them. `jobs` points run at a time, each with `gpus` GPUs or a share of the cores
+    (`effwb.sweep.local`). With `ray` they run on a Ray cluster: the address of one, or True for the one at
+    hand; `jobs` is then by default as many as it holds (`effwb.sweep.cluster`).
 
     Call it again after a kill: finished points are kept, one that was interrupted starts again and finds what
     its notebook kept, failed ones are run again with `retry`. A point that another sweep runs is left to it.
     Raises before anything runs: `ConfigError` for parameters that do not fit the notebook, `IdentityError`
     where a finished point in `out` came from another notebook, other fixed parameters or another version.
     """
-    declared, out, slots = declared_in(notebook), Path(out), local.slots(jobs)
+    declared, out = declared_in(notebook), Path(out)
     named = plan(declared, axes, fixed)
+    with _executor(jobs, gpus, ray) as execute:
+        points, ours = _declare(named, notebook, out)
+        wanted = ("to do", "failed") if retry else ("to do",)
+        board = Board(points, progress)
+        missing = [point for point in ours if board.states[point.name] in wanted]
+        with closing(execute(missing)) as events:  # an interrupt ends the children, also in Jupyter
+            for event in events:
+                board.update(event)
+    board.close()
+    return table(out)
+
+
+def _declare(named: Mapping[str, dict], notebook: str | Path, out: Path) -> tuple[list[Point], list[Point]]:
+    """All points, each with its config.json, and those of them that no other sweep runs now."""
     identity = {"notebook": Path(notebook).name, "code": code_digest(notebook), "effwb": __version__}
     points = [Point(out / name) for name in named]
     points_in(out)  # another's directory is refused
     for point in points:
         point.check({**identity, "parameters": named[point.name]})
     recorded = {**environment(), "snapshot": _snapshot(notebook, out, identity["code"])}
-    ours = set()
+    ours = []
     for point in points:
         with suppress(BusyError):  # then another sweep runs it
             point.declare({**identity, "parameters": named[point.name]}, recorded)
-            ours.add(point.name)
-    wanted = ("to do", "failed") if retry else ("to do",)
-    board = Board(points, jobs, progress)
-    missing = [point for point in points if point.name in ours and board.states[point.name] in wanted]
-    with closing(local.execute(missing, slots)) as events:  # an interrupt ends the children, also in Jupyter
-        for event in events:
-            board.update(event)
-    board.close()
-    return table(out)
+            ours.append(point)
+    return points, ours
+
+
+@contextmanager
+def _executor(jobs: int | None, gpus: int, ray: str | bool):
+    """What runs points and says what happens to them."""
+    if not ray:
+        yield partial(local.execute, places=local.slots(jobs or 1, gpus))
+        return
+    with cluster.connected(None if ray is True else ray) as connection:
+        needs = cluster.needs(connection, jobs, gpus)
+        yield partial(cluster.execute, ray=connection, per_point=needs, at_most=jobs)
 
 
 def code_digest(notebook: str | Path) -> str:
@@ -136,9 +159,9 @@ def _natural(point: Point) -> list:
 class Board:
     """The progress of a sweep on stderr: a line per point that ended, and what is left."""
 
-    def __init__(self, points: list[Point], jobs: int, shown: bool):
+    def __init__(self, points: list[Point], shown: bool):
         self.states = {point.name: point.status() for point in points}
-        self.jobs, self.shown, self.began = jobs, shown, time.monotonic()
+        self.shown, self.began, self.most = shown, time.monotonic(), 1  # points at a time, so far
         self.starts: dict[str, float] = {}
         self.took = [point.marker()["seconds"] for point in points if self.states[point.name] == "done"]
         self.failed = [point for point in points if self.states[point.name] == "failed"]
@@ -149,6 +172,7 @@ class Board:
         point, now = event.point, time.monotonic()
         if event.what == "started":
             self.states[point.name], self.starts[point.name] = "running", now
+            self.most = max(self.most, len(self.starts))
             self.failed = [other for other in self.failed if other.name != point.name]
             return
         self.states[point.name] = point.status() if event.what == "ended" else "running"
@@ -186,7 +210,7 @@ class Board:
         if not self.took:
             return "?"
         mean = sum(self.took) / len(self.took)
-        return clock((todo * mean + sum(max(mean - spent, 0.0) for spent in ours)) / self.jobs)
+        return clock((todo * mean + sum(max(mean - spent, 0.0) for spent in ours)) / self.most)
 
     def _print(self, text: str) -> None:
         if self.shown:

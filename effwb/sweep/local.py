@@ -1,7 +1,6 @@
-"""Points on this machine: `jobs` processes at a time, each with a GPU or a share of the cores to itself.
+"""Points on this machine: `jobs` processes at a time, each with GPUs or a share of the cores to itself.
 
-An executor is a function like `execute`: folders of points in, what happens to them out. How a point ended is
-on disk, so one for a cluster needs nothing but a shared directory and `effwb.sweep.child.execute`.
+An executor is a function like `execute`: points in, what happens to them out. How a point ended is on disk.
 """
 
 import os
@@ -34,17 +33,19 @@ class Slot:
     cores: tuple[int, ...] = ()
 
 
-def slots(jobs: int) -> list[Slot]:
+def slots(jobs: int, each: int = 1) -> list[Slot]:
     """A place for each of `jobs` processes.
 
-    With GPUs each gets one of its own, and `ConfigError` says so where there are fewer than jobs. Without,
-    the cores are divided; a single job keeps them all, as without a sweep.
+    With GPUs each gets `each` of its own, and `ConfigError` says so where there are too few. Without, the
+    cores are divided; a single job keeps them all, as without a sweep.
     """
-    if not isinstance(jobs, int) or jobs < 1:
-        raise ConfigError(f"jobs must be a whole number from 1, got {jobs!r}")
-    cards, cores = gpus(), usable_cores()
-    if cards and jobs > len(cards):
-        raise ConfigError(f"jobs={jobs} and {len(cards)} GPU(s): every process needs one of its own")
+    for name, count in (("jobs", jobs), ("gpus", each)):
+        if not isinstance(count, int) or count < 1:
+            raise ConfigError(f"{name} must be a whole number from 1, got {count!r}")
+    found, cores = gpus(), usable_cores()
+    cards = [",".join(found[i * each : (i + 1) * each]) for i in range(len(found) // each)]
+    if found and jobs > len(cards):
+        raise ConfigError(f"jobs={jobs} and {len(found)} GPU(s): every process needs {each} of its own")
     shares = [tuple(cores[i::jobs]) or (cores[i % len(cores)],) for i in range(jobs)]
     threads = [{"OMP_NUM_THREADS": str(len(share))} if jobs > 1 else {} for share in shares]
     if cards:
@@ -85,13 +86,13 @@ def execute(points: Sequence[Point], places: Sequence[Slot]) -> Iterator[Event]:
         while waiting or running:
             while waiting and free:
                 point, slot = waiting.pop(0), free.pop(0)
-                running[_start(point, slot)] = point, slot
+                running[start(point, slot)] = point, slot
                 yield Event("started", point)
             time.sleep(POLL)
             for child in [child for child in running if child.poll() is not None]:
                 point, slot = running.pop(child)
                 free.append(slot)
-                yield _ended(point, child.returncode)
+                yield ended(point, child.returncode)
     finally:
         for child in running:
             child.stdin.close()
@@ -100,7 +101,8 @@ def execute(points: Sequence[Point], places: Sequence[Slot]) -> Iterator[Event]:
                 child.wait(10)
 
 
-def _start(point: Point, slot: Slot) -> subprocess.Popen:
+def start(point: Point, slot: Slot, directory: str | None = None) -> subprocess.Popen:
+    """The process of a point; it ends when its standard input is closed."""
     command = [sys.executable, "-m", "effwb.sweep.child", str(point.folder)]
     if slot.cores:
         command += ["--cores", *map(str, slot.cores)]
@@ -113,15 +115,17 @@ def _start(point: Point, slot: Slot) -> subprocess.Popen:
             stdout=log,
             stderr=log,
             env={**os.environ, **slot.environment},
+            cwd=directory,
             start_new_session=True,  # Ctrl-C is ours alone
         )
 
 
-def _ended(point: Point, code: int) -> Event:
+def ended(point: Point, code: int, how: str = "") -> Event:
+    """What to say of a point whose process left `code`, or was lost as `how` says."""
     if code == BUSY:
         return Event("busy", point)
     with suppress(BusyError), point.run.lock(PATIENCE):  # until the kernel of a killed process is gone, too
         if not point.is_done() and not point.failure():
-            how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended, exit status {code}"
-            point.fail(f"the process was {how}", point.log_end())
+            left = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended, exit status {code}"
+            point.fail(how or f"the process was {left}", point.log_end())
     return Event("ended", point)

@@ -12,7 +12,7 @@ from typing import ClassVar
 from effwb.errors import ConfigError, one_of
 from effwb.runs import digest
 
-SPEC = ("notebook", "axes", "out", "fixed", "jobs", "retry")  # of a sweep in YAML
+SPEC = ("notebook", "axes", "out", "fixed", "jobs", "gpus", "ray", "retry")  # of a sweep in YAML
 UNKNOWN = object()  # the default is not a literal, so nothing is known of its type
 LONGEST = 180  # characters of a directory's name; file systems take 255 bytes
 SCALARS = (  # tag, pattern, first characters
@@ -139,7 +139,8 @@ def read_values(text: str) -> list:
 
 
 def read_file(path: str | Path) -> dict:
-    """The arguments of `run` from a YAML file: `notebook, axes, out` and, as needed, `fixed, jobs, retry`.
+    """The arguments of `run` from a YAML file: `notebook, axes, out` and, as needed, `fixed, jobs, gpus, ray,
+    retry`.
 
     Raises `ConfigError` for another key or for what is not YAML. Paths are taken from the working directory.
     """

@@ -65,7 +65,7 @@ class Point:
         """One of `STATES`; raises like `is_done`."""
         if self.is_done():
             return "done"
-        if self._locked():
+        if self.is_locked():
             return "running"
         return "failed" if self._failed.exists() else "to do"
 
@@ -85,7 +85,8 @@ class Point:
     def _results_digest(self) -> str | None:
         return digest(self.results_file.read_text()) if self.results_file.exists() else None
 
-    def _locked(self) -> bool:
+    def is_locked(self) -> bool:
+        """Whether a process works on it."""
         if not (self.folder / ".lock").exists():
             return False
         try:

@@ -6,7 +6,7 @@ from effwb.designs import Design, Group
 from effwb.errors import ConfigError, DataError, one_of
 from effwb.profiles import Training
 from effwb.training.engines import ENGINES
-from effwb.training.trl import accumulation, world_size
+from effwb.training.trl import accumulation, processes
 
 LOSSES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo")
 RANGES = (  # field of Training, least and greatest value
@@ -62,6 +62,7 @@ def _check_settings(s: Training, design: Design) -> None:
         "iterations",
         "micro_batch",
         "save_every",
+        "processes",
     ):
         if getattr(s, name) < 1:
             raise ConfigError(f"{name}={getattr(s, name)} must be at least 1")
@@ -90,7 +91,7 @@ def _check_engine(s: Training) -> None:
             f"top_p={s.top_p} with {s.engine!r}: its probabilities are of the nucleus, the loss has those "
             "of the whole vocabulary, and the correction between them would silence long rollouts"
         )
-    if s.engine.startswith("trl") and s.refill_rounds and world_size() > 1:
+    if s.engine.startswith("trl") and s.refill_rounds and processes(s) > 1:
         raise ConfigError(f"refill_rounds on several processes needs engine 'transformers', not {s.engine!r}")
     if s.engine == "vllm" and s.lora_rank and s.weights != "float32":
         raise ConfigError(

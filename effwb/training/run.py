@@ -20,12 +20,14 @@ from effwb.runs import RunDir, digest, write_atomic
 from effwb.samplers import SamplingParams, check_context
 from effwb.training.checks import check
 from effwb.training.engines import open_engine
+from effwb.training.launch import launch
 from effwb.training.record import Record, read_metrics
 from effwb.training.rounds import Rounds
 from effwb.training.trl import (
     grpo_config,
     is_main,
     lora_config,
+    processes,
     put_in_place,
     quiet,
     release,
@@ -34,6 +36,7 @@ from effwb.training.trl import (
 )
 
 WATCH = ("auto", "lines", "none")
+PLACEMENT = ("processes", "accelerate_config")
 ROUNDING = ("micro_batch", "tokens_per_forward", "gradient_checkpointing", "keep_checkpoints", "save_every")
 
 
@@ -86,7 +89,8 @@ def train(
     problem ids to {"length", "accuracy"} of a frozen model, for designs that need it; `monitor` is a problem
     set for laser_d with monitor="held_out"; `state` what the design begins with, as an earlier run left it in
     `TrainResult.state`. `watch` is "auto" (lines, and a live figure in a notebook), "lines" or "none";
-    `report_to` goes to Transformers ("tensorboard", "trackio", "wandb").
+    `report_to` goes to Transformers ("tensorboard", "trackio", "wandb"). With `processes` above 1 it trains
+    on as many GPUs of this machine (`training.launch`), with the same advantages as on one.
 
     Writes `run_dir/train/metrics.jsonl` (a row per step) and checkpoints; a run that was killed continues
     from the last whole checkpoint and, on a CPU, ends in the same weights. A finished run is read back.
@@ -113,12 +117,15 @@ def train(
         made, problems, model, Path(run_dir), profile, chosen, cap, seed, effort, reference, monitor,
         verify_timeout,
     )  # fmt: skip
-    run = RunDir(run_dir)
+    run, report_to = RunDir(run_dir), list(report_to)
+    if processes(chosen) > world_size() == 1:
+        plan.execute_apart(run, watch, report_to)
+        return TrainResult(run.path, asked)
     with run.lock() if is_main() else nullcontext():
         if is_main():
             run.begin("train", plan.identity(), **plan.recorded())
-        if not (run.path / "train" / "DONE").exists():
-            plan.execute(watch, list(report_to))
+        if not plan.is_done():
+            plan.execute(watch, report_to)
         if is_main():
             shutil.rmtree(run.path / "train" / "checkpoints", ignore_errors=True)
     return TrainResult(run.path, asked)
@@ -160,7 +167,9 @@ class Plan:
         """What decides the weights that come out."""
         from importlib.metadata import version
 
-        settings = {k: v for k, v in self.settings.as_dict().items() if k not in ("n_problems", *ROUNDING)}
+        settings = {
+            k: v for k, v in self.settings.as_dict().items() if k not in ("n_problems", *PLACEMENT, *ROUNDING)
+        }
         return {
             "model": self.source.name,
             "weights": models.fingerprint(self.source),
@@ -184,10 +193,27 @@ class Plan:
         """What only decides how sums are rounded, or how long it takes."""
         return {"processes": world_size(), **{name: getattr(self.settings, name) for name in ROUNDING}}
 
+    def is_done(self) -> bool:
+        return (self.run_dir / "train" / "DONE").exists()
+
+    def execute_apart(self, run: RunDir, watch: str, report_to: list[str]) -> None:
+        """Train in processes of their own (`training.launch`), unless it is done."""
+        with run.lock():  # what is refused is refused here; then the first of those processes holds it
+            run.begin("train", self.identity(), **self.recorded())
+        if self.is_done():
+            return
+        record = Record(self.run_dir / "train" / "metrics.jsonl")
+        launch(self, record, self._listeners(watch, record), report_to)
+
+    def _listeners(self, watch: str, record: Record) -> list:
+        from effwb.training.watch import listeners
+
+        return listeners(watch, record, self.settings.steps, f"{self.design.NAME}, {self.source.name}")
+
     def execute(self, watch: str, report_to: list[str]) -> None:
         """Train from the last whole checkpoint, or the beginning, and leave the model behind."""
         from effwb.training.trainer import STATE, last_checkpoint
-        from effwb.training.watch import Metrics, listeners
+        from effwb.training.watch import Metrics
 
         folder = self.run_dir / "train"
         checkpoints, record = folder / "checkpoints", Record(folder / "metrics.jsonl")
@@ -200,8 +226,7 @@ class Plan:
             for path in checkpoints.glob("checkpoint-*"):
                 if not (path / STATE).exists():
                     shutil.rmtree(path)  # half written when the run was killed
-        title = f"{self.design.NAME}, {self.source.name}"
-        metrics = Metrics(record, listeners(watch, record, self.settings.steps, title))
+        metrics = Metrics(record, self._listeners(watch, record))
         params = SamplingParams(self.cap, self.settings.temperature, self.settings.top_p)
         engine = open_engine(self.settings.engine, self.model, params)
         with quiet(folder), closing(engine):

@@ -21,9 +21,14 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def processes(s: Training) -> int:
+    """Processes that train together: those of this launch, or those that are asked for."""
+    return max(world_size(), s.processes)
+
+
 def accumulation(s: Training) -> tuple[int, int]:
     """(rollouts per forward and backward pass, such passes per update and process)."""
-    per_update, world = s.problems_per_round * s.group_size // s.updates_per_round, world_size()
+    per_update, world = s.problems_per_round * s.group_size // s.updates_per_round, processes(s)
     micro = max(1, min(s.micro_batch, per_update // world))
     if per_update % (micro * world):
         raise ConfigError(
