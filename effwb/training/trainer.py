@@ -101,6 +101,12 @@ class GroupTrainer(GRPOTrainer):
         self.design.update_targets(made.group(self.monitor.ids, self.cap))
         return made.tokens
 
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        """Accelerate calls the CPU of one process among several "cpu:0", a place torch.load does not know."""
+        if self.args.device.type == "cpu":
+            self.args.__dict__["_setup_devices"] = torch.device("cpu")  # what args.device keeps
+        super()._load_optimizer_and_scheduler(checkpoint)
+
     @torch.no_grad()
     def _p_empty(self, made: Round) -> torch.Tensor:
         """The probability (P,) that the model closes its thinking at once behind each prompt of the round."""
