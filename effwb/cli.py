@@ -21,6 +21,16 @@ examples:
 Run the same command again to continue after a kill. Values are YAML: a comma inside a text, a list of one
 or a text that looks like a number needs quotes or brackets: -a "seeds=[0],[1]" -a "name='1','a, b'".
 """
+PLAN = """\
+examples:
+  effwb plan notebooks/31_lead.ipynb                                       this machine, a short run
+  effwb plan notebooks/31_lead.ipynb -p profile=r1-qwen-1.5b -p "seeds=[0,1,2]" --gpu h100
+  effwb plan notebooks/10_grpo_any_design.ipynb -a design=vanilla,lead -a seed=0,1,2 --gpu h200 --length 6000
+  effwb plan notebooks/20_reo_rl.ipynb -p profile=qwen3-4b --gpu a100-80gb --calibrate     rates of this GPU
+
+The mean length of a rollout decides the most: without --length or a measurement it is a quarter of the cap.
+Not counted: prompts, forced answers that a design rewards, refilled groups, previews.
+"""
 EVAL = """\
 examples:
   effwb eval -o data/runs/free
@@ -85,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     _sweep_arguments(command(run_sweep, "run a notebook on a grid of parameters", SWEEP))
+    _plan_arguments(command(run_plan, "estimate tokens, hours and memory before a notebook or sweep", PLAN))
     _eval_arguments(command(run_eval, "sample a model, force its answers at every budget, and measure", EVAL))
     one = command(run_train, "train a model as a JSON file says", TRAIN)
     one.add_argument("config", type=Path, help="the arguments of effwb.training.train as JSON")
@@ -113,6 +124,16 @@ def _sweep_arguments(one: argparse.ArgumentParser) -> None:
     add("--gpus", type=int, help="GPUs of each point, where there are any (default 1)")
     add("--ray", nargs="?", const=True, metavar="ADDRESS", help="run the points on a Ray cluster")
     add("--retry", action="store_true", help="run failed points again")
+
+
+def _plan_arguments(one: argparse.ArgumentParser) -> None:
+    add = one.add_argument
+    add("notebook", help="a notebook that says in its metadata what it does")
+    add("-a", "--axis", action="append", default=[], metavar="NAME=V1,V2", help="an axis of a sweep")
+    add("-p", "--parameter", action="append", default=[], metavar="NAME=V", help="fixed; repeatable")
+    add("--gpu", help="a name in effwb.estimate.GPUS; default: a short run on this machine")
+    add("--calibrate", action="store_true", help="take the rates from a short run here, whatever the GPU")
+    add("--length", type=float, help="mean length of a rollout in tokens")
 
 
 def _eval_arguments(one: argparse.ArgumentParser) -> None:
@@ -166,6 +187,33 @@ def _sweep_file(asked) -> dict:
         "retry": asked.retry or None,
     }
     return given | {name: value for name, value in own.items() if value is not None}
+
+
+def run_plan(asked) -> int:
+    from effwb import estimate
+
+    points = _planned(asked)
+    scale = estimate.scale_of(points[0])
+    if any(estimate.scale_of(point).model != scale.model for point in points):
+        raise ConfigError("the points of a plan must have one model; plan them one by one")
+    if asked.calibrate or not asked.gpu:
+        rates = estimate.calibrate(scale)
+    else:
+        rates = estimate.roofline(estimate.shape_of(scale.model), scale, asked.gpu, asked.length)
+    length = asked.length or rates.length
+    done = [estimate.work(estimate.counts(asked.notebook, p), estimate.scale_of(p), length) for p in points]
+    print(estimate.report(sum(done[1:], done[0]), rates, scale, asked.gpu))
+    return 0
+
+
+def _planned(asked) -> list[dict]:
+    """The parameters of every point, defaults included, checked like those of a sweep."""
+    from effwb.sweep.plan import declared_in, plan, read_values
+
+    declared = declared_in(asked.notebook)
+    axes = {name: read_values(text) for name, text in map(_pair, asked.axis)}
+    axes |= {name: [_single(name, read_values(text))] for name, text in map(_pair, asked.parameter)}
+    return [{**declared, **one} for one in (plan(declared, axes).values() if axes else [{}])]
 
 
 def _pair(text: str) -> tuple[str, str]:

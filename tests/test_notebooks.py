@@ -9,6 +9,9 @@ import nbformat
 import papermill
 import pytest
 
+from effwb.estimate import counts
+from effwb.sweep.plan import declared_in
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TINY = {"n_problems": 14, "n_samples": 2, "steps": 1, "group_size": 4, "training": {"n_problems": 16}}
@@ -84,9 +87,21 @@ def test_runs_from_its_parameters_cell(path, tmp_path):
             where[name] = str(tmp_path / name)
     done = run(path, tmp_path / "out.ipynb", tmp_path, **where, **SMALL[path.stem])
     assert done.returncode == 0, done.stderr[-3000:]
+    _check_counts(path, tmp_path / "run_root", where)
     figures = list((tmp_path / "figures_dir").glob("*.html"))
     assert figures
     assert all(f.with_name(f"{f.stem}.csv").exists() for f in figures), "a figure without its table"
+
+
+def _check_counts(path, root, where):
+    """What the notebook says of itself, for estimates, is what it did."""
+    if "effwb" not in read(path).metadata:
+        assert path.stem in ("01_published_frontiers", "90_build_pocket")
+        return
+    told = counts(path, {**declared_in(path), **SMALL[path.stem], **where})
+    trained = [file for file in root.rglob("train/DONE") if "warm" not in str(file)]
+    assert told["trainings"] == len(trained)
+    assert told["evaluations"] == len(list(root.rglob("probes/DONE")))
 
 
 def test_an_unknown_parameter_stops_the_notebook(tmp_path):
