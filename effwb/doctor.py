@@ -35,6 +35,7 @@ def checks() -> Iterator[Check]:
     yield hub()
     yield images()
     yield peft()
+    yield cluster()
     yield gpu()
     yield vllm()
 
@@ -146,6 +147,12 @@ def peft() -> Check:
     have = installed("peft")
     fix = "" if have else "pip install 'effwb[lora]' for lora_rank above 0"
     return Check("LoRA", "ok" if have else "missing", f"peft {have or 'is not installed'}", fix)
+
+
+def cluster() -> Check:
+    have = installed("ray")
+    fix = "" if have else "pip install 'effwb[cluster]' for sweeps on many machines"
+    return Check("Ray", "ok" if have else "missing", f"ray {have or 'is not installed'}", fix)
 
 
 def gpu() -> Check:
