@@ -62,6 +62,7 @@ def needs(ray, jobs: int | None, gpus: int) -> dict[str, float]:
     Without GPUs that is a `jobs`-th of the largest machine, or one core. `ConfigError` where no machine has
     as much.
     """
+    local.check_counts(jobs=1 if jobs is None else jobs, gpus=gpus)
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cards, cores = (max(int(one.get(kind, 0)) for one in machines) for kind in ("GPU", "CPU"))
     if not cards:

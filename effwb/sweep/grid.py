@@ -79,7 +79,7 @@ def _declare(named: Mapping[str, dict], notebook: str | Path, out: Path) -> tupl
 def _executor(jobs: int | None, gpus: int, ray: str | bool):
     """What runs points and says what happens to them."""
     if not ray:
-        yield partial(local.execute, places=local.slots(jobs or 1, gpus))
+        yield partial(local.execute, places=local.slots(1 if jobs is None else jobs, gpus))
         return
     with cluster.connected(None if ray is True else ray) as connection:
         needs = cluster.needs(connection, jobs, gpus)

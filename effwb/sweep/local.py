@@ -39,9 +39,7 @@ def slots(jobs: int, each: int = 1) -> list[Slot]:
     With GPUs each gets `each` of its own, and `ConfigError` says so where there are too few. Without, the
     cores are divided; a single job keeps them all, as without a sweep.
     """
-    for name, count in (("jobs", jobs), ("gpus", each)):
-        if not isinstance(count, int) or count < 1:
-            raise ConfigError(f"{name} must be a whole number from 1, got {count!r}")
+    check_counts(jobs=jobs, gpus=each)
     found, cores = gpus(), usable_cores()
     cards = [",".join(found[i * each : (i + 1) * each]) for i in range(len(found) // each)]
     if found and jobs > len(cards):
@@ -53,6 +51,12 @@ def slots(jobs: int, each: int = 1) -> list[Slot]:
         pairs = zip(threads, cards, strict=False)  # there may be more cards than jobs
         return [Slot({**own, **order, "CUDA_VISIBLE_DEVICES": card}) for own, card in pairs]
     return [Slot(own, share if jobs > 1 else ()) for own, share in zip(threads, shares, strict=True)]
+
+
+def check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if not isinstance(count, int) or count < 1:
+            raise ConfigError(f"{name} must be a whole number from 1, got {count!r}")
 
 
 def gpus() -> list[str]:
