@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from effwb import evaluation
+from effwb import evaluation, runs
 from effwb.errors import ConfigError, DataError
 from effwb.evaluation import finished_below, read_evaluation
 from effwb.frontier import Frontier
@@ -82,8 +82,10 @@ class TestFound:
 
     def test_only_the_columns_of_a_curve_are_read(self, tmp_path, monkeypatch):
         seen = []
-        read = pd.read_parquet
-        monkeypatch.setattr(pd, "read_parquet", lambda p, **k: seen.append(k.get("columns")) or read(p, **k))
+        read = runs._read_arrow
+        monkeypatch.setattr(
+            runs, "_read_arrow", lambda p, c=None, *a, **k: seen.append(c) or read(p, c, *a, **k)
+        )
         finished_below(made(tmp_path / "one"))
         assert seen[-2:] == [evaluation.ROLLOUTS_READ, evaluation.PROBES_READ]
         assert not any("completion_ids" in (columns or ["completion_ids"]) for columns in seen)
