@@ -41,6 +41,14 @@ examples:
 
 Nothing in the run changes. Forced answers are not graded again.
 """
+REPORT = """\
+examples:
+  effwb report data/runs/quickstart                                    all evaluations below it, at most 12
+  effwb report data/runs/free data/runs/trained -o trained.html --base free
+  effwb report data/runs/free --frontier data/pocket/frontier.json --l-max 256
+
+One HTML file of about 5 MB that opens without Python and without a network.
+"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,6 +93,13 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("run", type=Path, help="a run directory with finished rollouts")
     one.add_argument("--timeout", type=float, default=5.0, help="seconds per answer (default 5)")
     one.add_argument("--csv", type=Path, help="write the rollouts whose verdict changed here")
+    one = command(run_report, "one HTML page about some runs, to be sent to somebody", REPORT)
+    one.add_argument("runs", type=Path, nargs="+", help="finished evaluations, or directories that hold some")
+    one.add_argument("-o", "--out", type=Path, default=Path("report.html"), help="default report.html")
+    one.add_argument("--frontier", help="a saved frontier or a published one; default: the best of these")
+    one.add_argument("--l-max", type=int, help="last budget that counts; default: the last there is")
+    one.add_argument("--base", help="the run that AES is against; default: the first")
+    one.add_argument("--title", default="", help="default: the names of the runs")
     command(run_doctor, "say what works on this machine, what does not, and how to fix it")
     return parser
 
@@ -205,6 +220,16 @@ def _frontier(name: str):
         return Frontier.load(name)
     one_of("frontier", name, (*MODELS, "a .json file"))
     return Frontier.published(name)
+
+
+def run_report(asked) -> int:
+    from effwb.report import report
+    from effwb.store import Store
+
+    best = _frontier(asked.frontier) if asked.frontier else None
+    how = {"l_max": asked.l_max, "base": asked.base, "title": asked.title}
+    print(report(Store(*asked.runs), asked.out, best, **how))
+    return 0
 
 
 def run_regrade(asked) -> int:

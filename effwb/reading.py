@@ -16,6 +16,10 @@ from effwb.runs import RunDir
 
 RIGHT, WRONG, SINCE = "#0072B2", "#B34700", "#EFEFEF"  # blue and orange, told apart by everybody; grey
 SIGNS = {"correct": "\u2713", "wrong": "\u2717"}
+LEGEND = (
+    "In colour: the answer when the model is stopped there (blue right, orange not), a bar where it is as "
+    "before. Grey: what came after the answer was first right, be it by luck."
+)
 ENDS = {"stop": "stopped by itself", "length": "cut off by the cap"}
 
 
@@ -55,8 +59,16 @@ class Reading:
         return next((p.at for p in self.pieces if p.verdict == "correct"), None)
 
     @property
+    def right_for_good(self) -> int | None:
+        """Tokens after which the answer is right and stays so; None where it is not right at the end."""
+        since = None
+        for piece in self.pieces:
+            since = (since if since is not None else piece.at) if piece.verdict == "correct" else None
+        return since
+
+    @property
     def wasted(self) -> int | None:
-        """Tokens that came after that."""
+        """Tokens that came after it was right for the first time."""
         return None if self.first_right is None else self.length - self.first_right
 
     def html(self, opinions: dict[str, str] | None = None) -> str:
@@ -136,9 +148,12 @@ def _head(one: Reading) -> str:
     elif one.wasted == 0:
         story = "The answer is right only at the end."
     else:
-        end = "" if one.pieces[-1].verdict == "correct" else ", and at the end it is wrong again"
-        first, after = f"<b>{one.first_right:,}</b> tokens", f"<b>{one.wasted:,}</b>"
-        story = f"First right after {first}; {after} come after that{end}."
+        good = one.right_for_good
+        end = "wrong again at the end" if good is None else f"right for good after <b>{good:,}</b>"
+        end = "and stays so" if good == one.first_right else end
+        story = (
+            f"First right after <b>{one.first_right:,}</b> tokens, <b>{one.wasted:,}</b> come after; {end}."
+        )
     return (
         f"<p style='margin:4px 0'><b>{markup.escape(one.question)}</b></p>"
         f"<p style='margin:4px 0'>Reference answer <b>{markup.escape(one.gold)}</b>. {one.length:,} tokens, "
@@ -158,7 +173,8 @@ def _body(one: Reading) -> str:
     if not one.cut:
         note = "The tokenizer of this run is not on this machine: where the cuts fall in the text is unknown."
         parts = [f"<i>{note}</i>\n", *parts, "\n\n", _span(one.text, False)]
-    style = "white-space:pre-wrap;font:13px/1.75 ui-monospace,monospace;padding:8px;border:1px solid #CCC"
+    style = "white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.75 ui-monospace,monospace;"
+    style += "padding:8px;border:1px solid #CCC"
     return f"<div class='effwb-reasoning' style='{style}'>{''.join(parts)}</div>"
 
 
@@ -175,7 +191,7 @@ def _mark(piece: Piece, full: bool) -> str:
     if not full:
         return f"<span title='{title}' style='color:{colour};font-weight:bold;cursor:help'>|</span>"
     text = f"{piece.at:,}: {answer[:40]} {SIGNS.get(piece.verdict, piece.verdict)}"
-    style = f"color:white;background:{colour};border-radius:3px;padding:0 4px;margin:0 1px;cursor:help"
+    style = f"color:white;background:{colour};border-radius:3px;padding:0 4px;margin:0 1px;white-space:nowrap;cursor:help"
     return f"<span title='{title}' style='{style}'>{markup.escape(text)}</span>"
 
 
@@ -184,7 +200,4 @@ def _verdicts(one: Reading, opinions: dict[str, str] | None) -> str:
     line = f"Own answer <b>{markup.escape(own)}</b>, stored verdict <b>{one.verdict}</b>"
     for name, verdict in (opinions or {}).items():
         line += f", {name}: <b>{verdict or 'not asked'}</b>"
-    return (
-        f"<p style='margin:4px 0'>{line}. In colour: the answer when stopped there (blue right, orange not), "
-        "a bar where it is as before. Grey: what came after it was first right.</p>"
-    )
+    return f"<p style='margin:4px 0'>{line}.</p>"

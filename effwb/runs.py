@@ -165,7 +165,7 @@ def _try_lock(file) -> bool:
 
 def check_identity(have: dict, want: dict, where: Path) -> None:
     """Raise `IdentityError` listing the keys in which two identities differ, with both values."""
-    a, b = _flat(have), _flat(want)
+    a, b = flat(have), flat(want)
     differ = [k for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)]
     if differ:
         lines = "; ".join(f"{k}: {a.get(k)!r} on disk, {b.get(k)!r} asked" for k in differ[:8])
@@ -174,14 +174,15 @@ def check_identity(have: dict, want: dict, where: Path) -> None:
         )
 
 
-def _flat(tree: dict, prefix: str = "") -> dict:
-    flat = {}
+def flat(tree: dict, prefix: str = "") -> dict:
+    """A nested dict as one of depth 1, its keys joined by dots."""
+    found = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}{key}."))
+            found.update(flat(value, f"{prefix}{key}."))
         else:
-            flat[prefix + key] = value
-    return flat
+            found[prefix + key] = value
+    return found
 
 
 def digest(value) -> str:

@@ -37,12 +37,14 @@ def curve_figure(
     level: float = 0.95,
     shade: str | None = None,
     bands: Collection[str] | None = None,
+    resamples: int = 10_000,
     title: str = "",
     axis: str = "log",
 ) -> go.Figure:
     """Accuracy-budget curves with clustered interval bands, and the frontier in black where one is given.
 
-    `bands` names the curves whose band is drawn (default: all); the hover box shows every interval.
+    `bands` names the curves whose band is drawn (default: all); the hover box shows every interval, from a
+    bootstrap of `resamples`.
     `shade` names the curve whose gap to the frontier is filled; its legend entry gives REG up to the end of
     the grid (or l_max). On a logarithmic axis the filled area is not proportional to REG: use axis="linear"
     for that.
@@ -56,7 +58,7 @@ def curve_figure(
         _add_gap(fig, curves[shade], frontier, zero, l_max)
     for i, (name, curve) in enumerate(curves.items()):
         colour, symbol = look_of(i)
-        band = None if curve.per_problem is None else curve.interval(level)
+        band = None if curve.per_problem is None else curve.interval(level, resamples=resamples)
         if band is not None and len(curve.per_problem) > 1 and (bands is None or name in bands):
             _add_band(fig, name, curve, band, zero, colour)
         _add_line(fig, name, curve, zero, _curve_hover(curve, band, level), colour, symbol)

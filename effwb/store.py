@@ -19,6 +19,7 @@ from effwb.evaluation import Evaluation, check_alike, finished_runs, measure_of,
 from effwb.frontier import BENCHMARKS, MODELS, Frontier
 from effwb.paths import data_dir
 from effwb.rollouts import problems_of, solved
+from effwb.runs import RunDir
 from effwb.verifiers.opinions import disagree, opinions
 
 ALL = "all"  # benchmarks
@@ -56,6 +57,11 @@ class Measured(Evaluation):
         first = np.minimum(first_right(self.scores), table["length"])
         return table.assign(first_right=first, wasted=table["length"] - first)
 
+    @property
+    def config(self) -> dict:
+        """What was asked: the config.json of the run."""
+        return RunDir(self.run_dir).config
+
     @cached_property
     def sources(self):
         """Where the problem of each rollout comes from: the beginning of its id."""
@@ -63,12 +69,22 @@ class Measured(Evaluation):
 
 
 class Store:
-    """The finished evaluations below `root`, by name. `DataError` where there is none."""
+    """The finished evaluations below some directories, by name; of several, the directory's name comes first.
 
-    def __init__(self, root: str | Path):
-        self.runs = finished_runs(root)
-        if not self.runs:
-            raise DataError(f"no finished evaluation below {root}; `effwb eval` makes one")
+    `ConfigError` for a directory that is not there, `DataError` for one without a finished evaluation.
+    """
+
+    def __init__(self, *roots: str | Path):
+        self.runs: dict[str, RunDir] = {}
+        for root in map(Path, roots):
+            found = finished_runs(root)
+            if not found:
+                raise DataError(f"no finished evaluation below {root}; `effwb eval` makes one")
+            for name, run in found.items():
+                named = name if len(roots) == 1 or name == root.name else f"{root.name}/{name}"
+                if named in self.runs:
+                    raise DataError(f"two runs are called {named!r}: {self.runs[named].path} and {run.path}")
+                self.runs[named] = run
         self._measured: OrderedDict[tuple, Measured] = OrderedDict()
         self._curves: dict[tuple, BudgetCurve] = {}
         self._frontiers: dict[tuple, Frontier] = {}

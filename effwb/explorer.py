@@ -1,4 +1,7 @@
-"""The explorer's window: choices on the left, figures, numbers and rollouts on the right."""
+"""Look at finished runs with the mouse: `explore("data/runs")` in a notebook.
+
+Choices on the left, figures and numbers on the right, rollouts below.
+"""
 
 import html as markup
 from contextlib import contextmanager
@@ -10,16 +13,16 @@ import pandas as pd
 from plotly.graph_objects import Figure, FigureWidget
 
 from effwb import plots
+from effwb.compare import compare, same_budgets, with_intervals
 from effwb.errors import ConfigError, EffwbError, EngineError, one_of
-from effwb.explorer.numbers import NAN, numbers, same_budgets
-from effwb.explorer.store import FRONTIERS, Store
 from effwb.frontier import MODELS
-from effwb.plots.style import interval_text
-from effwb.reading import SIGNS, read_rollout
+from effwb.reading import LEGEND, SIGNS, read_rollout
+from effwb.store import FRONTIERS, Store
 from effwb.verifiers.opinions import WAYS
 
 MOST = 12  # runs in one picture
 LISTED = 200  # rollouts in the list
+RESAMPLES = 2000  # of the bootstrap; 10,000 elsewhere, where nobody waits with a finger on the mouse
 BEGIN = 4  # runs chosen at the start, where nobody says which
 ISO_AES = (-0.5, 0.0, 0.5, 1.0)
 SHOWN = {  # which rollouts are listed: a condition on the table of outcomes
@@ -57,7 +60,7 @@ class Explorer:
     """
 
     def __init__(self, store: Store, runs=None, frontier: str = FRONTIERS[0]):
-        self.store, self._quiet, self._listed, self._opinions = store, False, [], {}
+        self.store, self._quiet, self._opinions, self._listed = store, False, {}, None
         self.table = pd.DataFrame()
         runs = list(runs or store.names[:BEGIN])
         for name in runs:
@@ -116,13 +119,14 @@ class Explorer:
         left = [part for text, of in named.items() for part in (widgets.HTML(f"<b>{text}</b>"), *of)]
         picked = {"rollouts of": [self.focus], "shown": [self.show, self.ask, self.count, self.rollouts]}
         listed = [part for text, of in picked.items() for part in (widgets.HTML(f"<b>{text}</b>"), *of)]
+        legend = widgets.HTML(f"<p style='color:#595959;line-height:1.4'>{LEGEND}</p>")
         fixed = {"flex": "0 0 auto", "margin": "0 12px 0 0"}
         wide = {"flex": "1 1 auto", "min_width": "0"}
         rows = [
             widgets.HBox([widgets.VBox(a, layout={"width": width, **fixed}), widgets.VBox(b, layout=wide)])
             for width, a, b in (
                 ("300px", left, [self.note, self.tabs, self.numbers]),
-                ("400px", listed, [self.reader]),
+                ("400px", listed, [self.reader, legend]),
             )
         ]
         return widgets.VBox([widgets.HTML(STYLE), *rows]).add_class("effwb-explorer")
@@ -143,7 +147,7 @@ class Explorer:
             self.best = self.store.frontier(self.frontier.value, names, benchmark, self._progress)
             self._offer_budgets(next(iter(chosen.values())).curve.budgets)
             self.chosen = chosen
-            self.table = numbers(self.chosen, self.best, self.l_max.value, self.base.value)
+            self.table = compare(self.chosen, self.best, self.l_max.value, self.base.value, RESAMPLES)
             self.numbers.value = self._numbers()
             self.open(self.focus.value, self.clicked)
 
@@ -216,6 +220,7 @@ class Explorer:
             l_max=self.l_max.value,
             shade=self.focus.value if same else None,
             bands=few,
+            resamples=RESAMPLES,
             axis=self.axis.value,
         )
 
@@ -238,7 +243,7 @@ class Explorer:
             with shown.batch_update():
                 shown.data = []
                 shown.add_traces(list(new.data))
-                shown.layout = new.layout
+                shown.layout = new.update_layout(width=None, autosize=True).layout  # as wide as its place
             for trace in shown.data if which != "lengths" else ():
                 trace.on_click(self._click)
 
@@ -257,7 +262,7 @@ class Explorer:
             note += " The frontier is another model's, and its average is over benchmarks, not over problems."
         elif not same_budgets(first, self.best, self.l_max.value):
             note += " Its budgets are others: REG is of linear interpolations and has no interval."
-        shown = _with_intervals(self.table).to_html(index=False, border=0, classes="effwb-numbers")
+        shown = with_intervals(self.table).to_html(index=False, border=0, classes="effwb-numbers")
         return f"{shown}<p style='color:#595959;max-width:860px;line-height:1.4'>{markup.escape(note)}</p>"
 
     # -------------------------------------------------------------------------------- what was written
@@ -276,7 +281,10 @@ class Explorer:
         name = self.focus.value
         if name not in self.chosen:
             return
-        one = self.chosen[name]
+        wanted = (name, self.benchmark.value, self.clicked, self.show.value, name in self._opinions)
+        if wanted == self._listed:
+            return
+        self._listed, one = wanted, self.chosen[name]
         scores = one.scores
         at = scores.get(self.clicked, np.nan)
         table = one.outcomes.assign(at=at, end=scores.iloc[:, -1], disagree=False)
@@ -292,6 +300,7 @@ class Explorer:
         lines = [(_line(row), row.Index) for row in found.head(LISTED).itertuples()]
         with self._silent():
             self.rollouts.options = lines
+            self.rollouts.index = 0 if lines else None
         self._read()
 
     def _read(self) -> None:
@@ -345,19 +354,3 @@ def _line(row) -> str:
     )
     at = "" if row.at != row.at else f" [{SIGNS['correct' if row.at else 'wrong']}]"
     return f"{problem[-6:]} #{sample}{at} {row.length:>6,} tokens {end} {when}"
-
-
-def _with_intervals(table):
-    """Numbers with their intervals in one cell, as people read them."""
-    forms = {"accuracy": ".3f", "REG": ",.1f", "AES": ".2f"}
-    shown = table[["name", "problems"]].copy()
-    for column in [c for c in table.columns if not c.endswith((" low", " high"))][2:]:
-        form = forms.get(column, ".3f" if column.startswith("J(") else ",.1f")
-        ends = [(NAN, NAN)] * len(table)
-        if column in forms:
-            ends = list(zip(table[f"{column} low"], table[f"{column} high"], strict=True))
-        shown[column] = [
-            "" if v != v else f"{v:{form}}{interval_text(e, form)}"
-            for v, e in zip(table[column], ends, strict=True)
-        ]
-    return shown
