@@ -191,7 +191,8 @@ def _mark(piece: Piece, full: bool) -> str:
     if not full:
         return f"<span title='{title}' style='color:{colour};font-weight:bold;cursor:help'>|</span>"
     text = f"{piece.at:,}: {answer[:40]} {SIGNS.get(piece.verdict, piece.verdict)}"
-    style = f"color:white;background:{colour};border-radius:3px;padding:0 4px;margin:0 1px;white-space:nowrap;cursor:help"
+    style = f"color:white;background:{colour};border-radius:3px;padding:0 4px;margin:0 1px;cursor:help;"
+    style += "white-space:nowrap"
     return f"<span title='{title}' style='{style}'>{markup.escape(text)}</span>"
 
 
