@@ -10,6 +10,7 @@ from effwb.metrics import Interval, aes_interval, clustered_interval, interval_c
 from effwb.store import Measured
 
 NAN = float("nan")
+DIGITS = {"mean tokens": 1, "REG": 1, "AES": 2}  # of a printed table
 
 
 def compare(
@@ -50,22 +51,3 @@ def same_budgets(one: Measured, frontier: Frontier, l_max: int) -> bool:
     """Both were measured at the same budgets up to l_max, and at l_max."""
     mine, its = (c.budgets[c.budgets <= l_max] for c in (one.curve, frontier))
     return np.array_equal(mine, its) and mine[-1] == l_max
-
-
-def with_intervals(table):
-    """The table of `compare` as people read it: text, intervals in brackets behind their value."""
-    forms = {"accuracy": ".3f", "REG": ",.1f", "AES": ".2f"}
-    shown = table[["name", "problems"]].copy()
-    for column in [c for c in table.columns if not c.endswith((" low", " high"))][2:]:
-        form = forms.get(column, ".3f" if column.startswith("J(") else ",.1f")
-        ends = [(NAN, NAN)] * len(table)
-        if column in forms:
-            ends = list(zip(table[f"{column} low"], table[f"{column} high"], strict=True))
-        shown[column] = [
-            "" if v != v else f"{v:{form}}{_ends(*e, form)}" for v, e in zip(table[column], ends, strict=True)
-        ]
-    return shown
-
-
-def _ends(low: float, high: float, form: str) -> str:
-    return "" if low != low else f" [{low:{form}}, {high:{form}}]"

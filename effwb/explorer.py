@@ -13,11 +13,12 @@ import pandas as pd
 from plotly.graph_objects import Figure, FigureWidget
 
 from effwb import plots
-from effwb.compare import compare, same_budgets, with_intervals
+from effwb.compare import DIGITS, compare, same_budgets
 from effwb.errors import ConfigError, EffwbError, EngineError, one_of
 from effwb.frontier import MODELS
 from effwb.reading import LEGEND, SIGNS, read_rollout
 from effwb.store import FRONTIERS, Store
+from effwb.tables import readable
 from effwb.verifiers.opinions import WAYS
 
 MOST = 12  # runs in one picture
@@ -262,7 +263,7 @@ class Explorer:
             note += " The frontier is another model's, and its average is over benchmarks, not over problems."
         elif not same_budgets(first, self.best, self.l_max.value):
             note += " Its budgets are others: REG is of linear interpolations and has no interval."
-        shown = with_intervals(self.table).to_html(index=False, border=0, classes="effwb-numbers")
+        shown = readable(self.table, DIGITS).to_html(index=False, border=0, classes="effwb-numbers")
         return f"{shown}<p style='color:#595959;max-width:860px;line-height:1.4'>{markup.escape(note)}</p>"
 
     # -------------------------------------------------------------------------------- what was written

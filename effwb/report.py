@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from effwb import __version__
-from effwb.compare import compare, with_intervals
+from effwb.compare import DIGITS, compare
 from effwb.errors import ConfigError
 from effwb.frontier import Frontier
 from effwb.reading import LEGEND, read_rollout
 from effwb.runs import flat
 from effwb.store import Measured, Store
+from effwb.tables import readable
 
 MOST = 12  # runs in one picture
 ISO_AES = (-0.5, 0.0, 0.5, 1.0)
@@ -61,7 +62,7 @@ def report(
         _lead(chosen, best),
         *_figures(chosen, table, best, l_max, base),
         "<h2>Numbers</h2>",
-        with_intervals(table).to_html(index=False, border=0),
+        readable(table, DIGITS).to_html(index=False, border=0),
         f"<p class='note'>REG: area between curve and frontier up to {l_max:,} tokens, accuracy x tokens. "
         f"AES: accuracy-efficiency score against {markup.escape(base)}. "
         "In brackets: 95 %, over problems.</p>",

@@ -234,9 +234,7 @@ async def read(page):
     """The reader shows the reasoning of the rollout marked in the list, then of another one."""
     first = await page.text(f"{EXPLORER} .effwb-reasoning")
     assert first
-    await page.ask(f"document.querySelector('{EXPLORER} .effwb-list select').focus()")
-    for _ in range(2):
-        await page.press("ArrowDown", 40)
+    await page.click(f"{EXPLORER} .effwb-list option:nth-child(3)")
     await page.until(
         f"document.querySelector('{EXPLORER} .effwb-reasoning').innerText != {json.dumps(first)}",
         "another rollout",
