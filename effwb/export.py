@@ -100,14 +100,13 @@ def images(
     shrink = points / 72 * PX / FONT  # printed size over the size in the layout
     jobs = []
     for stem, fig in figures.items():
-        width = COLUMNS[column] * PX / shrink
-        height = width * (fig.layout.height or 520) / (fig.layout.width or 860)
+        width = round(COLUMNS[column] * PX / shrink)
+        printed = _printed(fig, width, titled=column == "slide")
         for form in formats:
             path = _path(stem, form)
             path.parent.mkdir(parents=True, exist_ok=True)
-            jobs.append(
-                (fig, path, round(width), round(height), shrink * (DPI / PX if form == ".png" else 1))
-            )
+            scale = shrink * (DPI / PX if form == ".png" else 1)
+            jobs.append((printed, path, width, printed.layout.height, scale))
     if jobs:
         figs, paths, widths, heights, scales = map(list, zip(*jobs, strict=True))
         with _kaleido():

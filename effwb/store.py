@@ -63,6 +63,14 @@ class Measured(Evaluation):
         return RunDir(self.run_dir).config
 
     @cached_property
+    def levels(self) -> dict[str, int] | None:
+        """The level of difficulty of each problem; None where they have none, or other ones than numbers."""
+        asked = problems_of(self.run_dir)
+        if "level" not in asked or not asked["level"].astype(str).str.isdigit().all():
+            return None
+        return dict(zip(asked["problem_id"], asked["level"].astype(int), strict=True))
+
+    @cached_property
     def sources(self):
         """Where the problem of each rollout comes from: the beginning of its id."""
         return self.rollouts["problem_id"].astype(str).str.rpartition("-")[0]
