@@ -68,7 +68,7 @@ class Explorer:
             one_of("run", name, store.names)
         one_of("frontier", frontier, FRONTIERS)
         self._make_widgets(runs, frontier)
-        self.update()
+        self._guarded(self.update)
         self._watch()
 
     # ------------------------------------------------------------------------------------ what is there
@@ -100,11 +100,19 @@ class Explorer:
         self._when(self.tabs, self._draw, "selected_index")
         self._when(self.show, self._list)
         self._when(self.rollouts, self._read)
-        self.ask.on_click(lambda _: self._ask())
+        self.ask.on_click(lambda _: self._guarded(self._ask))
 
     def _when(self, widget, call, trait: str = "value") -> None:
         """Call where a hand moves the widget, not where this class does."""
-        widget.observe(lambda _: self._quiet or call(), trait)
+        widget.observe(lambda _: self._quiet or self._guarded(call), trait)
+
+    def _guarded(self, call, *given) -> None:
+        """Call, and show an error above the figures: nobody sees what a widget's callback raises."""
+        self.note.value = ""
+        try:
+            call(*given)
+        except EffwbError as error:
+            self.note.value = f"<p style='color:#B34700'><b>{markup.escape(str(error))}</b></p>"
 
     @property
     def widget(self) -> widgets.Widget:
@@ -139,26 +147,17 @@ class Explorer:
 
     # --------------------------------------------------------------------------------- what is computed
     def update(self) -> None:
-        """Compute everything anew for the choices as they are; errors are shown in place of a result."""
+        """Compute everything anew for the choices as they are."""
         self.chosen, self.numbers.value = {}, ""
-        with self._errors():
-            self._offer()
-            names, benchmark = list(self.runs.value), self.benchmark.value
-            chosen = self.store.chosen(names, benchmark)
-            self.best = self.store.frontier(self.frontier.value, names, benchmark, self._progress)
-            self._offer_budgets(next(iter(chosen.values())).curve.budgets)
-            self.chosen = chosen
-            self.table = compare(self.chosen, self.best, self.l_max.value, self.base.value, RESAMPLES)
-            self.numbers.value = self._numbers()
-            self.open(self.focus.value, self.clicked)
-
-    @contextmanager
-    def _errors(self):
-        self.note.value = ""
-        try:
-            yield
-        except EffwbError as error:
-            self.note.value = f"<p style='color:#B34700'><b>{markup.escape(str(error))}</b></p>"
+        self._offer()
+        names, benchmark = list(self.runs.value), self.benchmark.value
+        chosen = self.store.chosen(names, benchmark)
+        self.best = self.store.frontier(self.frontier.value, names, benchmark, self._progress)
+        self._offer_budgets(next(iter(chosen.values())).curve.budgets)
+        self.table = compare(chosen, self.best, self.l_max.value, self.base.value, RESAMPLES)
+        self.chosen = chosen
+        self.numbers.value = self._numbers()
+        self.open(self.focus.value, self.clicked)
 
     @contextmanager
     def _silent(self):
@@ -237,31 +236,28 @@ class Explorer:
         """Put the figure of the open tab into its widget, and hear clicks on it."""
         if not self.chosen:
             return
-        with self._errors():
-            at = self.tabs.selected_index or 0
-            which, shown = FIGURES[at], self.tabs.children[at]
-            new = self.figure(which)
-            with shown.batch_update():
-                shown.data = []
-                shown.add_traces(list(new.data))
-                shown.layout = new.update_layout(width=None, autosize=True).layout  # as wide as its place
-            for trace in shown.data if which != "lengths" else ():
-                trace.on_click(self._click)
+        at = self.tabs.selected_index or 0
+        shown, new = self.tabs.children[at], self.figure(FIGURES[at])
+        with shown.batch_update():
+            shown.data = []
+            shown.add_traces(list(new.data))
+            shown.layout = new.update_layout(width=None, autosize=True).layout  # as wide as its place
+        for trace in shown.data if FIGURES[at] != "lengths" else ():
+            trace.on_click(lambda *clicked: self._guarded(self._click, *clicked))
 
-    def _click(self, trace, points, _state) -> None:
+    def _click(self, trace, points, _state=None) -> None:
+        """A point of a curve opens its run at its budget, one of the plane its run."""
         name = trace.legendgroup or trace.name
         if points.point_inds and name in self.chosen:
-            budget = (
-                trace.customdata[points.point_inds[0]][0] if self.tabs.selected_index in (0, None) else None
-            )
-            self.open(name, None if budget is None else int(budget))
+            of_curve = not self.tabs.selected_index
+            self.open(name, int(trace.customdata[points.point_inds[0]][0]) if of_curve else None)
 
     def _numbers(self) -> str:
         first = next(iter(self.chosen.values()))
         note = f"Intervals: 95 %, over problems. Frontier: {self.best.name}. {first.caption()}."
         if self.frontier.value in MODELS:
             note += " The frontier is another model's, and its average is over benchmarks, not over problems."
-        elif not same_budgets(first, self.best, self.l_max.value):
+        if not same_budgets(first, self.best, self.l_max.value):
             note += " Its budgets are others: REG is of linear interpolations and has no interval."
         shown = readable(self.table, DIGITS).to_html(index=False, border=0, classes="effwb-numbers")
         return f"{shown}<p style='color:#595959;max-width:860px;line-height:1.4'>{markup.escape(note)}</p>"
@@ -270,8 +266,9 @@ class Explorer:
     def open(self, name: str, budget: int | None = None) -> None:
         """The rollouts of a run below the figures, with their verdicts at a budget where one is given."""
         self.clicked = budget
-        if name not in self.chosen:
+        if not self.chosen:  # what was chosen cannot be shown, and the note says why
             return
+        one_of("run", name, self.chosen)
         with self._silent():
             self.focus.value = name
         self._draw()
@@ -279,9 +276,9 @@ class Explorer:
 
     def _list(self) -> None:
         """The rollouts that are asked for, those that wasted most first."""
-        name = self.focus.value
-        if name not in self.chosen:
+        if not self.chosen:
             return
+        name = self.focus.value
         wanted = (name, self.benchmark.value, self.clicked, self.show.value, name in self._opinions)
         if wanted == self._listed:
             return
@@ -294,10 +291,8 @@ class Explorer:
         found = table[SHOWN[self.show.value](table)].sort_values("wasted", ascending=False, kind="stable")
         where = f" at {self.clicked:,} tokens" if self.clicked is not None else ""
         many = f", the first {LISTED} are listed" if len(found) > LISTED else ""
-        text = (
-            f"<b>{len(found):,} of {len(table):,}</b> rollouts of <b>{markup.escape(name)}</b>{where}{many}"
-        )
-        self.count.value = text
+        some = f"<b>{len(found):,} of {len(table):,}</b> rollouts"
+        self.count.value = f"{some} of <b>{markup.escape(name)}</b>{where}{many}"
         lines = [(_line(row), row.Index) for row in found.head(LISTED).itertuples()]
         with self._silent():
             self.rollouts.options = lines
@@ -306,27 +301,23 @@ class Explorer:
 
     def _read(self) -> None:
         """The rollout that is marked in the list."""
-        with self._errors():
-            if self.rollouts.value is None:
-                self.reader.value = "no rollout to show"
-                return
-            name, (problem, sample) = self.focus.value, self.rollouts.value
-            said = self._opinions.get(name)
-            now = None if said is None else said.loc[(problem, sample), list(WAYS)].to_dict()
-            self.reader.value = read_rollout(self.chosen[name].run_dir, problem, sample).html(now)
+        if self.rollouts.value is None or not self.chosen:
+            self.reader.value = "no rollout to show"
+            return
+        name, (problem, sample) = self.focus.value, self.rollouts.value
+        said = self._opinions.get(name)
+        now = None if said is None else said.loc[(problem, sample), list(WAYS)].to_dict()
+        self.reader.value = read_rollout(self.chosen[name].run_dir, problem, sample).html(now)
 
     def _ask(self) -> None:
         """What the verifiers say today of every stored answer of the run shown."""
-        with self._errors():
-            name = self.focus.value
-            said = self.store.opinions(name)
-            self._opinions[name] = said
-            self._list()
-            count = int(said["disagree"].sum())
-            self.note.value = (
-                f"{count} of {len(said)} answers of {markup.escape(name)} are judged differently by the "
-                "stored verdict, effwb's verifier now, math-verify alone, or the letters"
-            )
+        name = self.focus.value
+        said = self._opinions[name] = self.store.opinions(name)
+        self._list()
+        self.note.value = (
+            f"{int(said['disagree'].sum())} of {len(said)} answers of {markup.escape(name)} are judged "
+            "differently by the stored verdict, effwb's verifier now, math-verify alone, or the letters"
+        )
 
 
 def _figure_widget() -> FigureWidget:
@@ -348,10 +339,7 @@ def _line(row) -> str:
     """A rollout in the list: problem, sample, tokens, and when it was right."""
     problem, sample = row.Index
     end = SIGNS["correct" if row.end else "wrong"]
-    when = (
-        "never right"
-        if row.wasted != row.wasted
-        else f"right at {row.first_right:,.0f}, {row.wasted:,.0f} after"
-    )
+    never = row.wasted != row.wasted
+    when = "never right" if never else f"right at {row.first_right:,.0f}, {row.wasted:,.0f} after"
     at = "" if row.at != row.at else f" [{SIGNS['correct' if row.at else 'wrong']}]"
     return f"{problem[-6:]} #{sample}{at} {row.length:>6,} tokens {end} {when}"

@@ -140,6 +140,7 @@ class TestChoices:
     def test_a_frontier_of_its_own_grid(self, view):
         view.frontier.value = "pocket"
         assert "pocket frontier" in view.numbers.value
+        assert "REG is of linear interpolations" in view.numbers.value
         view.frontier.value = "qwen3-8b"
         assert "its average is over benchmarks" in view.numbers.value
         assert view.note.value == ""
@@ -202,6 +203,16 @@ class TestClicks:
         view.tabs.selected_index = 1
         view._click(line(view, "low", 1), Points(0), None)
         assert (view.focus.value, view.clicked) == ("low", None)
+
+    def test_what_goes_wrong_in_a_click_is_shown(self, view, monkeypatch):
+        def broken(*_):
+            raise DataError("shard <7> is gone")
+
+        monkeypatch.setattr(E, "read_rollout", broken)
+        view.rollouts.index = 1
+        assert "shard &lt;7&gt; is gone" in view.note.value
+        with pytest.raises(ConfigError, match="unknown run 'other'"):
+            view.open("other")
 
     def test_beside_every_point_nothing_happens(self, view):
         view._click(line(view, "low"), Points(), None)
