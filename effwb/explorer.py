@@ -13,19 +13,17 @@ import pandas as pd
 from plotly.graph_objects import Figure, FigureWidget
 
 from effwb import plots
-from effwb.compare import DIGITS, compare, same_budgets
 from effwb.errors import ConfigError, EffwbError, EngineError, one_of
 from effwb.frontier import MODELS
 from effwb.reading import LEGEND, SIGNS, read_rollout
+from effwb.side_by_side import DIGITS, ISO_AES, MOST, compare, same_budgets
 from effwb.store import FRONTIERS, Store
 from effwb.tables import readable
 from effwb.verifiers.opinions import WAYS
 
-MOST = 12  # runs in one picture
 LISTED = 200  # rollouts in the list
 RESAMPLES = 2000  # of the bootstrap; 10,000 elsewhere, where nobody waits with a finger on the mouse
 BEGIN = 4  # runs chosen at the start, where nobody says which
-ISO_AES = (-0.5, 0.0, 0.5, 1.0)
 SHOWN = {  # which rollouts are listed: a condition on the table of outcomes
     "all": lambda t: t["length"] > 0,
     "right at the budget clicked": lambda t: t["at"] == 1,

@@ -13,7 +13,7 @@ from effwb.errors import ConfigError, DataError, EngineError, one_of
 CHROMES = ("chromium", "google-chrome", "google-chrome-stable", "chrome", "chromium-browser")
 IMAGES = (".png", ".svg", ".pdf")
 TABLES = (".tex", ".md")
-COLUMNS = {  # widths in inches, from the style files
+COLUMNS = {  # widths of text in inches
     "neurips": 5.5,
     "iclr": 5.5,
     "icml": 3.25,
@@ -22,15 +22,11 @@ COLUMNS = {  # widths in inches, from the style files
     "acl-wide": 6.3,
     "slide": 10.0,
 }
-DPI, FONT, PX = (
-    300,
-    16,
-    96,
-)  # of a PNG; points of the template's text, as it calls its pixels; CSS pixels an inch
-NARROW, LEGEND_ENTRY = (
-    700,
-    55,
-)  # pixels: of a figure, whose legend goes below, and of an entry without its text
+DPI = 300  # of a PNG
+FONT = 16  # CSS pixels of the template's text
+PX = 96  # CSS pixels of an inch
+NARROW = 700  # CSS pixels of a figure below which its legend goes below it
+LEGEND_ENTRY = 55  # CSS pixels of an entry without its text
 PLOTLYJS = {"cdn": "cdn", "embed": True}
 
 
@@ -123,14 +119,8 @@ def _printed(fig, width: int, titled: bool):
     names = [t.name for t in fig.data if t.name and t.showlegend is not False]
     if width < NARROW and fig.layout.showlegend is not False and len(names) > 1:
         rows = -(-sum(LEGEND_ENTRY + 8 * len(name) for name in names) // (width - 20))
-        below = {
-            "orientation": "h",
-            "yref": "container",
-            "y": 0,
-            "yanchor": "bottom",
-            "x": 0,
-            "xanchor": "left",
-        }
+        below = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}
+        below |= {"x": 0, "xanchor": "left"}
         height += 24 * rows
         fig.update_layout(legend=below, margin={"b": 70 + 24 * rows})
     return fig.update_layout(height=round(max(height, 0.6 * width)))

@@ -40,7 +40,7 @@ PAPERS = {
         "11_train_to_reason_efficiently",
     ),
     "lapo": Paper(
-        "LAPO: Internalizing Reasoning Efficiency",
+        "LAPO: Internalizing Reasoning Efficiency via Length-Adaptive Policy Optimization",
         "2507.15758",
         ("lapo_.*", "vanilla_after_vanilla"),
         "30_lapo",

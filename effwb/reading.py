@@ -150,7 +150,7 @@ def _head(one: Reading) -> str:
     else:
         good = one.right_for_good
         end = "wrong again at the end" if good is None else f"right for good after <b>{good:,}</b>"
-        end = "and stays so" if good == one.first_right else end
+        end = "it stays right" if good == one.first_right else end
         story = (
             f"First right after <b>{one.first_right:,}</b> tokens, <b>{one.wasted:,}</b> come after; {end}."
         )

@@ -9,16 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from effwb import __version__
-from effwb.compare import DIGITS, compare
 from effwb.errors import ConfigError
 from effwb.frontier import Frontier
 from effwb.reading import LEGEND, read_rollout
 from effwb.runs import flat
+from effwb.side_by_side import DIGITS, ISO_AES, MOST, compare
 from effwb.store import Measured, Store
 from effwb.tables import readable
 
-MOST = 12  # runs in one picture
-ISO_AES = (-0.5, 0.0, 0.5, 1.0)
 KINDS = {  # sample rollouts: of each kind the one that wrote most after it was right first
     "right at the end, most written after it was right first": lambda t: (t["end"] == 1) & (t["wasted"] > 0),
     "right before, wrong at the end": lambda t: t["first_right"].notna() & (t["end"] == 0),

@@ -107,8 +107,8 @@ class Store:
         one_of("run", name, self.runs)
         key = (name, benchmark)
         if key not in self._measured:
-            self._measured[key] = self._read(name) if benchmark == ALL else self._part(name, benchmark)
-            self._curves[key] = self._measured[key].curve
+            found = self._read(name) if benchmark == ALL else _part(self.measured(name), benchmark)
+            self._measured[key], self._curves[key] = found, found.curve
         self._measured.move_to_end(key)
         while len(self._measured) > KEPT:
             self._measured.popitem(last=False)
@@ -159,7 +159,8 @@ class Store:
         """Of a run that need not be kept."""
         key = (name, benchmark)
         if key not in self._curves:
-            self._curves[key] = (self._read(name) if benchmark == ALL else self._part(name, benchmark)).curve
+            whole = self._read(name)
+            self._curves[key] = (whole if benchmark == ALL else _part(whole, benchmark)).curve
         return self._curves[key]
 
     def _measure(self, name: str) -> str:
@@ -171,10 +172,10 @@ class Store:
     def _read(self, name: str) -> Measured:
         return Measured(**vars(read_evaluation(self.runs[name].path, name)))
 
-    def _part(self, name: str, benchmark: str) -> Measured:
-        whole = self.measured(name)
-        table = whole.rollouts[whole.sources == benchmark]
-        if len(table) == 0:
-            raise DataError(f"{name} has no problem of {benchmark!r}")
-        curve = budget_curve(table, whole.probes, whole.curve.budgets, name=name)
-        return Measured(name, whole.run_dir, table, whole.probes, curve)
+
+def _part(whole: Measured, benchmark: str) -> Measured:
+    table = whole.rollouts[whole.sources == benchmark]
+    if len(table) == 0:
+        raise DataError(f"{whole.name} has no problem of {benchmark!r}")
+    curve = budget_curve(table, whole.probes, whole.curve.budgets, name=whole.name)
+    return Measured(whole.name, whole.run_dir, table, whole.probes, curve)

@@ -6,9 +6,9 @@ import pytest
 from made_up import made
 
 from effwb import explorer as E
-from effwb.compare import compare, same_budgets
 from effwb.errors import ConfigError, DataError, EngineError
 from effwb.frontier import Frontier, reg
+from effwb.side_by_side import compare, same_budgets
 from effwb.store import Measured, Store
 
 pytest.importorskip("anywidget")

@@ -10,6 +10,8 @@ from effwb.metrics import Interval, aes_interval, clustered_interval, interval_c
 from effwb.store import Measured
 
 NAN = float("nan")
+MOST = 12  # runs in one picture
+ISO_AES = (-0.5, 0.0, 0.5, 1.0)  # lines in a picture of accuracy and tokens
 DIGITS = {"mean tokens": 1, "REG": 1, "AES": 2}  # of a printed table
 
 
