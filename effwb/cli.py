@@ -62,6 +62,23 @@ examples:
 
 Nothing in the run changes. Forced answers are not graded again.
 """
+EXPORT = """\
+examples:
+  effwb export figures/23_*.html --column icml             PDF of a column's width, text of 8 points
+  effwb export figures/*.html --to pdf svg png --column neurips --points 9 -o paper
+  effwb export figures/23_reg.csv                          LaTeX (booktabs) and Markdown
+  effwb export figures/23_owners.html --to html            opens without a network
+
+Figures are those that notebooks leave as HTML; the CSV beside one is copied along with it.
+"""
+REPORT = """\
+examples:
+  effwb report data/runs/quickstart                                    all evaluations below it, at most 12
+  effwb report data/runs/free data/runs/trained -o trained.html --base free
+  effwb report data/runs/free --frontier data/pocket/frontier.json --l-max 256
+
+One HTML file of about 5 MB that opens without Python and without a network.
+"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -110,6 +127,23 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("run", type=Path, help="a run directory with finished rollouts")
     one.add_argument("--timeout", type=float, default=5.0, help="seconds per answer (default 5)")
     one.add_argument("--csv", type=Path, help="write the rollouts whose verdict changed here")
+    one = command(run_export, "figures and tables as a paper wants them", EXPORT)
+    one.add_argument("files", type=Path, nargs="+", help=".html figures and .csv tables")
+    one.add_argument(
+        "--to", nargs="+", help="html pdf svg png for figures (default pdf), tex md for tables (both)"
+    )
+    one.add_argument(
+        "--column", default="neurips", help="how wide: a name in effwb.export.COLUMNS (default neurips)"
+    )
+    one.add_argument("--points", type=float, default=8, help="size of the text when printed (default 8)")
+    one.add_argument("-o", "--out", type=Path, help="directory; default: beside each file")
+    one = command(run_report, "one HTML page about some runs, to be sent to somebody", REPORT)
+    one.add_argument("runs", type=Path, nargs="+", help="finished evaluations, or directories that hold some")
+    one.add_argument("-o", "--out", type=Path, default=Path("report.html"), help="default report.html")
+    one.add_argument("--frontier", help="a saved frontier or a published one; default: the best of these")
+    one.add_argument("--l-max", type=int, help="last budget that counts; default: the last there is")
+    one.add_argument("--base", help="the run that AES is against; default: the first")
+    one.add_argument("--title", default="", help="default: the names of the runs")
     command(run_doctor, "say what works on this machine, what does not, and how to fix it")
     return parser
 
@@ -286,6 +320,24 @@ def _frontier(name: str):
         return Frontier.load(name)
     one_of("frontier", name, (*MODELS, "a .json file"))
     return Frontier.published(name)
+
+
+def run_export(asked) -> int:
+    from effwb import export
+
+    for path in export.convert(asked.files, asked.to, asked.out, column=asked.column, points=asked.points):
+        print(path)
+    return 0
+
+
+def run_report(asked) -> int:
+    from effwb.report import report
+    from effwb.store import Store
+
+    best = _frontier(asked.frontier) if asked.frontier else None
+    how = {"l_max": asked.l_max, "base": asked.base, "title": asked.title}
+    print(report(Store(*asked.runs), asked.out, best, **how))
+    return 0
 
 
 def run_regrade(asked) -> int:

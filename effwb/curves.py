@@ -124,8 +124,15 @@ class BudgetCurve(Curve):
     def interval(
         self, level: float = 0.95, seed: int = 0, resamples: int = 10_000
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Ends (low_K, high_K) of the pointwise bootstrap interval over problems; NaN for one problem."""
-        return tuple(bootstrap_mean(self.need_per_problem(), resamples, level, seed)[1:])
+        """Ends (low_K, high_K) of the pointwise bootstrap interval over problems; NaN for one problem.
+
+        Kept, because every figure and every table of a curve asks for it again.
+        """
+        known = self.__dict__.setdefault("_intervals", {})
+        key = (level, seed, resamples)
+        if key not in known:
+            known[key] = tuple(bootstrap_mean(self.need_per_problem(), resamples, level, seed)[1:])
+        return known[key]
 
     def table(self):
         """As `Curve.table`, with the ends of the 95 % interval where there are per-problem accuracies."""
@@ -211,6 +218,31 @@ def budget_curve(rollouts, probes, budgets, name: str = "") -> BudgetCurve:
     )
 
 
+def score_table(rollouts, probes, budgets):
+    """0 or 1 for each rollout (row) at each of `budgets` (column), by the rule of `budget_curve`.
+
+    A DataFrame of int8; its index is (problem_id, sample), sorted.
+    """
+    import pandas as pd
+
+    runs = _Rollouts(rollouts)
+    problem, sample = np.divmod(runs.key, len(runs.samples))
+    index = pd.MultiIndex.from_arrays(
+        [runs.ids[problem], runs.samples[sample]], names=["problem_id", "sample"]
+    )
+    return pd.DataFrame(_scores(runs, probes, check_budgets(budgets)), index, list(budgets))
+
+
+def first_right(scores):
+    """The smallest budget at which each row of a `score_table` is right, in tokens; NaN where it never is."""
+    import pandas as pd
+
+    values = scores.to_numpy()
+    budgets = scores.columns.to_numpy(dtype=float)
+    first = np.where(values.any(axis=1), budgets[values.argmax(axis=1)], np.nan)
+    return pd.Series(first, scores.index, name="first_right")
+
+
 class _Rollouts:
     """The rollout table as arrays sorted by (problem, sample), with a lookup from that pair to its row."""
 
@@ -219,7 +251,10 @@ class _Rollouts:
 
         if len(table) == 0:
             raise DataError("rollouts is empty")
-        problem, ids = pd.factorize(table["problem_id"], sort=True)
+        ids = table["problem_id"]
+        if hasattr(ids, "cat"):  # else sorted in the order of its categories
+            ids = ids.cat.reorder_categories(sorted(ids.cat.categories))
+        problem, ids = pd.factorize(ids, sort=True)
         sample, self.samples = pd.factorize(table["sample"], sort=True)
         if (problem < 0).any() or (sample < 0).any():
             raise DataError("rollouts hold a missing problem_id or sample")

@@ -207,7 +207,7 @@ def reg_changes(
 
     one_of("baseline", baseline, curves)
     l_max = int(frontier.budgets[-1]) if l_max is None else l_max
-    pooled = {name: _mean_of_seeds(name, list(seeds)) for name, seeds in curves.items()}
+    pooled = {name: pooled_seeds(name, list(seeds)) for name, seeds in curves.items()}
     unit, rows = reg(frontier, pooled[baseline], l_max), []
     for name, curve in pooled.items():
         row = {"name": name, "seeds": len(curves[name]), **reg_row(frontier, curve, l_max)}
@@ -224,8 +224,8 @@ def reg_changes(
     return pd.DataFrame(rows)
 
 
-def _mean_of_seeds(name: str, curves: list[BudgetCurve]) -> BudgetCurve:
-    """One curve with the mean accuracy of each problem over the seeds."""
+def pooled_seeds(name: str, curves: list[BudgetCurve]) -> BudgetCurve:
+    """One curve with the mean accuracy of each problem over the seeds of a method, measured alike."""
     if not curves:
         raise DataError(f"there is no curve of {name!r}")
     for other in curves[1:]:

@@ -77,6 +77,38 @@ def aes(
     return float(alpha * d_length + (beta if d_accuracy >= 0 else gamma) * d_accuracy)
 
 
+def aes_interval(
+    base_correct_PN,
+    base_length_PN,
+    correct_PN,
+    length_PN,
+    resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """`aes` of one model against another on the same problems (row i of all four), with its interval from a
+    bootstrap over problems that takes both models along.
+
+    AES has a kink where the accuracies are equal, so the interval may be lopsided there. NaN ends for a
+    single problem and for a resample in which the base is never right.
+    """
+    _check_level(level)
+    tables = (base_correct_PN, base_length_PN, correct_PN, length_PN)
+    means = [_problem_means(_table(values)) for values in tables]
+    if len({m.size for m in means}) > 1:
+        raise DataError(f"the tables have {[m.size for m in means]} problems; pair them by problem first")
+    values_P4 = np.stack(means, axis=1)
+    point = aes(*values_P4.mean(axis=0))
+    if len(values_P4) == 1:
+        return Interval(point, float("nan"), float("nan"))
+    base_accuracy, base_length, accuracy, length = bootstrap_means(values_P4, resamples, seed).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain = accuracy / base_accuracy - 1
+        scores = 1 - length / base_length + np.where(gain >= 0, 3.0, 5.0) * gain
+    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(point, float(low), float(high))
+
+
 def ock_score(accuracy: float, mean_tokens: float) -> float:
     """OckScore (arXiv 2511.05722): accuracy - 10 ln(mean_tokens / 10000 + 1).
 

@@ -18,6 +18,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -112,13 +113,20 @@ class RunDir:
         """The shards of a table that exist, in order."""
         return sorted((self.path / table).glob("[0-9]*.parquet"))
 
-    def read(self, table: str, partial: bool = False, columns: list[str] | None = None):
+    def read(
+        self,
+        table: str,
+        partial: bool = False,
+        columns: list[str] | None = None,
+        categories: Sequence[str] = (),
+    ):
         """All shards as one DataFrame, in order; `DataError` names a shard that is missing or cannot be read.
 
         A table that is not finished is refused, unless `partial` asks for what there is. `columns` are those
-        to read, by default all.
+        to read, by default all; of those, `categories` come as categories, sorted: less memory, and curves
+        are made of them faster.
         """
-        import pandas as pd
+        import pyarrow as pa
 
         files = self.shards(table)
         if not files:
@@ -127,7 +135,24 @@ class RunDir:
             marked = (self.path / table / "DONE").exists()
             why = f"lacks shards {self._missing(table)[:5]}" if marked else "is not finished"
             raise DataError(f"{self.path / table} {why}; run it again to complete it")
-        return pd.concat([read_parquet(f, columns) for f in files], ignore_index=True)
+        parts = [_read_arrow(f, columns, categories=categories) for f in files]
+        whole = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
+        frame = whole.to_pandas().reset_index(drop=True)
+        ordered = {c: frame[c].cat.reorder_categories(sorted(frame[c].cat.categories)) for c in categories}
+        return frame.assign(**ordered)
+
+    def rows(self, table: str, columns: list[str] | None = None, **equal):
+        """The rows whose columns have the values `equal`, such as `problem_id="..."`, from the first shard
+        that has any; an empty DataFrame where none has. `DataError` where there is no such table.
+        """
+        filters, found = [(name, "==", value) for name, value in equal.items()], None
+        for file in self.shards(table):
+            found = read_parquet(file, columns, filters)
+            if len(found):
+                return found
+        if found is None:
+            raise DataError(f"{self.path} has no {table}; the run has not produced any yet")
+        return found
 
 
 def _try_lock(file) -> bool:
@@ -140,7 +165,7 @@ def _try_lock(file) -> bool:
 
 def check_identity(have: dict, want: dict, where: Path) -> None:
     """Raise `IdentityError` listing the keys in which two identities differ, with both values."""
-    a, b = _flat(have), _flat(want)
+    a, b = flat(have), flat(want)
     differ = [k for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)]
     if differ:
         lines = "; ".join(f"{k}: {a.get(k)!r} on disk, {b.get(k)!r} asked" for k in differ[:8])
@@ -149,14 +174,15 @@ def check_identity(have: dict, want: dict, where: Path) -> None:
         )
 
 
-def _flat(tree: dict, prefix: str = "") -> dict:
-    flat = {}
+def flat(tree: dict, prefix: str = "") -> dict:
+    """A nested dict as one of depth 1, its keys joined by dots."""
+    found = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}{key}."))
+            found.update(flat(value, f"{prefix}{key}."))
         else:
-            flat[prefix + key] = value
-    return flat
+            found[prefix + key] = value
+    return found
 
 
 def digest(value) -> str:
@@ -186,13 +212,19 @@ def write_parquet(path: Path, frame) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def read_parquet(path: Path, columns: list[str] | None = None):
-    """A parquet file, or some of its columns, as a DataFrame; a file that cannot be read is a `DataError`
-    with its name and the remedy."""
-    import pandas as pd
+def read_parquet(path: Path, columns: list[str] | None = None, filters: list[tuple] | None = None):
+    """A parquet file, or some of its columns and rows (pyarrow's `filters`), as a DataFrame; a file that
+    cannot be read is a `DataError` with its name and the remedy."""
+    return _read_arrow(path, columns, filters).to_pandas()
+
+
+def _read_arrow(path: Path, columns=None, filters=None, categories: Sequence[str] = ()):
+    import pyarrow.parquet as pq
 
     try:
-        return pd.read_parquet(path, columns=columns)
+        if filters:  # slower to begin, but leaves out what cannot hold such a row
+            return pq.read_table(path, columns=columns, filters=filters, partitioning=None)
+        return pq.ParquetFile(path, read_dictionary=list(categories)).read(columns)
     except Exception as error:  # pyarrow raises several types for a damaged file
         raise DataError(
             f"{path} cannot be read ({error}); delete it and run again to make it anew"

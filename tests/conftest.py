@@ -27,6 +27,18 @@ def few():
     return problems.load("pocket", n=14, seed=7)
 
 
+@pytest.fixture(scope="session")
+def finished(pocket, few, tmp_path_factory):
+    """A directory with two finished evaluations, `free` and `low`: 14 problems x 2, cap 64. Read only."""
+    from effwb import evaluation, profiles
+
+    root = tmp_path_factory.mktemp("finished")
+    scale = profiles.profile("pocket", n_samples=2, max_tokens=64)
+    for name, effort in (("free", None), ("low", "low")):
+        evaluation.evaluate(few, pocket, scale, run_dir=root / name, effort=effort, progress=False)
+    return root
+
+
 @pytest.fixture
 def run_until_killed(tmp_path):
     """Run a Python snippet in a child and SIGKILL it once `when()` is true; returns whether that happened."""

@@ -222,3 +222,34 @@ def test_verdict_counts_keep_the_zeros():
     per_budget = C.verdict_counts(probes, by="budget")
     assert per_budget.loc[4].sum() == (probes.budget == 4).sum()
     assert C.verdict_counts(rollouts[rollouts.verdict == "wrong"])["timeout"] == 0
+
+
+def test_unsorted_categories_give_the_same_curve():
+    rollouts, probes = tables()
+    turned = [
+        t.assign(problem_id=pd.Categorical(t["problem_id"], [f"toy-{p}" for p in (3, 0, 5, 1, 4, 2)]))
+        for t in (rollouts, probes)
+    ]
+    plain, curve = C.budget_curve(rollouts, probes, GRID), C.budget_curve(*turned, GRID)
+    assert list(curve.problem_ids) == list(plain.problem_ids)
+    assert np.array_equal(curve.per_problem, plain.per_problem)
+
+
+class TestScoreTable:
+    def test_its_means_are_the_curve(self):
+        rollouts, probes = tables(seed=3)
+        scores = C.score_table(rollouts.sample(frac=1, random_state=1), probes, GRID)
+        assert list(scores.columns) == GRID
+        means = scores.groupby("problem_id").mean()
+        assert np.allclose(means, C.budget_curve(rollouts, probes, GRID).per_problem)
+
+    def test_the_first_budget_that_is_right(self):
+        scores = pd.DataFrame([[0, 1, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]], columns=GRID)
+        assert C.first_right(scores).fillna(-1).tolist() == [4, -1, 0]
+
+
+def test_an_interval_is_computed_once(monkeypatch):
+    curve = C.budget_curve(*tables(), GRID)
+    first = curve.interval()
+    monkeypatch.setattr(C, "bootstrap_mean", None)
+    assert curve.interval() is first

@@ -3,37 +3,13 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
+from made_up import made
 
-from effwb import evaluation
+from effwb import evaluation, runs
 from effwb.errors import ConfigError, DataError
 from effwb.evaluation import finished_below, read_evaluation
 from effwb.frontier import Frontier
-from effwb.runs import RunDir
-
-BUDGETS = [0, 10, 20]
-VERIFIER = {"verifier": {"name": "effwb", "version": 1}, "timeout": 5.0}
-
-
-def made(folder, right_at_10=1, *, ids=("a", "b"), budgets=BUDGETS, version=1, suffix="box{", tokens=True):
-    """A finished evaluation: two samples a problem, all 15 tokens long and right; at 10 as said, at 0 not."""
-    run, verifier = RunDir(folder), {**VERIFIER, "verifier": {"name": "effwb", "version": version}}
-    run.path.mkdir(parents=True)
-    run.begin("rollouts", {"verifier": verifier})
-    run.begin("probes", {"verifier": verifier, "budgets": budgets, "suffix": suffix, "answer_tokens": 8})
-    asked = pd.DataFrame({"problem_id": ids, "question": ids, "answer": ["1"] * len(ids)})
-    asked.to_parquet(run.path / "problems.parquet")
-    rows = pd.DataFrame([(i, s) for i in ids for s in (0, 1)], columns=["problem_id", "sample"])
-    rollouts = rows.assign(length=15, finish_reason="stop", verdict="correct")
-    if tokens:
-        rollouts["completion_ids"] = [[1, 2]] * len(rows)
-    probed = [
-        rows.assign(budget=b, verdict="correct" if b and right_at_10 else "wrong") for b in budgets if b < 15
-    ]
-    run.fill("rollouts", [rollouts], lambda part: part, unit="", progress=False)
-    run.fill("probes", [pd.concat(probed)], lambda part: part, unit="", progress=False)
-    return folder
 
 
 class TestReadBack:
@@ -82,8 +58,10 @@ class TestFound:
 
     def test_only_the_columns_of_a_curve_are_read(self, tmp_path, monkeypatch):
         seen = []
-        read = pd.read_parquet
-        monkeypatch.setattr(pd, "read_parquet", lambda p, **k: seen.append(k.get("columns")) or read(p, **k))
+        read = runs._read_arrow
+        monkeypatch.setattr(
+            runs, "_read_arrow", lambda p, c=None, *a, **k: seen.append(c) or read(p, c, *a, **k)
+        )
         finished_below(made(tmp_path / "one"))
         assert seen[-2:] == [evaluation.ROLLOUTS_READ, evaluation.PROBES_READ]
         assert not any("completion_ids" in (columns or ["completion_ids"]) for columns in seen)

@@ -1,12 +1,16 @@
 """Figures as images: drawn by a real Chrome where there is one, refused clearly where there is none."""
 
+import base64
+import re
 import shutil
 
+import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
 from effwb import export
-from effwb.errors import ConfigError, EngineError
+from effwb.errors import ConfigError, DataError, EngineError
 
 FIGURE = go.Figure(go.Scatter(x=[1, 2], y=[3, 4]))
 
@@ -28,3 +32,72 @@ def test_without_a_browser_the_remedy_is_named(tmp_path, monkeypatch):
 def test_an_unknown_format_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"'\.jpeg'.*\.png, \.svg, \.pdf"):
         export.image(FIGURE, tmp_path / "figure.jpeg")
+
+
+class TestConvert:
+    @pytest.fixture
+    def saved(self, tmp_path):
+        export.save(FIGURE, tmp_path / "in" / "fig", pd.DataFrame({"x": [1, 2], "y": [3, 4]}))
+        return tmp_path / "in"
+
+    def test_a_saved_figure_is_read_back(self, saved):
+        again = export.read_figure(saved / "fig.html")
+        assert list(again.data[0].y) == [3, 4]
+
+    def test_arrays_and_text_that_looks_like_code_survive(self, tmp_path):
+        trace = go.Scatter(x=np.arange(50.0), y=np.arange(50.0), name='a "); Plotly.newPlot([{')
+        export.save(go.Figure(trace), tmp_path / "odd", plotlyjs="embed")
+        again = export.read_figure(tmp_path / "odd.html")
+        assert again.data[0].name == trace.name
+        kept = base64.b64decode(again.data[0].x["bdata"])  # plotly's own form of an array
+        assert np.array_equal(np.frombuffer(kept), np.arange(50.0))
+
+    def test_tables_and_html_need_no_browser(self, saved, tmp_path, monkeypatch):
+        monkeypatch.setattr(export.shutil, "which", lambda name: None)
+        out = tmp_path / "out"
+        written = export.convert([saved / "fig.html", saved / "fig.csv"], ["html", "tex", "md"], out)
+        assert sorted({p.name for p in written}) == ["fig.csv", "fig.html", "fig.md", "fig.tex"]
+        assert "plotly.js v" in (out / "fig.html").read_text()
+        with pytest.raises(EngineError, match="apt-get install chromium"):
+            export.convert([saved / "fig.html"])
+
+    def test_what_is_asked_wrongly_is_said(self, saved, tmp_path):
+        with pytest.raises(ConfigError, match="unknown format"):
+            export.convert([saved / "fig.html"], ["jpeg"])
+        with pytest.raises(ConfigError, match="fits none of the files"):
+            export.convert([saved / "fig.html"], ["tex"])
+        with pytest.raises(ConfigError, match="no file"):
+            export.convert([tmp_path / "none.html"])
+        with pytest.raises(ConfigError, match="kind of file"):
+            export.convert([tmp_path / "x.txt"])
+        (tmp_path / "page.html").write_text("<p>hello</p>")
+        with pytest.raises(DataError, match="no plotly figure"):
+            export.read_figure(tmp_path / "page.html")
+        with pytest.raises(ConfigError, match="unknown column 'nips'"):
+            export.images({tmp_path / "a": FIGURE}, column="nips")
+
+
+class TestPrinted:
+    def test_a_narrow_figure_has_its_legend_below_and_no_title(self):
+        fig = go.Figure(
+            [go.Scatter(y=[1], name=n) for n in ("one", "two")], {"title": "T", "width": 860, "height": 520}
+        )
+        narrow = export._printed(fig, 468, titled=False)
+        assert narrow.layout.legend.yanchor == "bottom"
+        assert narrow.layout.title.text is None
+        assert narrow.layout.height > 468 * 520 / 860
+        assert fig.layout.title.text == "T"
+        wide = export._printed(fig, 860, titled=True)
+        assert (wide.layout.legend.y, wide.layout.title.text, wide.layout.height) == (None, "T", 520)
+
+    @pytest.mark.browser
+    def test_a_pdf_is_as_wide_as_the_column(self, tmp_path):
+        if not any(map(shutil.which, export.CHROMES)):
+            pytest.skip(f"none of {', '.join(export.CHROMES)} is installed")
+        both = export.images(
+            {tmp_path / "a": FIGURE, tmp_path / "b": FIGURE}, [".pdf", ".svg"], column="icml"
+        )
+        assert [p.name for p in both] == ["a.pdf", "a.svg", "b.pdf", "b.svg"]
+        box = re.search(rb"MediaBox *\[0 0 ([\d.]+)", both[0].read_bytes())
+        assert float(box[1]) == pytest.approx(3.25 * 72, abs=1)
+        assert 'width="312"' in both[1].read_text()[:300]

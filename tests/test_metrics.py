@@ -187,3 +187,23 @@ def test_bad_input_is_named(call, said):
 def test_scipy_is_still_no_dependency():
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     assert not any(d.startswith("scipy") for d in project["dependencies"])
+
+
+class TestAesInterval:
+    def test_it_holds_the_score_of_the_means(self):
+        rng = np.random.default_rng(0)
+        right = rng.integers(0, 2, (40, 4))
+        length = rng.integers(50, 200, (40, 4))
+        found = M.aes_interval(right, length, right, length / 2)
+        assert found.mean == pytest.approx(0.5)
+        assert found.low == found.high == pytest.approx(0.5)  # every problem halved: no doubt left
+
+    def test_problems_are_resampled_together(self):
+        base = np.array([[1.0], [0.0], [1.0], [1.0]])
+        found = M.aes_interval(base, base * 0 + 100, base, np.array([[20.0], [80.0], [120.0], [100.0]]))
+        assert found.mean == pytest.approx(0.2)
+        assert found.low < 0.2 < found.high
+
+    def test_other_problems_are_refused(self):
+        with pytest.raises(DataError, match=r"\[3, 3, 2, 2\] problems"):
+            M.aes_interval(*[np.ones((3, 1))] * 2, *[np.ones((2, 1))] * 2)

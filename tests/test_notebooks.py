@@ -33,6 +33,8 @@ SMALL = {
     "30_lapo": {**SHORT, "statistics": ["median", "min"], "told_lengths": [16, 64]},
     "31_lead": {**BRIEF, "ratios": [1.0], "aggregators": ["median"]},
     "32_when_to_think": {**SHORT, "warm": {"n": 4, "epochs": 1}, "forced_samples": 2},
+    "50_explorer": {"n_problems": 14, "n_samples": 2},
+    "60_paper_figures": {"n_problems": 14, "n_samples": 2},
     "90_build_pocket": {"steps": 50, "tokens_per_batch": 512, "n_problems": 14},
 }
 

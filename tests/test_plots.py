@@ -138,3 +138,18 @@ def test_save_writes_both_files_and_keeps_dots_in_names(tmp_path):
     assert pd.read_csv(paths[1]).equals(table)
     assert "cdn.plot.ly" in paths[0].read_text()
     assert save(go.Figure(), tmp_path / "plain") == [tmp_path / "plain.html"]
+
+
+class TestOwnerFigure:
+    OWNED = Frontier([0, 4, 8, 16, 32], [0.1, 0.2, 0.3, 0.4, 0.5], owner=("a", "b", "b", "c", "b"))
+
+    def test_each_run_has_its_stretch_and_the_rest_is_one(self):
+        fig = plots.owner_figure(self.OWNED, most=1)
+        named = {t.name: t for t in fig.data if t.name}
+        assert list(named) == ["b (3)", "2 others (2)"]
+        assert np.isnan(named["b (3)"].y).tolist() == [True, False, False, True, False]
+        assert named["b (3)"].customdata[1].tolist() == [4, "b"]
+
+    def test_a_published_frontier_has_no_owners(self):
+        with pytest.raises(DataError, match="qwen3-8b"):
+            plots.owner_figure(Frontier.published("qwen3-8b"))

@@ -1,6 +1,6 @@
 """Figures: curves or DataFrames in, `go.Figure` out. Nothing here computes a result or shows a window."""
 
-from effwb.plots.budget import curve_figure, frontier_figure, question_budget_figure
+from effwb.plots.budget import curve_figure, frontier_figure, owner_figure, question_budget_figure
 from effwb.plots.hints import hint_figure
 from effwb.plots.published import oracle_figure, quadrature_figure, reg_figure
 from effwb.plots.rewards import reward_figure, shape_figure
@@ -21,6 +21,7 @@ __all__ = [
     "level_figure",
     "loss_figure",
     "oracle_figure",
+    "owner_figure",
     "quadrature_figure",
     "question_budget_figure",
     "reg_figure",

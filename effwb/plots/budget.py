@@ -9,7 +9,7 @@ from plotly.colors import sample_colorscale
 from effwb.curves import BudgetCurve, Curve
 from effwb.errors import DataError, one_of
 from effwb.frontier import Frontier, reg
-from effwb.plots.style import AXES, faint, look_of, token_axis
+from effwb.plots.style import AXES, GREY, faint, look_of, token_axis
 
 
 def frontier_figure(
@@ -37,12 +37,14 @@ def curve_figure(
     level: float = 0.95,
     shade: str | None = None,
     bands: Collection[str] | None = None,
+    resamples: int = 10_000,
     title: str = "",
     axis: str = "log",
 ) -> go.Figure:
     """Accuracy-budget curves with clustered interval bands, and the frontier in black where one is given.
 
-    `bands` names the curves whose band is drawn (default: all); the hover box shows every interval.
+    `bands` names the curves whose band is drawn (default: all); the hover box shows every interval, from a
+    bootstrap of `resamples`.
     `shade` names the curve whose gap to the frontier is filled; its legend entry gives REG up to the end of
     the grid (or l_max). On a logarithmic axis the filled area is not proportional to REG: use axis="linear"
     for that.
@@ -56,7 +58,7 @@ def curve_figure(
         _add_gap(fig, curves[shade], frontier, zero, l_max)
     for i, (name, curve) in enumerate(curves.items()):
         colour, symbol = look_of(i)
-        band = None if curve.per_problem is None else curve.interval(level)
+        band = None if curve.per_problem is None else curve.interval(level, resamples=resamples)
         if band is not None and len(curve.per_problem) > 1 and (bands is None or name in bands):
             _add_band(fig, name, curve, band, zero, colour)
         _add_line(fig, name, curve, zero, _curve_hover(curve, band, level), colour, symbol)
@@ -66,6 +68,51 @@ def curve_figure(
         ] * frontier.budgets.size
         _add_line(fig, "frontier", frontier, zero, text, "black", None, dash="dash")
     return fig
+
+
+def owner_figure(
+    frontier: Frontier, *, most: int = 6, l_max: float | None = None, title: str = "", axis: str = "log"
+) -> go.Figure:
+    """A frontier with the stretch each run owns in a colour: the `most` that own the most budgets, the rest
+    together in grey. Raises DataError for a frontier whose owners are not known.
+    """
+    if frontier.owner is None:
+        raise DataError(f"the owners of {frontier.name!r} are not known: a published frontier has none")
+    fig, zero = _budget_figure({"frontier": frontier}, title, axis, l_max)
+    owners, counts = np.unique(frontier.owner, return_counts=True)
+    shown = [str(owner) for owner in owners[np.argsort(-counts, kind="stable")][:most]]
+    x, owner = _positions(frontier.budgets, zero), np.array(frontier.owner)
+    fig.add_scatter(
+        x=x,
+        y=frontier.accuracy,
+        mode="lines",
+        line={"color": GREY, "width": 1},
+        showlegend=False,
+        hoverinfo="skip",
+    )
+    for i, name in enumerate([*shown, None]):
+        mine = np.isin(owner, shown, invert=True) if name is None else owner == name
+        if mine.any():
+            _add_stretch(
+                fig, frontier, x, mine, name or f"{len(owners) - len(shown)} others", i if name else None
+            )
+    return fig
+
+
+def _add_stretch(fig, frontier: Frontier, x, mine, name: str, place: int | None) -> None:
+    """The budgets of one owner, joined to the next budget where that is its own too."""
+    colour, symbol = (GREY, "circle-open") if place is None else look_of(place)
+    joined = np.where(mine, frontier.accuracy, np.nan)
+    fig.add_scatter(
+        x=x,
+        y=joined,
+        name=f"{name} ({mine.sum()})",
+        mode="lines+markers",
+        line={"color": colour, "width": 3},
+        marker={"symbol": symbol, "size": 8},
+        customdata=np.array([frontier.budgets.astype(object), frontier.owner]).T,
+        hovertemplate="%{customdata[1]}<br>budget %{customdata[0]:,}<br>accuracy %{y:.3f}<extra></extra>",
+    )
 
 
 def question_budget_figure(table, cap: int, *, bins: int = 24, title: str = "") -> go.Figure:
