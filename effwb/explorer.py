@@ -320,9 +320,11 @@ class Explorer:
 
 def _figure_widget() -> FigureWidget:
     try:
-        return FigureWidget()
+        made = FigureWidget()
     except ImportError as error:
         raise EngineError("a figure that can be clicked needs anywidget: pip install anywidget") from error
+    made._config = {"responsive": True}  # as wide as its place from the first drawing on
+    return made
 
 
 def _offer(widget, options: list) -> None:

@@ -11,6 +11,7 @@ from effwb.curves import BudgetCurve, Curve
 from effwb.errors import ConfigError, DataError
 from effwb.export import save
 from effwb.frontier import Frontier, reg
+from effwb.plots.style import ALWAYS, looks_of
 from effwb.published import reg_table
 
 GRID = scaled_grid(512)
@@ -153,3 +154,32 @@ class TestOwnerFigure:
     def test_a_published_frontier_has_no_owners(self):
         with pytest.raises(DataError, match="qwen3-8b"):
             plots.owner_figure(Frontier.published("qwen3-8b"))
+
+
+class TestLooks:
+    """A method looks the same in every figure, and no two things in one figure look alike."""
+
+    def test_the_methods_compared_most_are_always_the_same(self):
+        alone = {name: looks_of([name])[name] for name in ALWAYS}
+        assert len({colour for colour, _ in alone.values()}) == len(ALWAYS)
+        assert looks_of([*reversed(ALWAYS)]) == {name: alone[name] for name in reversed(ALWAYS)}
+        assert looks_of(["other", "lead static=0.5", "vanilla-seed2"]) | {"other": None} == {
+            "other": None, "lead static=0.5": alone["lead"], "vanilla-seed2": alone["vanilla"],
+        }  # fmt: skip
+        assert looks_of(["LAPO-I", "free"]) == {
+            "LAPO-I": alone["lapo_internalization"],
+            "free": alone["base"],
+        }
+
+    def test_nothing_looks_alike(self):
+        from effwb.designs import DESIGNS
+
+        names = ["base", *DESIGNS, *(f"reo_rl n={n}" for n in range(12)), "somebody's"]
+        assert len(set(looks_of(names).values())) == len(names)
+        first = list(looks_of(["gdpo", "gfpo", "alp", "hapo", "gr3", "brpo", "mrt"]).values())
+        assert len({colour for colour, _ in first}) == 7  # colours before symbols
+
+    def test_the_order_decides_only_what_is_not_known(self):
+        names = ["reo_rl", "reo_rl n=10", "base", "what"]
+        for method in ("reo_rl", "base"):
+            assert looks_of(names)[method] == looks_of([method])[method]

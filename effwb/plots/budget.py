@@ -9,7 +9,7 @@ from plotly.colors import sample_colorscale
 from effwb.curves import BudgetCurve, Curve
 from effwb.errors import DataError, one_of
 from effwb.frontier import Frontier, reg
-from effwb.plots.style import AXES, GREY, faint, look_of, token_axis
+from effwb.plots.style import AXES, GREY, faint, looks_of, token_axis
 
 
 def frontier_figure(
@@ -19,13 +19,14 @@ def frontier_figure(
     known.
     """
     fig, zero = _budget_figure(frontiers, title, axis, l_max)
-    for i, (name, frontier) in enumerate(frontiers.items()):
+    looks = looks_of(frontiers)
+    for name, frontier in frontiers.items():
         text = (
             [f"<br>from {owner}" for owner in frontier.owner]
             if frontier.owner
             else [""] * frontier.budgets.size
         )
-        _add_line(fig, name, frontier, zero, text, *look_of(i))
+        _add_line(fig, name, frontier, zero, text, *looks[name])
     return fig
 
 
@@ -56,8 +57,9 @@ def curve_figure(
         if frontier is None:
             raise DataError(f"shade={shade!r} needs a frontier to shade up to")
         _add_gap(fig, curves[shade], frontier, zero, l_max)
-    for i, (name, curve) in enumerate(curves.items()):
-        colour, symbol = look_of(i)
+    looks = looks_of(curves)
+    for name, curve in curves.items():
+        colour, symbol = looks[name]
         band = None if curve.per_problem is None else curve.interval(level, resamples=resamples)
         if band is not None and len(curve.per_problem) > 1 and (bands is None or name in bands):
             _add_band(fig, name, curve, band, zero, colour)
@@ -90,18 +92,18 @@ def owner_figure(
         showlegend=False,
         hoverinfo="skip",
     )
-    for i, name in enumerate([*shown, None]):
-        mine = np.isin(owner, shown, invert=True) if name is None else owner == name
-        if mine.any():
-            _add_stretch(
-                fig, frontier, x, mine, name or f"{len(owners) - len(shown)} others", i if name else None
-            )
+    for name, look in looks_of(shown).items():
+        _add_stretch(fig, frontier, x, owner == name, name, look)
+    rest = np.isin(owner, shown, invert=True)
+    if rest.any():
+        others = f"{len(owners) - len(shown)} others"
+        _add_stretch(fig, frontier, x, rest, others, (GREY, "circle-open"))
     return fig
 
 
-def _add_stretch(fig, frontier: Frontier, x, mine, name: str, place: int | None) -> None:
+def _add_stretch(fig, frontier: Frontier, x, mine, name: str, look: tuple[str, str]) -> None:
     """The budgets of one owner, joined to the next budget where that is its own too."""
-    colour, symbol = (GREY, "circle-open") if place is None else look_of(place)
+    colour, symbol = look
     joined = np.where(mine, frontier.accuracy, np.nan)
     fig.add_scatter(
         x=x,

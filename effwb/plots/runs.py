@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from effwb.errors import DataError, one_of
 from effwb.metrics import clustered_interval
-from effwb.plots.style import AXES, COLOURS, faint, look_of, token_axis
+from effwb.plots.style import AXES, COLOURS, faint, looks_of, token_axis
 
 
 def length_figure(rollouts, *, bins: int = 40, title: str = "", axis: str = "log") -> go.Figure:
@@ -53,11 +53,12 @@ def level_figure(rollouts: Mapping, level: Mapping, *, title: str = "") -> go.Fi
     if not rollouts or any(len(table) == 0 for table in rollouts.values()):
         raise DataError("rollouts is empty: no lengths to draw")
     fig = go.Figure()
-    for i, (name, table) in enumerate(rollouts.items()):
+    looks = looks_of(rollouts)
+    for name, table in rollouts.items():
         means = table.groupby("problem_id")["length"].mean()
         parts = [(at, clustered_interval(m.to_numpy()[:, None])) for at, m in means.groupby(level)]
         middle, low, high = (np.array([found[k] for _, found in parts]) for k in range(3))
-        colour, symbol = look_of(i)
+        colour, symbol = looks[name]
         bars = {"array": high - middle, "arrayminus": middle - low, "thickness": 1, "width": 4}
         fig.add_scatter(
             x=[at for at, _ in parts],

@@ -4,6 +4,7 @@ Token axes are logarithmic by default, with ticks at powers of two. Budget 0, ac
 no place on such an axis: it is drawn left of the first tick, behind a break in the axis.
 """
 
+import re
 from collections.abc import Collection
 
 import numpy as np
@@ -16,6 +17,8 @@ from effwb.errors import DataError
 # Okabe and Ito's colours without yellow, which is lost on white; distinct for all common colour blindness
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")  # so that grey prints work
+ALWAYS = ("base", "vanilla", "reo_rl", "lead", "lapo_internalization", "length_group_norm", "kimi")
+OTHER_NAMES = {"lapo_i": "lapo_internalization", "lapo_d": "lapo_discovery", "free": "base"}  # in notebooks
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 GREY = "#595959"
 AXES = ("log", "linear")
@@ -130,6 +133,44 @@ def look_of(i: int) -> tuple[str, str]:
     """Colour and symbol of the i-th thing drawn; 49 pairs differ."""
     n = len(COLOURS)
     return COLOURS[i % n], SYMBOLS[(i + i // n) % n]
+
+
+def looks_of(names: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Colour and symbol of each name in a figure. A method has the same in all figures where it can.
+
+    A name is that of a method where it begins with one, as "lead static=0.5" or "kimi-seed0" do. The methods
+    of `ALWAYS` keep their look; another takes the colour of its place among the designs if that is free, and
+    so does a second one of the same method; what is left takes the next free colour, then the next symbol.
+    """
+    looks, methods = {}, {name: _method(name) for name in names}
+    for method in ALWAYS:
+        first = next((name for name in methods if methods[name] == method), None)
+        if first is not None:
+            looks[first] = look_of(ALWAYS.index(method))
+    for name in methods:
+        if name not in looks:
+            taken = set(looks.values())
+            colours = {colour for colour, _ in taken}
+            free = [look for look in map(look_of, range(len(COLOURS) ** 2)) if look not in taken]
+            fresh = [look for look in free if look[0] not in colours]
+            own = [look for look in fresh if look[0] == _colour_of(methods[name])]
+            looks[name] = (own or fresh or free or [look_of(len(looks))])[0]
+    return {name: looks[name] for name in names}
+
+
+def _method(name: str) -> str | None:
+    from effwb.designs import DESIGNS
+
+    first = re.split(r"[ ,]|-seed", name)[0].lower().replace("-", "_")
+    first = OTHER_NAMES.get(first, first)
+    return first if first in DESIGNS or first in ALWAYS else None
+
+
+def _colour_of(method: str | None) -> str | None:
+    from effwb.designs import DESIGNS
+
+    methods = [*ALWAYS, *(design for design in DESIGNS if design not in ALWAYS)]
+    return None if method is None else COLOURS[methods.index(method) % len(COLOURS)]
 
 
 def darker(colour: str) -> str:

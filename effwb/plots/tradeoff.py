@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from effwb.errors import one_of
 from effwb.plots.labels import Canvas, Point, place_labels
-from effwb.plots.style import DASHES, GREY, bars, checked, darker, interval_text, log_tokens, look_of
+from effwb.plots.style import DASHES, GREY, bars, checked, darker, interval_text, log_tokens, looks_of
 
 
 def tradeoff_figure(
@@ -39,9 +39,11 @@ def tradeoff_figure(
     lines = [] if iso_aes is None else _add_iso(fig, points, iso_aes, base, canvas)
     spots = canvas.pixels(table[x], table[y])  # of the seeds as well
     places = place_labels(points, spots, canvas, lines)
-    for i, family in enumerate(dict.fromkeys(p.family for p in points)):
+    families = list(dict.fromkeys(p.family for p in points))
+    looks = looks_of(families)
+    for i, family in enumerate(families):
         mine = [k for k, p in enumerate(points) if p.family == family]
-        style = (*look_of(i), DASHES[i % len(DASHES)])
+        style = (*looks[family], DASHES[i % len(DASHES)])
         _add_seeds(fig, [points[k] for k in mine], x, y, *style[:2])
         _add_family(fig, family, [points[k] for k in mine], [places[k] for k in mine], *style)
     return fig

@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from effwb.errors import ConfigError, DataError
-from effwb.plots.style import COLOURS, DASHES, GREY, faint, log_tokens, look_of
+from effwb.plots.style import COLOURS, DASHES, GREY, faint, log_tokens, looks_of
 
 POINTS = 500  # of a line; more are not seen on paper and make the live figure slow
 PROBES = 6  # budgets drawn of one run; of several runs it is one, in the middle
@@ -131,7 +131,7 @@ def _figure(metrics, window: int, title: str, find_panels) -> go.Figure:
     if not runs:
         return _waiting(title)
     panels = find_panels(runs, several)
-    looks = {name: Look(*look_of(i)) for i, name in enumerate(named)} if several else {}
+    looks = {name: Look(*look) for name, look in looks_of(named).items()} if several else {}
     traces = [_legend_of_run(name, look) for name, look in looks.items()]
     for i, panel in enumerate(panels):
         place = {"xaxis": f"x{_id(i)}", "yaxis": f"y{_id(i)}", "legend": f"legend{i + 2}"}
