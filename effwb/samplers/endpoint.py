@@ -17,7 +17,7 @@ from effwb.errors import ConfigError, EngineError
 URL, KEY = "EFFWB_SERVER_URL", "EFFWB_SERVER_KEY"
 TRIED_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between tries
-CONNECT_LIMIT = 10.0  # seconds
+CONNECT_LIMIT, LOOK_LIMIT = 10.0, 60.0  # seconds for a connection, and for a page that is ready
 TOLD_EVERY = 60.0  # seconds between two messages that the server does not answer
 
 
@@ -52,7 +52,7 @@ class Endpoint:
         """The JSON found there, in one try; `EngineError` without it."""
 
         async def once():
-            async with self._client(_trust()) as client:
+            async with self._client(_trust(), min(self.timeout, LOOK_LIMIT)) as client:
                 return await self._answer(client, "GET", path)
 
         try:
@@ -75,7 +75,7 @@ class Endpoint:
 
         async def work():
             # A client each: what one client does for a request grows with the connections it holds.
-            async with self._client(trust) as client:
+            async with self._client(trust, self.timeout) as client:
                 for at, body in todo:
                     found[at] = await self._post(client, path, body, read)
 
@@ -110,14 +110,16 @@ class Endpoint:
             self._told = now
             logging.getLogger(__name__).warning("server at %s: %s; trying again", self.url, problem)
 
-    def _client(self, trust):
+    def _client(self, trust, timeout: float):
         import httpx
 
-        key = os.environ.get(KEY)
+        key = os.environ.get(KEY, "").strip()
+        if not (key.isascii() and key.isprintable()):  # httpx would say which
+            raise ConfigError(f"{KEY} holds characters that a key cannot have")
         return httpx.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(self.timeout, connect=CONNECT_LIMIT),
+            timeout=httpx.Timeout(timeout, connect=CONNECT_LIMIT),
             verify=trust,
         )
 
@@ -179,8 +181,8 @@ def _checked(url: str) -> str:
 
     try:
         found = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ConfigError(f"the server's URL is not one: {error}") from error
+    except httpx.InvalidURL:  # its message may show a password
+        raise ConfigError("the server's URL is none; it looks like http://host:port/v1") from None
     if found.userinfo or found.query or found.fragment:
         raise ConfigError(f"the server's URL must hold no credentials or query; a key goes into {KEY}")
     if found.scheme not in ("http", "https") or not found.host:

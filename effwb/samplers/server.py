@@ -22,10 +22,10 @@ class ServerSampler(RequestSampler):
 
     `model` is the model as this machine knows it: its tokenizer and config are read here, its weights are
     the server's. `url` defaults to the environment variable EFFWB_SERVER_URL; a key is taken from
-    EFFWB_SERVER_KEY and from nowhere else. `served_model` is its name at the server (default: the one that
-    is served, or the one that is called like `model`). `concurrency` bounds the requests under way, `timeout`
-    the seconds for one answer; what fails (no connection, status 429 or 5xx, no JSON) is tried again for
-    `patience` seconds, long enough for a server to be started anew.
+    EFFWB_SERVER_KEY and from nowhere else. `served_model` is its name at the server, where that is another.
+    `concurrency` bounds the requests under way, `timeout` the seconds for one answer; what fails (no
+    connection, status 429 or 5xx, no JSON) is tried again for `patience` seconds, long enough for a server to
+    be started anew.
 
     Neither the URL nor what the server says of itself identifies a run: it may be continued at another
     endpoint. That it has the same weights and computes in `dtype` cannot be asked of a server; start it with
@@ -74,15 +74,18 @@ class ServerSampler(RequestSampler):
             cards = {card["id"]: card for card in answer["data"]}
         except (KeyError, TypeError) as error:
             raise EngineError(f"{self.endpoint.url}/models does not list models as OpenAI's API") from error
-        mine = [name for name in cards if name in (self.source.name, self.source.path)]
-        name = self.served_model or next(iter(cards if len(cards) == 1 else mine), None)
-        if name is None:
+        if self.served_model is not None:
+            one_of("served_model", self.served_model, cards)
+            return cards[self.served_model]
+        names = {self.source.name, self.source.path}
+        mine = [card for name, card in cards.items() if names & {name, card.get("root")}]
+        if not mine:  # another model would answer as well, and wrongly
             raise ConfigError(
-                f"the server lists {len(cards)} models and none is called {self.source.name!r}; give "
-                f"served_model, one of: {', '.join(cards)}"
+                f"the server serves {', '.join(map(repr, cards)) or 'nothing'} and nothing called "
+                f"{self.source.name!r}; if one of them is this model, give it as served_model, or start vLLM "
+                f"with --served-model-name {self.source.name}"
             )
-        one_of("served_model", name, cards)
-        return cards[name]
+        return mine[0]
 
     @property
     def context(self) -> int | None:
