@@ -37,6 +37,7 @@ examples:
   effwb eval -o data/runs/low --effort low --n-problems 70
   effwb eval -o data/runs/trained --model data/runs/training/pocket/kimi-seed0/model
   effwb eval -o data/runs/qwen --profile qwen3-0.6b --engine vllm --max-tokens 16384
+  effwb eval -o data/runs/qwen --profile qwen3-0.6b --engine server --url http://gpu-box:8000/v1
 
 Run the same command again to continue after a kill.
 """
@@ -179,6 +180,7 @@ def _eval_arguments(one: argparse.ArgumentParser) -> None:
     for name, kind in (("n-problems", int), ("n-samples", int), ("max-tokens", int), ("temperature", float)):
         add(f"--{name}", type=kind, help="default: the profile's")
     add("--engine", help="a name in effwb.samplers.SAMPLERS; default: the profile's")
+    add("--url", help="of engine server; default: the environment variable EFFWB_SERVER_URL")
     add("--effort", help="an effort prompt: low, medium, high")
     add("--seed", type=int, default=0, help="of the problems and of every rollout (default 0)")
 
@@ -275,7 +277,8 @@ def run_eval(asked) -> int:
     fields = ("model", "problems", "n_problems", "n_samples", "max_tokens", "temperature", "engine")
     scale = profiles.profile(asked.profile, **{name: getattr(asked, name) for name in fields})
     found = problems.load(scale.problems, n=scale.n_problems, seed=asked.seed)
-    with open_sampler(scale.model, scale.engine, dtype=scale.dtype) as sampler:
+    options = {"dtype": scale.dtype} | ({"url": asked.url} if asked.url else {})
+    with open_sampler(scale.model, scale.engine, **options) as sampler:
         done = evaluate(found, sampler, scale, run_dir=asked.out, seed=asked.seed, effort=asked.effort)
     print(done.caption())
     print(pd.DataFrame([done.summary()]).round(3).to_string(index=False))

@@ -111,6 +111,19 @@ def test_evaluate_compare_and_grade_again(tmp_path, capsys):
     assert pd.read_parquet(shard)["verdict"][0] == "timeout"
 
 
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ("server", "no answer from the server at http://127.0.0.1:9/v1"),
+        ("transformers", "unknown option of engine 'transformers' 'url'"),
+    ],
+)
+def test_the_url_is_that_of_a_server(tmp_path, capsys, engine, message):
+    asked = ["eval", "-o", str(tmp_path / "run"), "--engine", engine, "--url", "http://127.0.0.1:9"]
+    assert main(asked) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_nothing_to_compare(tmp_path, capsys):
     assert main(["reg", str(tmp_path)]) == 2
     assert "no finished evaluation below" in capsys.readouterr().err

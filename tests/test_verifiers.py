@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -19,7 +20,8 @@ from hypothesis import strategies as st
 
 from effwb import verifiers
 from effwb.errors import ConfigError, DataError
-from effwb.verifiers import STATUSES, VERIFIER, Verdict, extract, verify
+from effwb.verifiers import STATUSES, VERIFIER, Verdict, extract, verify, verify_each
+from effwb.verifiers.compare import judge, usable
 from effwb.verifiers.pool import Pool
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -193,6 +195,61 @@ def test_order_and_duplicates(monkeypatch):
     assert [v.correct for v in verdicts] == [True, False, True, True, False, True]
     assert len(asked) == len(set(asked)) == 4
     assert verify([], []) == []
+
+
+@given(st.from_regex("-?[0-9]{1,9}", fullmatch=True), st.from_regex("-?[0-9]{1,9}", fullmatch=True))
+def test_plain_integers_are_compared_as_all_numbers_are(gold, answer):
+    for one in (answer, gold, f"0{gold}".replace("0-", "-0")):
+        assert (
+            judge(gold, one) == judge(f"${gold}$", one) == ("correct" if int(gold) == int(one) else "wrong")
+        )
+
+
+def test_each_verdict_comes_before_the_last_text_is_read(monkeypatch):
+    """Parts of three: order is kept, and what was compared in one part is not compared in the next."""
+    monkeypatch.setattr(verifiers, "AT_ONCE", 3)
+    asked, read, run = [], [], verifiers.POOL.run
+    monkeypatch.setattr(verifiers.POOL, "run", lambda pairs, *rest: asked.extend(pairs) or run(pairs, *rest))
+    answers = ["4", r"\sqrt{16}", "5", r"\sqrt{16}", r"\sqrt{15}", "4", r"\sqrt{15}"]
+
+    def pairs():
+        for answer in answers:
+            read.append(answer)
+            yield box(answer), 4
+
+    verdicts = verify_each(pairs())
+    first = next(verdicts)
+    assert (first.status, len(read)) == ("correct", 3)
+    assert [v.status for v in verdicts] == ["correct", "wrong", "correct", "wrong", "correct", "wrong"]
+    assert asked == [("4", r"\sqrt{16}"), ("4", r"\sqrt{15}")]
+    assert list(verify_each([])) == []
+
+
+def test_each_refuses_bad_limits_at_once_and_names_a_bad_text():
+    with pytest.raises(ConfigError, match="timeout=0"):
+        verify_each([], timeout=0)
+    with pytest.raises(DataError, match=r"texts\[2\] is int"):
+        list(verify_each([("a", 1), ("b", 1), (3, 1)]))
+
+
+def test_the_quick_way_of_reading_gives_the_tree_of_the_slow_one():
+    """ANTLR promises it of SLL; here for every gold and answer of the table that SLL does not reject."""
+    from antlr4.atn.PredictionMode import PredictionMode
+
+    from effwb.verifiers import symbolic
+
+    sources = {row[side] for row in ROWS for side in ("gold", "answer") if row.get(side)}
+    sources = {cleaned for s in sources if len(s) < 200 and (cleaned := usable(s)) and "^{9^" not in s}
+    read = {PredictionMode.SLL: {}, PredictionMode.LL: {}}
+    for mode, trees in read.items():
+        for source in sources:
+            latex = symbolic.normalize_latex(symbolic._spelled(source), symbolic._NORMAL)
+            with suppress(symbolic._Rejected):
+                parser = symbolic._Reader(latex, mode).create_parser(latex)
+                trees[source] = parser.math().toStringTree(recog=parser)
+    quick, slow = read[PredictionMode.SLL], read[PredictionMode.LL]
+    assert len(quick) > 0.7 * len(slow) > 100
+    assert {s: tree for s, tree in quick.items() if slow.get(s) != tree} == {}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ __all__ = [
 SAMPLERS = {
     "transformers": ("effwb.samplers.hf", "TransformersSampler"),
     "vllm": ("effwb.samplers.vllm", "VllmSampler"),
+    "server": ("effwb.samplers.server", "ServerSampler"),
 }
 
 

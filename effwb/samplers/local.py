@@ -1,4 +1,4 @@
-"""What the engines of this process share: the checks before anything is computed, and what ends a text."""
+"""What the engines share: the checks before anything is computed, and what ends a text."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -9,8 +9,8 @@ from effwb.samplers.base import BraceCloser, Completion, Prefixes, SamplingParam
 
 
 class LocalSampler:
-    """A sampler with its model in this process. An engine gives `_sample`, `_continue`, `close`, `batching`
-    and `_versions`."""
+    """A sampler whose tokenizer and config are on this machine. An engine gives `_sample`, `_continue`,
+    `close`, `batching` and `_versions`."""
 
     engine: str
     source: models.ModelSource

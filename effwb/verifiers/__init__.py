@@ -4,26 +4,30 @@
     'correct'
 
 Extraction (`extraction`) is strict. The comparison (`compare`) climbs from spelling over exact fractions and
-structure to computer algebra, and only the last rung leaves the process (`pool`, `worker`, `symbolic`).
+structure to computer algebra, and only the last rung leaves the process (`pool`, `worker`, `symbolic`). What
+is there twice is compared once.
 """
 
 import math
 import numbers
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 
 from ..errors import ConfigError, DataError
 from .compare import MAX_CHARS, NeedsAlgebra, judge, usable
 from .extraction import extract
 from .pool import POOL
 
-__all__ = ["STATUSES", "VERIFIER", "Verdict", "extract", "verify"]
+__all__ = ["STATUSES", "VERIFIER", "Verdict", "extract", "verify", "verify_each"]
 
 STATUSES = ("correct", "wrong", "unparsed", "bad_gold", "timeout")
 VERSION = 1  # raise it with every change that can change a verdict
+AT_ONCE = 50_000  # texts that `verify_each` holds
+REMEMBERED = 1_000_000  # comparisons whose verdict is kept for the next of the same
 
 
 def _installed(package: str) -> str:
@@ -73,18 +77,51 @@ def verify(
     the answer; `timeout` a comparison that ran out of time or memory. Raises `DataError` where lengths or
     types do not fit and `ConfigError` for an impossible `timeout` or `workers`.
     """
-    _check(texts, golds, timeout, workers)
-    pairs = [(extract(text), _gold(gold)) for text, gold in zip(texts, golds, strict=True)]
-    verdicts = {pair: _cheap(*pair) for pair in dict.fromkeys(pairs)}
+    if isinstance(texts, str) or isinstance(golds, str):
+        raise DataError("texts and golds must be sequences of strings, got one string; pass [text], [gold]")
+    if len(texts) != len(golds):
+        raise DataError(f"{len(texts)} texts but {len(golds)} golds; verify needs one gold per text")
+    return list(verify_each(zip(texts, golds, strict=True), timeout, workers))
+
+
+def verify_each(
+    pairs: Iterable[tuple[str, object]], timeout: float = 5.0, workers: int | None = None
+) -> Iterator[Verdict]:
+    """As `verify`, for (text, gold) pairs that need not fit in memory: `AT_ONCE` are read, and their verdicts
+    given, at a time.
+
+    Raises `ConfigError` for an impossible `timeout` or `workers` at once, `DataError` for a pair that is no
+    text and gold when it is read.
+    """
+    _check_limits(timeout, workers)
+    return _each(iter(pairs), float(timeout), workers or _default_workers())
+
+
+def _each(pairs: Iterator[tuple[str, object]], timeout: float, workers: int) -> Iterator[Verdict]:
+    known: dict[tuple[str | None, str], Verdict] = {}
+    seen = 0
+    while part := list(islice(pairs, AT_ONCE)):
+        _check_types(part, seen)
+        seen += len(part)
+        boxes = {text: extract(text) for text in {text for text, _ in part}}
+        asked = [(boxes[text], _gold(gold)) for text, gold in part]
+        if len(known) > REMEMBERED:
+            known.clear()
+        known |= _compared([pair for pair in dict.fromkeys(asked) if pair not in known], timeout, workers)
+        yield from map(known.__getitem__, asked)
+
+
+def _compared(pairs: list[tuple[str | None, str]], timeout: float, workers: int) -> dict:
+    """The verdict of each (answer, gold)."""
+    verdicts = {pair: _cheap(*pair) for pair in pairs}
     dear = [pair for pair, verdict in verdicts.items() if verdict is None]
     if dear:
-        asked = [(gold, answer) for answer, gold in dear]
-        answers = POOL.run(asked, float(timeout), workers or _default_workers())
+        answers = POOL.run([(gold, answer) for answer, gold in dear], timeout, workers)
         verdicts |= {
             pair: Verdict(status, pair[0], seconds)
             for pair, (status, seconds) in zip(dear, answers, strict=True)
         }
-    return [verdicts[pair] for pair in pairs]
+    return verdicts
 
 
 def _cheap(answer: str | None, gold: str) -> Verdict | None:
@@ -113,19 +150,17 @@ def _default_workers() -> int:
     return min(4, cores)
 
 
-def _check(texts, golds, timeout, workers) -> None:
-    if isinstance(texts, str) or isinstance(golds, str):
-        raise DataError("texts and golds must be sequences of strings, got one string; pass [text], [gold]")
-    if len(texts) != len(golds):
-        raise DataError(f"{len(texts)} texts but {len(golds)} golds; verify needs one gold per text")
-    for at, text in enumerate(texts):
+def _check_types(pairs: list[tuple[str, object]], first: int) -> None:
+    for at, (text, gold) in enumerate(pairs, first):
         if not isinstance(text, str):
             raise DataError(
                 f"texts[{at}] is {type(text).__name__}, not str; pass '' for a completion without text"
             )
-    for at, gold in enumerate(golds):
         if not (gold is None or isinstance(gold, (str, numbers.Number))):
             raise DataError(f"golds[{at}] is {type(gold).__name__}; a gold is text, a number or None")
+
+
+def _check_limits(timeout, workers) -> None:
     if not (isinstance(timeout, (int, float)) and 0 < timeout < math.inf):
         raise ConfigError(f"timeout={timeout!r} must be a positive number of seconds")
     if workers is not None and not (isinstance(workers, int) and workers >= 1):

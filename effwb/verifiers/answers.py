@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 from .latex import clean, key, split_top
 from .numeric import Number, read_number
@@ -24,7 +25,7 @@ class Answer:
     number: Number | None = None
     unit: str = ""
 
-    @property
+    @cached_property
     def key(self) -> str:
         return key(self.source)
 
@@ -57,18 +58,19 @@ _COMMAND = re.compile(r"\\[A-Za-z]+|_\{[^{}]*\}")
 _NAME = re.compile(r"\\?[A-Za-z]+'*(?:_\{[^{}]*\})?(?:\^\{\\prime\})?(?:\([^()]*\))?")
 
 
-def read(source: str) -> list[Answer]:
+@lru_cache(maxsize=8192)
+def read(source: str) -> tuple[Answer, ...]:
     """The readings of a cleaned answer, most likely first: "1,234" is a number, and also a list of two.
 
     "\\text{(B)} 5" is the choice and its value.
     """
     choice = _CHOICE.fullmatch(source)
     if choice:
-        return [Answer("text", choice[1]), *read(choice[2])]
+        return Answer("text", choice[1]), *read(choice[2])
     scalar = _number(source)
     if scalar is None:
-        return [_structure(source)]
-    return [scalar, _structure(source)] if "," in source else [scalar]
+        return (_structure(source),)
+    return (scalar, _structure(source)) if "," in source else (scalar,)
 
 
 def is_label(side: str, value: str) -> bool:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 
 from .answers import Answer, is_label, read
 from .latex import clean, key, nesting
@@ -16,6 +17,7 @@ from .units import same_unit
 MAX_CHARS = 2000  # no benchmark answer has 400; longer ones are rambling or hostile
 MAX_NESTING = 24
 MAX_SEPARATORS = 128
+_INTEGER = re.compile("-?[0-9]{1,300}")
 
 
 class NeedsAlgebra(Exception):
@@ -35,6 +37,8 @@ def needs_algebra(gold: Answer, answer: Answer) -> bool:
 
 def judge(gold: str, answer: str, algebra: Algebra = needs_algebra) -> str:
     """The status of an extracted `answer`, any but timeout; raises `NeedsAlgebra` unless given `algebra`."""
+    if _INTEGER.fullmatch(gold) and _INTEGER.fullmatch(answer):
+        return "correct" if int(gold) == int(answer) else "wrong"
     gold_text, answer_text = usable(gold), usable(answer)
     if gold_text is None or answer_text is None:
         return "bad_gold" if gold_text is None else "unparsed"
@@ -52,6 +56,11 @@ def usable(raw: str) -> str | None:
     """`raw` cleaned; `None` if nothing can be read from it: empty, too long, too deep, unmatched braces."""
     if len(raw) > MAX_CHARS or raw.count(",") + raw.count(";") > MAX_SEPARATORS:
         return None
+    return _cleaned(raw)
+
+
+@lru_cache(maxsize=8192)
+def _cleaned(raw: str) -> str | None:
     deepest = nesting(raw)
     if deepest is None or deepest > MAX_NESTING:
         return None

@@ -15,10 +15,12 @@ from fractions import Fraction
 from functools import lru_cache
 
 import sympy
+from antlr4.atn.PredictionMode import PredictionMode
+from antlr4.error.ErrorListener import ErrorListener
 from latex2sympy2_extended.latex2sympy2 import (
     ConversionConfig,
     NormalizationConfig,
-    latex2sympy,
+    _Latex2Sympy,
     normalize_latex,
 )
 from math_verify.grader import should_treat_as_complex
@@ -44,6 +46,7 @@ _SORTS = (sympy.Set, sympy.MatrixBase, sympy.MatrixExpr, Boolean, sympy.Tuple, s
 _NORMAL = NormalizationConfig(
     basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none"
 )
+_CONVERSION = ConversionConfig(lowercase_symbols=False)
 
 
 def algebra(gold: Answer, answer: Answer) -> bool:
@@ -74,18 +77,43 @@ def parse(source: str) -> sympy.Basic | None:
     """The sympy object for cleaned LaTeX, decimals exact, `i` imaginary; `None` if the grammar rejects it."""
     try:
         latex = normalize_latex(_spelled(source), _NORMAL)
-        tree = latex2sympy(
-            latex,
-            is_real=not should_treat_as_complex(latex),
-            convert_degrees=r"\circ" in latex,
-            normalization_config=None,
-            conversion_config=ConversionConfig(lowercase_symbols=False),
-        )
-        return _tidy(tree)
+        try:
+            return _tidy(_Reader(latex, PredictionMode.SLL).parse(latex))
+        except _Rejected:
+            return _tidy(_Reader(latex, PredictionMode.LL).parse(latex))
     except MemoryError:  # no matter of reading: the worker ends, and the pair counts as timed out
         raise
     except Exception:  # the grammar raises plain Exception, sympy anything, on what it does not understand
         return None
+
+
+class _Rejected(Exception):
+    """The grammar does not take the text."""
+
+
+class _Reader(_Latex2Sympy):
+    """math-verify's reader in one of ANTLR's prediction modes.
+
+    SLL gives the tree that LL gives or rejects the text, and is several times faster: what LL finds beyond it
+    is not kept for the next text.
+    """
+
+    class MathErrorListener(ErrorListener):
+        def __init__(self, _):
+            super().__init__()
+
+        def syntaxError(self, *_):
+            raise _Rejected
+
+    def __init__(self, latex: str, mode: PredictionMode):
+        real, degrees = not should_treat_as_complex(latex), r"\circ" in latex
+        super().__init__(None, real, degrees, config=_CONVERSION)
+        self.mode = mode
+
+    def create_parser(self, latex_str):
+        parser = super().create_parser(latex_str)
+        parser._interp.predictionMode = self.mode
+        return parser
 
 
 _SPELLED = [
