@@ -3,8 +3,9 @@
 Choices on the left, figures and numbers on the right, rollouts below.
 """
 
+import asyncio
 import html as markup
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -22,6 +23,7 @@ from effwb.tables import readable
 from effwb.verifiers.opinions import WAYS
 
 LISTED = 200  # rollouts in the list
+SETTLED = (1.0, 4.0)  # seconds after which a page that shows the widgets has laid them out
 RESAMPLES = 2000  # of the bootstrap; 10,000 elsewhere, where nobody waits with a finger on the mouse
 BEGIN = 4  # runs chosen at the start, where nobody says which
 SHOWN = {  # which rollouts are listed: a condition on the table of outcomes
@@ -142,6 +144,15 @@ class Explorer:
         from IPython.display import display
 
         display(self.widget)
+        with suppress(RuntimeError):  # no loop runs outside Jupyter, and nobody looks
+            for seconds in SETTLED:
+                asyncio.get_running_loop().call_later(seconds, self._fit)
+
+    def _fit(self) -> None:
+        """Have the figures measure their place: they were drawn before the page had one for them."""
+        for shown in self.tabs.children:
+            shown.layout.autosize = False
+            shown.layout.autosize = True
 
     # --------------------------------------------------------------------------------- what is computed
     def update(self) -> None:
@@ -320,11 +331,9 @@ class Explorer:
 
 def _figure_widget() -> FigureWidget:
     try:
-        made = FigureWidget()
+        return FigureWidget()
     except ImportError as error:
         raise EngineError("a figure that can be clicked needs anywidget: pip install anywidget") from error
-    made._config = {"responsive": True}  # as wide as its place from the first drawing on
-    return made
 
 
 def _offer(widget, options: list) -> None:

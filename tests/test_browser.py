@@ -189,6 +189,9 @@ async def opened(page):
     errors = f"""[...document.querySelectorAll('[data-mime-type="{kind}"]')].map(e => e.innerText)"""
     assert await page.ask(errors) == []
     await page.middle(f"{EXPLORER} .js-plotly-plot")
+    plot = f"document.querySelector('{EXPLORER} .js-plotly-plot .main-svg').getBoundingClientRect().right"
+    place = f"document.querySelector('{EXPLORER} .widget-tab-contents').getBoundingClientRect().right"
+    await page.until(f"{plot} <= {place}", "the figure fits its place", 30)
     await page.shoot("explorer")
     table = await page.text(f"{EXPLORER} .effwb-numbers")
     assert {"free", "low"} <= {line.split("\t")[0] for line in table.splitlines()}
