@@ -60,7 +60,10 @@ POINTS = [
     Point("mrt"),
     Point("brpo"),
     Point("lead"),
+    Point("lead", {"static": 0.2}),
     Point("lead", {"static": 0.5}),
+    Point("lead", {"static": 0.8}),
+    Point("vanilla", after=Point("vanilla")),
     Point("lapo_discovery"),
     Point("lapo_internalization", after=Point("lapo_discovery")),
 ]

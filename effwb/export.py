@@ -202,8 +202,11 @@ def _kaleido():
         raise EngineError("drawing images needs kaleido: pip install 'effwb[figures]'") from error
 
 
-def image(fig, path: str | Path, width: int = 900, height: int = 520, scale: float = 2.0) -> Path:
-    """Draw a figure as PNG, SVG or PDF (by the suffix of `path`); sizes in CSS pixels, times `scale`.
+def image(
+    fig, path: str | Path, width: int | None = None, height: int | None = None, scale: float = 2.0
+) -> Path:
+    """Draw a figure as PNG, SVG or PDF (by the suffix of `path`); sizes in CSS pixels, times `scale`, by default
+    the figure's own.
 
     Needs kaleido and a Chrome or Chromium on the machine; `EngineError` says how to get what is missing.
     """
@@ -212,5 +215,6 @@ def image(fig, path: str | Path, width: int = 900, height: int = 520, scale: flo
     need_chrome(path.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _kaleido():
-        fig.write_image(path, width=width, height=height, scale=scale)
+        size = {"width": width or fig.layout.width or 900, "height": height or fig.layout.height or 520}
+        fig.write_image(path, **size, scale=scale)
     return path
