@@ -205,8 +205,9 @@ def _kaleido():
 def image(
     fig, path: str | Path, width: int | None = None, height: int | None = None, scale: float = 2.0
 ) -> Path:
-    """Draw a figure as PNG, SVG or PDF (by the suffix of `path`); sizes in CSS pixels, times `scale`, by default
-    the figure's own.
+    """Draw a figure as PNG, SVG or PDF (by the suffix of `path`).
+
+    Sizes are in CSS pixels, times `scale`, and by default the figure's own.
 
     Needs kaleido and a Chrome or Chromium on the machine; `EngineError` says how to get what is missing.
     """
