@@ -33,7 +33,8 @@ def main() -> None:
                 [Point(design)], practice, asked, scale, run_root=folder, base=False, watch="none"
             )[0]
             spent = time.perf_counter() - begun
-        sampled = done.training.metrics["tokens"].sum() + done.evaluation.rollouts["length"].sum()
+            trained = done.training.metrics["tokens"].sum()
+        sampled = trained + done.evaluation.rollouts["length"].sum()
         answers = len(done.evaluation.probes)
         again = estimate.work({"trainings": 1, "evaluations": 1}, scale, sampled / _rollouts(scale))
         found[design] = {

@@ -27,8 +27,8 @@ class EngineError(EffwbError, RuntimeError):
 
 
 class TrainingError(EffwbError, RuntimeError):
-    """A training run that cannot go on: a loss or gradient that is not finite. The message names the step,
-    the problems and the saved state."""
+    """A training run that cannot go on: a loss or gradient that is not finite (the message names the step,
+    the problems and the saved state), or processes that failed (it has the end of what they said)."""
 
 
 def one_of(name: str, value, legal) -> None:
