@@ -23,7 +23,8 @@ DECODE, MATRIX = 0.6, 0.4  # share of the roofline that is assumed to be reached
 STEP = 0.004  # seconds that a step of decoding takes at least, however small the model
 ROOM = 0.9  # of the memory of a GPU
 CALIBRATION_CAP = 1024  # tokens at most of a rollout in the short run
-COUNTS = ("trainings", "evaluations", "samplings")  # what the metadata of a notebook say
+# what the metadata of a notebook say; a test samples the problems of an evaluation and forces no answers
+COUNTS = ("trainings", "evaluations", "tests", "samplings")
 FORMATS = {"amount": "{:,.0f}".format, "per second": "{:,.0f}".format, "hours": "{:,.3g}".format}
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -97,7 +98,7 @@ class Rates:
 
 
 def counts(notebook: str | Path, parameters: Mapping) -> dict[str, int]:
-    """How many trainings, evaluations and samplings of practice problems the notebook does.
+    """How many trainings, evaluations, tests and samplings of practice problems the notebook does.
 
     `parameters` are all of them, defaults included. Raises `ConfigError` where the notebook does not say.
     """
@@ -135,14 +136,14 @@ def work(count: Mapping[str, int], scale: Profile, length: float | None = None) 
     rounds = s.steps / (s.updates_per_round * s.iterations)
     per_training = rounds * s.problems_per_round * s.group_size * length
     rollouts = count.get("evaluations", 0) * scale.n_problems * scale.n_samples
-    practice = count.get("samplings", 0) * s.n_problems * scale.n_samples
+    more = count.get("tests", 0) * scale.n_problems + count.get("samplings", 0) * s.n_problems
     below = int(np.sum(np.asarray(scale.budgets) < length))
     return Work(
         trainings=count.get("trainings", 0),
         evaluations=count.get("evaluations", 0),
         sampled_training=count.get("trainings", 0) * per_training,
         trained=count.get("trainings", 0) * per_training * s.iterations,
-        sampled_evaluation=(rollouts + practice) * length,
+        sampled_evaluation=(rollouts + more * scale.n_samples) * length,
         answers=float(rollouts * below),
         length=length,
     )

@@ -127,4 +127,6 @@ def test_counts_are_read_from_the_metadata(tmp_path):
     path = tmp_path / "n.ipynb"
     made = nbformat.v4.new_notebook(metadata={"effwb": {"trainings": "len(seeds)"}})
     path.write_text(json.dumps(made))
-    assert estimate.counts(path, {"seeds": [0, 1]}) == {"trainings": 2, "evaluations": 0, "samplings": 0}
+    assert estimate.counts(path, {"seeds": [0, 1]}) == {
+        "trainings": 2, "evaluations": 0, "tests": 0, "samplings": 0,
+    }  # fmt: skip

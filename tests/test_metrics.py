@@ -199,10 +199,17 @@ class TestAesInterval:
         assert found.low == found.high == pytest.approx(0.5)  # every problem halved: no doubt left
 
     def test_problems_are_resampled_together(self):
-        base = np.array([[1.0], [0.0], [1.0], [1.0]])
+        base = np.ones((4, 1))
         found = M.aes_interval(base, base * 0 + 100, base, np.array([[20.0], [80.0], [120.0], [100.0]]))
         assert found.mean == pytest.approx(0.2)
         assert found.low < 0.2 < found.high
+
+    def test_a_resample_without_a_right_answer_of_the_base_leaves_no_interval(self):
+        base = np.array([[1.0], [0.0]])
+        found = M.aes_interval(base, base * 0 + 100, base, base * 0 + 50)
+        assert found.mean == pytest.approx(0.5)
+        assert np.isnan(found.low)
+        assert np.isnan(found.high)
 
     def test_other_problems_are_refused(self):
         with pytest.raises(DataError, match=r"\[3, 3, 2, 2\] problems"):
