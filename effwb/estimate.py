@@ -110,7 +110,18 @@ def counts(notebook: str | Path, parameters: Mapping) -> dict[str, int]:
             f"{notebook} does not say what it does; put "
             '"effwb": {"trainings": "len(seeds)", "evaluations": "2 * len(seeds)"} into its metadata'
         )
-    return {name: int(eval(str(told.get(name, 0)), {}, dict(parameters))) for name in COUNTS}
+    for name in told:
+        one_of(f"count in the metadata of {notebook}", name, COUNTS)
+    return {name: _count(str(told.get(name, 0)), parameters, notebook) for name in COUNTS}
+
+
+def _count(expression: str, parameters: Mapping, notebook: str | Path) -> int:
+    try:
+        return int(eval(expression, {}, dict(parameters)))
+    except Exception as error:
+        raise ConfigError(
+            f"{notebook} counts {expression!r} in its metadata, which fails: {error}"
+        ) from error
 
 
 def scale_of(parameters: Mapping) -> Profile:

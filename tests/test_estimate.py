@@ -121,6 +121,19 @@ class TestCommand:
         assert "must have one model" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("metadata", "error"),
+    [({"training": "1"}, "unknown count .*Did you mean 'trainings'"), ({"trainings": "len(sedes)"}, "sedes")],
+)
+def test_counts_that_cannot_be_read(tmp_path, metadata, error):
+    import nbformat
+
+    path = tmp_path / "n.ipynb"
+    path.write_text(json.dumps(nbformat.v4.new_notebook(metadata={"effwb": metadata})))
+    with pytest.raises(ConfigError, match=error):
+        estimate.counts(path, {"seeds": [0]})
+
+
 def test_counts_are_read_from_the_metadata(tmp_path):
     import nbformat
 
