@@ -330,26 +330,34 @@ def test_a_sweep_survives_kills_at_random_moments(tiny, tmp_path, capsys):
 
     import psutil
 
-    rng, axes, kills = random.Random(0), {"number": [1, 2, 3, 4], "name": ["a", "b"]}, 0
+    rng, axes = random.Random(0), {"number": [1, 2, 3, 4], "name": ["a", "b"]}
+    kills, sweeps = 0, 0
     rewrite(tiny, "import os, signal, time", "import os, signal, time\\ntime.sleep(1)")
-    while kills < 12:
-        running = start(tiny, axes, tmp_path / "out", jobs=2, retry=True)
-        time.sleep(rng.uniform(0.5, 8))
-        family = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
-        if running.poll() is not None:
-            break
-        with contextlib.suppress(psutil.NoSuchProcess):
-            rng.choice(family).kill()
-            kills += 1
-        if rng.random() < 0.5:
-            running.kill()
-        running.wait()
-    table = sweep.run(tiny, axes, tmp_path / "out", jobs=2, retry=True, **QUIET)
     whole = sweep.run(tiny, axes, tmp_path / "whole", jobs=2, **QUIET)
-    assert (table["status"] == "done").all()
-    assert table.drop(columns="seconds").equals(whole.drop(columns="seconds"))
+    while kills < 12:
+        out = tmp_path / f"out{sweeps}"
+        while "done" not in _states(out) or len(_states(out)) > 1:
+            running = start(tiny, axes, out, jobs=2, retry=True)
+            time.sleep(rng.uniform(0.5, 5))
+            if running.poll() is None:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    me = psutil.Process(running.pid)
+                    rng.choice([me, *me.children(recursive=True)]).kill()
+                    kills += 1
+            if rng.random() < 0.5:
+                running.kill()
+            running.wait()
+        table = sweep.table(out)
+        assert len(table) == 8
+        assert table.drop(columns="seconds").equals(whole.drop(columns="seconds"))
+        sweeps += 1
     with capsys.disabled():
-        print(f"\n{kills} kills survived")  # noqa: T201
+        print(f"\nsweep: {kills} kills survived in {sweeps} sweeps")  # noqa: T201
+
+
+def _states(out):
+    """Those of all points; none where the sweep has not begun."""
+    return set(sweep.table(out)["status"]) if list(out.glob("*/config.json")) else set()
 
 
 def test_editing_the_notebook_does_not_touch_a_sweep_that_runs(tiny, tmp_path):
