@@ -152,8 +152,7 @@ def _parser() -> argparse.ArgumentParser:
 def _sweep_arguments(one: argparse.ArgumentParser) -> None:
     add = one.add_argument
     add("notebook", nargs="?", help="a notebook, or a .yaml file that describes the sweep")
-    add("-a", "--axis", action="append", default=[], metavar="NAME=V1,V2", help="an axis; repeatable")
-    add("-p", "--parameter", action="append", default=[], metavar="NAME=V", help="fixed; repeatable")
+    _grid_arguments(one)
     add("-o", "--out", help="directory of the sweep; one directory per point in it")
     add("-j", "--jobs", type=int, help="points at a time (default 1), each with GPUs or cores of its own")
     add("--gpus", type=int, help="GPUs of each point, where there are any (default 1)")
@@ -161,11 +160,16 @@ def _sweep_arguments(one: argparse.ArgumentParser) -> None:
     add("--retry", action="store_true", help="run failed points again")
 
 
+def _grid_arguments(one: argparse.ArgumentParser) -> None:
+    add = one.add_argument
+    add("-a", "--axis", action="append", default=[], metavar="NAME=V1,V2", help="an axis; repeatable")
+    add("-p", "--parameter", action="append", default=[], metavar="NAME=V", help="fixed; repeatable")
+
+
 def _plan_arguments(one: argparse.ArgumentParser) -> None:
     add = one.add_argument
     add("notebook", help="a notebook that says in its metadata what it does")
-    add("-a", "--axis", action="append", default=[], metavar="NAME=V1,V2", help="an axis of a sweep")
-    add("-p", "--parameter", action="append", default=[], metavar="NAME=V", help="fixed; repeatable")
+    _grid_arguments(one)
     add("--gpu", help="a name in effwb.estimate.GPUS; default: a short run on this machine")
     add("--calibrate", action="store_true", help="take the rates from a short run here, whatever the GPU")
     add("--length", type=float, help="mean length of a rollout in tokens")
@@ -207,12 +211,10 @@ def run_sweep(asked) -> int:
 def _sweep_file(asked) -> dict:
     """The arguments of `effwb.sweep.run`: those of a file, and over them those of the command line."""
     from effwb.sweep import read_file
-    from effwb.sweep.plan import read_values
 
     described = asked.notebook.endswith((".yaml", ".yml"))
     given = read_file(asked.notebook) if described else {"notebook": asked.notebook}
-    axes = {name: read_values(text) for name, text in map(_pair, asked.axis)}
-    fixed = {name: _single(name, read_values(text)) for name, text in map(_pair, asked.parameter)}
+    axes, fixed = _grid(asked)
     given["axes"] = {**(given.get("axes") or {}), **axes}
     given["fixed"] = {**(given.get("fixed") or {}), **fixed}
     own = {
@@ -229,27 +231,36 @@ def run_plan(asked) -> int:
     from effwb import estimate
 
     points = _planned(asked)
-    scale = estimate.scale_of(points[0])
-    if any(estimate.scale_of(point).model != scale.model for point in points):
+    scales = [estimate.scale_of(point) for point in points]
+    scale = scales[0]
+    if any(other.model != scale.model for other in scales):
         raise ConfigError("the points of a plan must have one model; plan them one by one")
     if asked.calibrate or not asked.gpu:
         rates = estimate.calibrate(scale)
     else:
         rates = estimate.roofline(estimate.shape_of(scale.model), scale, asked.gpu, asked.length)
     length = asked.length or rates.length
-    done = [estimate.work(estimate.counts(asked.notebook, p), estimate.scale_of(p), length) for p in points]
+    counts = [estimate.counts(asked.notebook, point) for point in points]
+    done = [estimate.work(count, one, length) for count, one in zip(counts, scales, strict=True)]
     print(estimate.report(sum(done[1:], done[0]), rates, scale, asked.gpu))
     return 0
 
 
 def _planned(asked) -> list[dict]:
     """The parameters of every point, defaults included, checked like those of a sweep."""
-    from effwb.sweep.plan import declared_in, plan, read_values
+    from effwb.sweep.plan import declared_in, plan
 
-    declared = declared_in(asked.notebook)
-    axes = {name: read_values(text) for name, text in map(_pair, asked.axis)}
-    axes |= {name: [_single(name, read_values(text))] for name, text in map(_pair, asked.parameter)}
+    declared, (axes, fixed) = declared_in(asked.notebook), _grid(asked)
+    axes |= {name: [value] for name, value in fixed.items()}
     return [{**declared, **one} for one in (plan(declared, axes).values() if axes else [{}])]
+
+
+def _grid(asked) -> tuple[dict, dict]:
+    """Axes and fixed parameters of the command line."""
+    from effwb.sweep.plan import read_values
+
+    axes = {name: read_values(text) for name, text in map(_pair, asked.axis)}
+    return axes, {name: _single(name, read_values(text)) for name, text in map(_pair, asked.parameter)}
 
 
 def _pair(text: str) -> tuple[str, str]:

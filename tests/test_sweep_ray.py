@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import sys
+import threading
 
 import psutil
 import pytest
@@ -49,8 +51,6 @@ def test_a_point_whose_worker_died_is_run_again(connected, tiny, tmp_path):  # n
         wait_for(lambda: len(attempts(out, "number=3")) == 2)
         gate.touch()
 
-    import threading
-
     killer = threading.Thread(target=kill_once)
     killer.start()
     table = sweep.run(tiny, {"number": [3]}, out, fixed=fixed, ray=True, **QUIET)
@@ -91,8 +91,6 @@ def test_a_directory_that_a_machine_does_not_see(tmp_path):
 
 
 def test_without_ray_or_a_cluster(monkeypatch, tmp_path):
-    import sys
-
     ray.shutdown()
     with (
         pytest.raises(EngineError, match=r"no Ray cluster at 127\.0\.0\.1:1"),
