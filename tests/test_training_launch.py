@@ -139,6 +139,16 @@ class TestJob:
         same = run("kimi", easy, tmp_path / "job/run", steps=1, design_params={"weight": 0.25})
         assert len(same.metrics) == 1  # read back: the identity is the same
 
+    def test_it_practises_on_what_a_notebook_practises_on(self, tmp_path):
+        from effwb.training import problem_sets
+        from effwb.training.job import _problems
+
+        for source in ("pocket", "reasoning-gym:chain_sum"):
+            practice, asked = problem_sets(profiles.profile("pocket", problems=source, n_problems=20), 16)
+            found = _problems(source, tmp_path, 16)["problem_id"][:]
+            assert found == practice["problem_id"][:]
+            assert not set(found) & set(asked["problem_id"])
+
     @pytest.mark.parametrize(
         ("told", "error"),
         [

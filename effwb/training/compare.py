@@ -71,8 +71,7 @@ def problem_sets(profile: Profile, n_practice: int | None = None, source: str | 
     no training set; name a source then.
     """
     name = source or profile.problems
-    other = {"split": "train"} if name == "pocket" else {"seed": 1000}
-    practice = problems.load(name, n_practice or profile.training.n_problems, **other)
+    practice = practice_problems(name, n_practice or profile.training.n_problems)
     asked = problems.load(profile.problems, profile.n_problems)
     both = set(practice["problem_id"]) & set(asked["problem_id"])
     if both:
@@ -81,6 +80,13 @@ def problem_sets(profile: Profile, n_practice: int | None = None, source: str | 
             'practice problems, such as "deepscaler"'
         )
     return practice, asked
+
+
+def practice_problems(source: str, n: int | None):
+    """`n` problems to train on: the train split of the pocket world, elsewhere those of a seed that no
+    evaluation begins with."""
+    other = {"split": "train"} if source == "pocket" else {"seed": 1000}
+    return problems.load(source, n, **other)
 
 
 def frozen_reference(

@@ -11,9 +11,10 @@ import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
-from effwb import problems, profiles
+from effwb import profiles
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import Profile, Training
+from effwb.training.compare import practice_problems
 from effwb.training.run import TrainResult, train
 
 KEYS = (
@@ -40,9 +41,9 @@ NEEDED = ("design", "problems", "run_dir")
 def run_job(path: str | Path, watch: str = "lines") -> TrainResult:
     """Train what config.json asks for; a run that is there already is continued or read back.
 
-    `design` is a name, or the file of a pickled one; `problems` and `monitor` are sources
-    (`problems.load`, of which the first `n_problems` are drawn) or tables with ids that a run left; `profile`
-    is a name (default "pocket") or a table of values. Files are taken from the directory of config.json,
+    `design` is a name, or the file of a pickled one; `problems` and `monitor` are sources (`problems.load`;
+    of the first, `n_problems` are drawn as in the notebooks) or tables with ids that a run left; `profile` is
+    a name (default "pocket") or a table of values. Files are taken from the directory of config.json,
     `run_dir` from the working directory. Raises `ConfigError` for a key or value that is not legal, and what
     `train` raises.
     """
@@ -95,6 +96,4 @@ def _problems(told: str, here: Path, n: int | None):
         rows = Dataset.from_parquet(str(file), keep_in_memory=True)
         if "problem_id" in rows.column_names:
             return rows
-    if told == "pocket":
-        return problems.load(told, n, split="train")
-    return problems.load(str(file) if file.is_file() else told, n)
+    return practice_problems(str(file) if file.is_file() else told, n)
