@@ -187,6 +187,7 @@ def _eval_arguments(one: argparse.ArgumentParser) -> None:
     add("--url", help="of engine server; default: the environment variable EFFWB_SERVER_URL")
     add("--effort", help="an effort prompt: low, medium, high")
     add("--seed", type=int, default=0, help="of the problems and of every rollout (default 0)")
+    add("--snap", type=int, help="cut rollouts down to whole blocks of so many tokens, as a prefix cache has")
 
 
 def run_sweep(asked) -> int:
@@ -290,9 +291,12 @@ def run_eval(asked) -> int:
     found = problems.load(scale.problems, n=scale.n_problems, seed=asked.seed)
     options = {"dtype": scale.dtype} | ({"url": asked.url} if asked.url else {})
     with open_sampler(scale.model, scale.engine, **options) as sampler:
-        done = evaluate(found, sampler, scale, run_dir=asked.out, seed=asked.seed, effort=asked.effort)
+        how = {"seed": asked.seed, "effort": asked.effort, "snap": asked.snap}
+        done = evaluate(found, sampler, scale, run_dir=asked.out, **how)
     print(done.caption())
     print(pd.DataFrame([done.summary()]).round(3).to_string(index=False))
+    if sampler.prefix_cache and sampler.prefix_tokens:
+        print(f"of the tokens before forced answers {sampler.cached_share:.3f} came from the prefix cache")
     return 0
 
 

@@ -92,6 +92,8 @@ class BudgetCurve(Curve):
     per_problem (P, K): each problem's own accuracy; halves (2, P, K): the same on the even and on the odd
     samples (for cross-fitting a frontier); n_samples (P,): samples drawn; mean_tokens: mean whole-response
     length, the mean over problems of each problem's mean. All optional; what needs a missing one says so.
+    snap: rollouts were cut down to whole blocks of so many tokens (prompt included), so that the accuracy at
+    L is that of up to snap - 1 tokens fewer; None where they were cut at L.
     """
 
     per_problem: np.ndarray | None = None
@@ -100,6 +102,7 @@ class BudgetCurve(Curve):
     n_samples: np.ndarray | None = None
     mean_tokens: float | None = None
     name: str = ""
+    snap: int | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -137,6 +140,7 @@ class BudgetCurve(Curve):
     def table(self):
         """As `Curve.table`, with the ends of the 95 % interval where there are per-problem accuracies."""
         frame = super().table()
+        frame = frame if self.snap is None else frame.assign(snap=self.snap)
         if self.per_problem is None:
             return frame
         low, high = self.interval()
@@ -183,8 +187,8 @@ def verdict_counts(table, by: str | list[str] | None = None):
     return frame.groupby([*keys, "verdict"], observed=False).size().unstack("verdict")
 
 
-def budget_curve(rollouts, probes, budgets, name: str = "") -> BudgetCurve:
-    """The curve of one run at `budgets` (K,), from its rollout and probe tables.
+def budget_curve(rollouts, probes, budgets, name: str = "", snap: int | None = None) -> BudgetCurve:
+    """The curve of one run at `budgets` (K,), from its rollout and probe tables; `snap` as in `BudgetCurve`.
 
     `rollouts` has problem_id, sample, length, finish_reason (stop | length), verdict; `probes` has
     problem_id, sample, budget, verdict (one of VERDICTS). At budget L a rollout counts
@@ -215,6 +219,7 @@ def budget_curve(rollouts, probes, budgets, name: str = "") -> BudgetCurve:
         n_samples=n_samples,
         mean_tokens=float(_means_by(runs.starts, runs.length[:, None])[0].mean()),
         name=name,
+        snap=snap,
     )
 
 

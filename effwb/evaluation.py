@@ -55,11 +55,14 @@ class Evaluation:
     def caption(self) -> str:
         """The settings every table and figure has to name."""
         made = RunDir(self.run_dir).config["rollouts"]["identity"]
+        snap = self.curve.snap
+        snapped = f", budgets cut down to whole blocks of {snap} tokens" if snap else ""
         verifier = made["verifier"]["verifier"]
         return (
             f"{self.rollouts['problem_id'].nunique()} problems x {made['n']} samples, {made['model']}, "
             f"T = {made['temperature']}, top-p = {made['top_p']}, cap {made['max_tokens']} tokens "
-            f"(truncated: wrong in the accuracy, forced answer in the curve), {made['engine_version']}, "
+            f"(truncated: wrong in the accuracy, forced answer in the curve){snapped}, "
+            f"{made['engine_version']}, "
             f"{made['dtype']}, verifier {verifier['name']} {verifier['version']} "
             f"(math-verify {verifier['math_verify']})"
         )
@@ -93,21 +96,28 @@ def evaluate(
     name: str = "",
     budgets=None,
     seed: int = 0,
+    snap: int | None = None,
     progress: bool = True,
     **variation,
 ) -> Evaluation:
     """Sample and probe `problems` as `profile` says; `variation` goes to `rollouts.sample` (effort, hint,
     thinking).
 
-    `budgets` defaults to the profile's grid. Resumes and reads back like the functions it calls.
+    `budgets` defaults to the profile's grid, `snap` cuts down to an engine's cache blocks (`probes.probe`);
+    the curve then says so. An engine with a prefix cache makes the forced answers of a shard of rollouts
+    together with it. Resumes and reads back like the functions it calls.
     """
     budgets = profile.budgets if budgets is None else budgets
     check_budgets(budgets, profile.max_tokens)  # before hours of sampling, not after
-    table = sample_as(profile, problems, sampler, run_dir=run_dir, seed=seed, progress=progress, **variation)
-    probed = probes.probe(
-        table, sampler, budgets, run_dir=run_dir, answer_tokens=profile.answer_tokens, progress=progress
+    how, ahead = {"answer_tokens": profile.answer_tokens, "snap": snap}, None
+    if sampler.prefix_cache:
+        how["shard_rollouts"] = profile.shard_problems * profile.n_samples
+        ahead = probes.Ahead(run_dir, probes.How(budgets, **how))
+    table = sample_as(
+        profile, problems, sampler, run_dir=run_dir, seed=seed, progress=progress, ahead=ahead, **variation
     )
-    curve = budget_curve(table, probed, budgets, name=name)
+    probed = probes.probe(table, sampler, budgets, run_dir=run_dir, progress=progress, **how)
+    curve = budget_curve(table, probed, budgets, name=name, snap=snap)
     return Evaluation(name or Path(run_dir).name, Path(run_dir), table, probed, curve)
 
 
@@ -172,7 +182,8 @@ def read_evaluation(run_dir: str | Path, name: str = "") -> Evaluation:
         run.read(of, columns=columns, categories=[c for c in CATEGORIES if c in columns])
         for of, columns in (("rollouts", ROLLOUTS_READ), ("probes", PROBES_READ))
     )
-    curve = budget_curve(table, probed, run.config["probes"]["identity"]["budgets"], name=name)
+    made = run.config["probes"]["identity"]
+    curve = budget_curve(table, probed, made["budgets"], name=name, snap=made.get("snap"))
     return Evaluation(name, run.path, table, probed, curve)
 
 
@@ -182,9 +193,10 @@ def measure_of(run: RunDir) -> str:
     asked = read_parquet(run.path / "problems.parquet", ["problem_id", "answer"]).sort_values("problem_id")
     budgets, verifiers = probed["budgets"], [made["verifier"], probed["verifier"]]
     forced = [probed["suffix"], probed["answer_tokens"]]
+    snap = f", cut down to blocks of {probed['snap']}" if "snap" in probed else ""
     shared = {
         "problems": f"{len(asked)} ({digest(asked.to_numpy().tolist())})",
-        "budgets": f"{len(budgets)} from {budgets[0]} to {budgets[-1]} ({digest(budgets)})",
+        "budgets": f"{len(budgets)} from {budgets[0]} to {budgets[-1]} ({digest(budgets)}){snap}",
         "forced answer": f"{forced[0]!r} and {forced[1]} tokens",
         "verifier": f"{verifiers[0]['verifier']['name']} {verifiers[0]['verifier']['version']} "
         f"({digest(verifiers)})",

@@ -240,6 +240,7 @@ def pooled_seeds(name: str, curves: list[BudgetCurve]) -> BudgetCurve:
         problem_ids=curves[0].problem_ids,
         mean_tokens=None if None in tokens else float(np.mean(tokens)),
         name=name,
+        snap=curves[0].snap,
     )
 
 

