@@ -1,6 +1,7 @@
 """Verdicts in bulk: ours beside math-verify one by one and in a bare process pool.
 
     python -m benchmarks.verify [--pairs 1000000 --distinct 20000 --sample 1000]
+    python -m benchmarks.verify --judge 5000       # only where the verdicts differ, on so many distinct pairs
 
 Two inputs, made from the golden table (hostile rows left out) with its numbers drawn anew. *Repeated*: 1,000
 problems and their forced answers, which repeat as those of the pocket model do (10.6 distinct answers in 154
@@ -10,6 +11,9 @@ GSM8K, MATH-500, Minerva, Olympiad). math-verify runs on a sample, half of it be
 is scaled; its verdicts are those of `parse` and `verify` with their defaults. All processes are warm. CPU
 time is that of all processes; on a busy machine its ratio says more than that of wall-clock time. Results go
 to benchmarks/results/verify.json.
+
+A disagreement is judged if the golden row its pair was drawn from names its kind, and a row of that kind
+records the same verdict of math-verify (data/golden/README.md); all others are listed.
 """
 
 import argparse
@@ -22,6 +26,7 @@ from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import psutil
 
@@ -36,14 +41,20 @@ TOWER = re.compile(r"\^\{[0-9]+\^")
 SUFFIX = prompts.forced_suffix(prompts.TEMPLATES["boxed_dynasor"])
 CORES = len(os.sched_getaffinity(0))
 
-Pair = tuple[str, str]  # text, gold
+
+class Pair(NamedTuple):
+    """A completion and its gold; `kind` is that of the golden row they were drawn from, if it has one."""
+
+    text: str
+    gold: str
+    kind: str = ""
 
 
-def templates() -> list[Pair]:
-    """(answer, gold) of every golden row but those that are about time limits: repetitions and towers."""
+def templates() -> list[dict]:
+    """Every golden row with an answer but those that are about time limits: repetitions and towers."""
     rows = map(json.loads, (data_dir("golden") / "verifier.jsonl").read_text().splitlines())
     plain = (r for r in rows if "answer" in r and not r.get("times") and "timeout" not in r["expected"])
-    return [(r["answer"], r["gold"]) for r in plain if not TOWER.search(f"{r['gold']} {r['answer']}")]
+    return [r for r in plain if not TOWER.search(f"{r['gold']} {r['answer']}")]
 
 
 def redrawn(texts: list[str], rng: Random) -> list[str]:
@@ -58,12 +69,13 @@ def redrawn(texts: list[str], rng: Random) -> list[str]:
     return [re.sub(r"(?<![0-9^])(?<!\^\{)[0-9]+", draw, text) for text in texts]
 
 
-def problem(rows: list[Pair], rng: Random) -> Pair:
-    """An answer and a gold."""
+def problem(rows: list[dict], rng: Random) -> tuple[str, str, str]:
+    """An answer, a gold and their kind."""
     if rng.random() < INTEGERS:
-        return str(rng.randrange(10**4)), str(rng.randrange(10**4))
-    answer, gold = redrawn(list(rng.choice(rows)), rng)
-    return answer, gold
+        return str(rng.randrange(10**4)), str(rng.randrange(10**4)), ""
+    row = rng.choice(rows)
+    answer, gold = redrawn([row["answer"], row["gold"]], rng)
+    return answer, gold, row.get("kind", "")
 
 
 def forced(answer: str) -> str:
@@ -74,7 +86,7 @@ def repeated(n: int, rng: Random) -> list[Pair]:
     """Forced answers to `PROBLEMS` problems, a uniform share of them right, the wrong ones as they come."""
     rows, pairs = templates(), []
     for _ in range(PROBLEMS):
-        answer, gold = problem(rows, rng)
+        answer, gold, kind = problem(rows, rng)
         skill, wrong = rng.random(), []
         for _ in range(n // PROBLEMS):
             if rng.random() < skill:
@@ -85,7 +97,7 @@ def repeated(n: int, rng: Random) -> list[Pair]:
             else:
                 said = rng.choice(wrong)
                 wrong.append(said)
-            pairs.append((forced(said), gold))
+            pairs.append(Pair(forced(said), gold, kind))
     rng.shuffle(pairs)
     return pairs
 
@@ -94,24 +106,38 @@ def distinct(n: int, rng: Random) -> list[Pair]:
     """Pairs of which no two share a gold; half of the integers are right."""
     rows, found, golds = templates(), [], set()
     while len(found) < n:
-        answer, gold = problem(rows, rng)
+        answer, gold, kind = problem(rows, rng)
         if gold.isdigit():
             gold = str(rng.randrange(10**9))
             answer = rng.choice((gold, answer))
         if gold not in golds:
             golds.add(gold)
-            found.append((forced(answer), gold))
+            found.append(Pair(forced(answer), gold, kind))
     return found
 
 
 def by_math_verify(pair: Pair) -> bool:
     from math_verify import parse, verify
 
-    text, gold = pair
     try:
-        return verify(parse(rf"\boxed{{{gold}}}"), parse(text))
+        return verify(parse(rf"\boxed{{{pair.gold}}}"), parse(pair.text))
     except Exception:  # it lets some errors of sympy through
         return False
+
+
+def disagreements(pairs: list[Pair], statuses: list[str], theirs: list[bool]) -> dict:
+    """How often math-verify says otherwise, by judged kind, and every case that is of no judged kind."""
+    judged = {(row["kind"], row["math_verify"]) for row in templates() if "math_verify" in row}
+    kinds, others = Counter(), []
+    for pair, status, right in zip(pairs, statuses, theirs, strict=True):
+        if (status == "correct") == right:
+            continue
+        said = "correct" if right else "wrong"
+        if (pair.kind, said) in judged:
+            kinds[pair.kind] += 1
+        else:
+            others.append({"text": pair.text, "gold": pair.gold, "ours": status, "math-verify": said})
+    return {"judged": dict(kinds.most_common()), "not judged": others}
 
 
 def cpu() -> float:
@@ -129,20 +155,20 @@ def timed(call, n: int) -> tuple[list, dict]:
 
 def measure(pairs: list[Pair], sample: list[Pair], pool) -> dict:
     """Milliseconds per pair of each way, and whether they agree."""
-    texts, golds = map(list, zip(*pairs, strict=True))
+    texts, golds, _ = map(list, zip(*pairs, strict=True))
     half = len(sample) // 2
     first, before = timed(lambda: list(map(by_math_verify, sample[:half])), half)
     verdicts, ours = timed(lambda: verify(texts, golds), len(pairs))
     second, after = timed(lambda: list(map(by_math_verify, sample[half:])), len(sample) - half)
     _, pooled = timed(lambda: pool.map(by_math_verify, sample, chunksize=16), len(sample))
     theirs = first + second
-    singly = [verify([text], [gold])[0].status for text, gold in sample]
+    singly = [verify([text], [gold])[0].status for text, gold, _ in sample]
     status = {pair: v.status for pair, v in zip(pairs, verdicts, strict=True)}
     assert singly == [status[pair] for pair in sample], "bulk and one by one differ"
     single = {kind: (before[kind] + after[kind]) / 2 for kind in ours}
     return {
         "pairs": len(pairs),
-        "distinct": len(set(pairs)),
+        "distinct": len({pair[:2] for pair in pairs}),
         "golds": len(set(golds)),
         "sample": len(sample),
         "seconds, ours": ours["wall"] * len(pairs) / 1000,
@@ -153,8 +179,17 @@ def measure(pairs: list[Pair], sample: list[Pair], pool) -> dict:
             (status[p] == "correct") == t for p, t in zip(sample, theirs, strict=True)
         )
         / len(sample),
+        "disagreements": disagreements(sample, singly, theirs),
         "verdicts": Counter(v.status for v in verdicts),
     }
+
+
+def judge(n: int) -> dict:
+    """The disagreements on `n` distinct pairs; takes math-verify's time."""
+    pairs = distinct(n, Random(1))
+    texts, golds, _ = map(list, zip(*pairs, strict=True))
+    statuses = [verdict.status for verdict in verify(texts, golds)]
+    return {"pairs": n, **disagreements(pairs, statuses, list(map(by_math_verify, pairs)))}
 
 
 def main() -> None:
@@ -162,11 +197,15 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=1_000_000)
     parser.add_argument("--distinct", type=int, default=20_000)
     parser.add_argument("--sample", type=int, default=1000)
+    parser.add_argument("--judge", type=int, metavar="N")
     given = parser.parse_args()
+    if given.judge:
+        print(json.dumps(judge(given.judge), indent=1))
+        return
     inputs = {"repeated": repeated(given.pairs, Random(0)), "distinct": distinct(given.distinct, Random(1))}
     warm = distinct(200, Random(2))
     list(map(by_math_verify, warm))
-    verify(*map(list, zip(*warm, strict=True)))
+    verify([pair.text for pair in warm], [pair.gold for pair in warm])
     with get_context("fork").Pool(CORES) as pool:
         pool.map(by_math_verify, warm, chunksize=4)
         found = {

@@ -25,7 +25,7 @@ from .pool import POOL
 __all__ = ["STATUSES", "VERIFIER", "Verdict", "extract", "verify", "verify_each"]
 
 STATUSES = ("correct", "wrong", "unparsed", "bad_gold", "timeout")
-VERSION = 1  # raise it with every change that can change a verdict
+VERSION = 2  # raise it with every change that can change a verdict
 AT_ONCE = 50_000  # texts that `verify_each` holds
 REMEMBERED = 1_000_000  # comparisons whose verdict is kept for the next of the same
 

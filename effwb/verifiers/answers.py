@@ -15,7 +15,7 @@ class Answer:
 
     `kind` is one of number, text, math (a scalar for the computer algebra), tuple, set, list, union, matrix,
     interval, equation, inequality. `parts` are its members (the sides of an equation), `brackets` the pair
-    around a tuple.
+    around a tuple, `name` the variable of an interval.
     """
 
     kind: str
@@ -24,6 +24,7 @@ class Answer:
     brackets: str = ""
     number: Number | None = None
     unit: str = ""
+    name: str = ""
 
     @cached_property
     def key(self) -> str:
@@ -53,8 +54,11 @@ _MATRIX = re.compile(
 _CHOICE = re.compile(r"\\text\{\s*\(([A-J])\)\s*\}\s*(.+)", re.DOTALL)
 _PLUS_MINUS = re.compile(r"\\(?:pm|mp)(?![A-Za-z])")
 _BASE = re.compile(r"\d\w*_\{[^{}]*\}")  # 52_8 is an octal spelling; the algebra would read it as 52
-_PROSE = re.compile(r"\\text\{|:|\\(?:equiv|pmod|bmod|to|mapsto|implies|sim|begin|ldots)(?![A-Za-z])")
-_COMMAND = re.compile(r"\\[A-Za-z]+|_\{[^{}]*\}")
+_PROSE = re.compile(
+    r"\\text\{|:|\\(?:equiv|pmod|bmod|to|mapsto|implies|sim|begin(?!\{[pbB]?matrix)|ldots)(?![A-Za-z])"
+)
+_COLON = re.compile(r"\d+\s*:\s*\d+")
+_COMMAND = re.compile(r"\\(?:begin|end)\{[pbB]?matrix\}|\\[A-Za-z]+|_\{[^{}]*\}")
 _NAME = re.compile(r"\\?[A-Za-z]+'*(?:_\{[^{}]*\})?(?:\^\{\\prime\})?(?:\([^()]*\))?")
 
 
@@ -70,7 +74,8 @@ def read(source: str) -> tuple[Answer, ...]:
     scalar = _number(source)
     if scalar is None:
         return (_structure(source),)
-    return (scalar, _structure(source)) if "," in source else (scalar,)
+    listed = "," in source and not re.search(r",0\d", source)  # no list has the member 000 or 050
+    return (scalar, _structure(source)) if listed else (scalar,)
 
 
 def is_label(side: str, value: str) -> bool:
@@ -131,7 +136,7 @@ def _relation(source: str) -> Answer | None:
         return _single(source[: re.search(r"\\approx(?![A-Za-z])", source).start()].strip())
     if all(operator in ("=", ":=", r"\approx") for operator in operators):
         return Answer("equation", source, tuple(_single(side) for side in sides))
-    return _interval(sides, operators) or Answer("inequality", source)
+    return _interval(source, sides, operators) or Answer("inequality", source)
 
 
 def _operators(source: str) -> list[str]:
@@ -145,7 +150,7 @@ def _operators(source: str) -> list[str]:
 _FLIP = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 
 
-def _interval(sides: list[str], operators: list[str]) -> Answer | None:
+def _interval(source: str, sides: list[str], operators: list[str]) -> Answer | None:
     """`x > 2`, `2 < x` and `-1 \\le x < 3` as intervals of x."""
     if any(operator not in _FLIP for operator in operators):
         return None
@@ -158,16 +163,14 @@ def _interval(sides: list[str], operators: list[str]) -> Answer | None:
     if len(sides) != 3 or not set(operators) <= {"<", r"\le"} or not _NAME.fullmatch(sides[1]):
         return None
     brackets = ("(" if operators[0] == "<" else "[") + (")" if operators[1] == "<" else "]")
-    return Answer("interval", sides[1], (_single(sides[0]), _single(sides[2])), brackets)
+    return Answer("interval", source, (_single(sides[0]), _single(sides[2])), brackets, name=key(sides[1]))
 
 
 def _union(source: str) -> Answer | None:
     pieces = split_top(source, _CUP)
-    return (
-        Answer("union", source, tuple(_single(piece.strip()) for piece in pieces))
-        if len(pieces) > 1
-        else None
-    )
+    if len(pieces) == 1:
+        return None
+    return Answer("union", r"\cup ".join(pieces), tuple(_single(piece.strip()) for piece in pieces))
 
 
 def _bracketed(source: str) -> Answer | None:
@@ -205,7 +208,8 @@ def _tuple(parts: list[Answer], pair: str) -> Answer | None:
         at = signed[0]
         rows = [_tuple([*parts[:at], one, *parts[at + 1 :]], pair) for one in parts[at].parts]
         return Answer("list", "", tuple(member for row in rows for member in _members(row)))
-    return Answer("tuple", f"{pair[0]}{','.join(part.source for part in parts)}{pair[1]}", tuple(parts), pair)
+    inside = ",".join(part.source + (part.unit and rf"\text{{{part.unit}}}") for part in parts)
+    return Answer("tuple", f"{pair[0]}{inside}{pair[1]}", tuple(parts), pair)
 
 
 def _matrix(source: str) -> Answer | None:
@@ -227,12 +231,20 @@ def _text(source: str) -> Answer | None:
     if whole or _BASE.fullmatch(source):
         return Answer("text", source)
     value, unit = split_unit(source)
+    if _COLON.fullmatch(value):
+        return Answer("text", value, number=_ratio(value), unit=unit)
     prose = (
         _PROSE.search(re.sub(r"_\{[^{}]*\}", "", value))
         or re.search("[A-Za-z]{4,}", _COMMAND.sub(" ", value))
         or (unit and split_unit(value)[1])
     )
     return Answer("text", source) if prose else None
+
+
+def _ratio(source: str) -> Number | None:
+    """The value of "3:4"; `None` for a time such as 9:05 or 12:00."""
+    match = re.fullmatch(r"([1-9]\d*)\s*:\s*([1-9]\d*)", source)
+    return match and read_number(f"{match[1]}/{match[2]}")
 
 
 def _plus_minus(source: str) -> Answer | None:

@@ -18,6 +18,8 @@ MAX_CHARS = 2000  # no benchmark answer has 400; longer ones are rambling or hos
 MAX_NESTING = 24
 MAX_SEPARATORS = 128
 _INTEGER = re.compile("-?[0-9]{1,300}")
+_TIME = re.compile(r"\d{1,2}:[0-5]\d")
+_HUNDREDTH = Fraction(1, 100)
 
 
 class NeedsAlgebra(Exception):
@@ -98,17 +100,22 @@ def _swapped(algebra: Algebra) -> Algebra:
 
 
 def _numbers(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
-    """Exact values; a percentage equals its number and its fraction (62.5%, 62.5 and 0.625)."""
-    if gold.number.same(answer.number):
-        return True
+    """Exact values; a percentage equals its fraction and, from 1 on, its number (62.5%, 0.625 and 62.5).
+
+    Below 1 the number would be read as a fraction: 0.5 is 50%, so it is not 0.5%.
+    """
+    same = gold.number.same(answer.number)
     if (gold.unit == "%") == (answer.unit == "%"):
-        return False
+        return same
     per_cent, other = (gold, answer) if gold.unit == "%" else (answer, gold)
-    return per_cent.number.value * Fraction(1, 100) == other.number.value
+    return (same and abs(other.number.value) >= 1) or per_cent.number.times(_HUNDREDTH).same(other.number)
 
 
 def _texts(one: Answer, other: Answer, algebra: Algebra) -> bool:
-    return one.words == other.words
+    """The same words. A ratio is also its fraction; 1:20 and 2:40 may be times, so they are not compared."""
+    if one.number is None or other.number is None or all(_TIME.fullmatch(x.key) for x in (one, other)):
+        return one.words == other.words
+    return one.number.same(other.number)
 
 
 def _scalars(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
@@ -148,14 +155,20 @@ def _brackets(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
 
 
 def _intervals(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
-    return gold.key == answer.key and _brackets(gold, answer, algebra)
+    return gold.name == answer.name and _brackets(gold, answer, algebra)
 
 
 def _listed_tuple(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
-    """`(3, 2)` and `3, 2` agree in the same order; an interval is no list."""
+    """`(3, 2)`, `[3, 2, 1]` and the same without brackets agree in the same order; an interval is no list."""
     brackets = gold.brackets + answer.brackets
     infinite = any(r"\infty" in part.source for part in (*gold.parts, *answer.parts))
-    return brackets == "()" and not infinite and _in_order(gold, answer, algebra)
+    listed = brackets == "()" or (brackets == "[]" and len(gold.parts) != 2)
+    return listed and not infinite and _in_order(gold, answer, algebra)
+
+
+def _unions(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
+    """The same pieces in any order, or the same set cut elsewhere: `(0,2)\\cup(1,3)` is `(0,3)`."""
+    return _any_order(gold, answer, algebra) or algebra(gold, answer)
 
 
 def _listed_union(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
@@ -214,8 +227,9 @@ _RULES = {
     **{("equation", kind): _unwrapped for kind in _KINDS},
     **{("set", kind): _singleton for kind in _SCALARS},
     **{("math", kind): _scalars for kind in (*_SCALARS, "matrix", "inequality", "set", "union", "tuple")},
-    **{(one, other): _any_order for one in _LISTS for other in _LISTS},
-    ("set", "set"): _same_sets,
+    **{("set", kind): _same_sets for kind in _LISTS},
+    **{("union", kind): _scalars for kind in ("set", "tuple")},
+    ("list", "list"): _any_order,
     ("number", "number"): _numbers,
     ("equation", "equation"): _equations,
     ("inequality", "inequality"): _scalars,
@@ -223,7 +237,7 @@ _RULES = {
     ("tuple", "interval"): _brackets,
     ("interval", "interval"): _intervals,
     ("tuple", "list"): _listed_tuple,
-    ("union", "union"): _any_order,
+    ("union", "union"): _unions,
     ("union", "list"): _listed_union,
     ("matrix", "matrix"): _in_order,
     ("matrix", "tuple"): _vector,

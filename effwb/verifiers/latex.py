@@ -57,6 +57,7 @@ _REWRITES = [
     (r"\\math(?:rm|bf|it|sf|tt)\s*\{", r"\\text{"),
     (r"_\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}", r"_{\1}"),
     (r"\\text\{([^{}]*[^{}\s])\s+(and|or)\s*\}", r"\\text{\1}\\text{ \2 }"),  # "9 \text{ hens and } 10"
+    (r"\\text\{([^{}]*[A-Za-z])(\^\{-?\d\})\}", r"\\text{\1}\2"),  # "\text{cm²}"
     (r"\\%", "%"),
     (r"(?:np|math)\.(?=[a-z])", ""),
     (rf"(?<![\\A-Za-z])({_FUNCTIONS})(?![A-Za-z])", r"\\\1 "),
@@ -200,7 +201,7 @@ def _parenthesised(text: str, at: int) -> tuple[str, int]:
 
 
 def _trim(text: str) -> str:
-    text = text.strip().lstrip("=:").strip()
+    text = re.sub(r"^(?:[=:\s]|\\approx(?![A-Za-z]))+", "", text).strip()
     text = re.sub(r"[.,;:\s]+$", "", text) if not text.endswith("\\") else text
     while text.startswith("{") and closing_brace(text, 0) == len(text) - 1:
         text = text[1:-1].strip()

@@ -16,7 +16,7 @@ _FORMS = [
     re.compile(rf"{_SIGN}\\frac\{{(?P<asign>[+-]?)(?P<a>{_N})\}}\{{(?P<bsign>[+-]?)(?P<b>{_N})\}}"),
     re.compile(rf"{_SIGN}(?P<whole>\d+)\\frac\{{(?P<a>\d+)\}}\{{(?P<b>\d+)\}}"),
     re.compile(rf"{_SIGN}(?P<whole>\d+)\s+(?P<a>\d+)/(?P<b>\d+)"),
-    re.compile(rf"{_SIGN}(?P<a>\d*\.\d*)\\overline\{{(?P<repeat>\d+)\}}"),
+    re.compile(rf"{_SIGN}(?P<a>\d*\.\d*)\\(?:overline|bar)\{{(?P<repeat>\d+)\}}"),
 ]
 
 
@@ -32,6 +32,10 @@ class Number:
         """Exactly equal, or one is the decimal of the other, right in all of at least `MIN_DIGITS` digits."""
         return self.value == other.value or self.stands_for(other.value) or other.stands_for(self.value)
 
+    def times(self, factor: Fraction) -> "Number":
+        """The number moved by a power of ten; its digits stay as they are."""
+        return Number(self.value * factor, self.ulp and self.ulp * factor, self.digits)
+
     def stands_for(self, value: Fraction) -> bool:
         """Whether this decimal is `value` rounded or cut, for a `value` without a finite decimal (1/3, not
         1/4).
@@ -39,7 +43,11 @@ class Number:
         return self.approximates(value) and not _is_finite_decimal(value)
 
     def approximates(self, value: Fraction) -> bool:
-        return self.ulp is not None and self.digits >= MIN_DIGITS and abs(self.value - value) < self.ulp
+        """Whether this decimal has enough digits and is `value` rounded or cut: 0.333334 is not 1/3."""
+        if self.ulp is None or self.digits < MIN_DIGITS:
+            return False
+        above = value - self.value if self.value > 0 else self.value - value
+        return -self.ulp / 2 <= above < self.ulp
 
 
 def read_number(text: str) -> Number | None:

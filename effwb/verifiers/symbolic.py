@@ -42,7 +42,9 @@ _POINTS = [
 _ENOUGH = 5  # agreeing points for a smooth expression; one with corners or steps is compared at all of them
 _STEPS = (sympy.floor, sympy.ceiling, sympy.Abs, sympy.sign, sympy.Mod, sympy.Max, sympy.Min, sympy.Piecewise)
 _PARTLY_REAL = (sympy.log, sympy.asin, sympy.acos, sympy.acosh, sympy.atanh, sympy.asec, sympy.acsc)
-_SORTS = (sympy.Set, sympy.MatrixBase, sympy.MatrixExpr, Boolean, sympy.Tuple, sympy.Expr)
+_SORTS = (  # a condition on one unknown is the set of its solutions
+    (sympy.Set, Boolean), (sympy.MatrixBase, sympy.MatrixExpr), sympy.Tuple, sympy.Expr
+)  # fmt: skip
 _NORMAL = NormalizationConfig(
     basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none"
 )
@@ -120,6 +122,10 @@ _SPELLED = [
     (re.compile(r"(?<=\d)\.(?!\d)"), ""),
     (re.compile(r"(\d)[eE]([+-]?\d+)"), r"\1\\cdot 10^{\2}"),
     (re.compile(r"\\hbar(?![A-Za-z])"), "h_{bar}"),
+    (
+        re.compile(r"\\(gamma|Gamma(?!\s*\())(?![A-Za-z])(?:_\{([^{}]*)\})?"),
+        lambda m: f"{m[1][0]}_{{amma{m[2] or ''}}}",
+    ),
     (re.compile(r"\\odot(?![A-Za-z])"), "sun"),
     (re.compile(r"(?<=_\{)\\(max|min)\s*(?=\})"), r"\1"),
     (re.compile(r"(?<![A-Za-z\\])E(?=_)"), r"\\Xi "),
@@ -129,7 +135,9 @@ _SPELLED = [
 
 
 def _spelled(source: str) -> str:
-    """Spellings the grammar reads for what it rejects (E_1, \\hbar), misreads (3e5) or drops (y', e^T)."""
+    """Spellings the grammar reads for what it rejects (E_1, \\hbar), misreads (3e5, \\gamma as the gamma
+    function) or drops (y', e^T).
+    """
     for pattern, to in _SPELLED:
         source = pattern.sub(to, source)
     return source
@@ -167,7 +175,7 @@ def _parsed(answer: Answer, side: str) -> sympy.Basic:
     if number is not None:
         return sympy.Rational(number.value.numerator, number.value.denominator)
     tree = parse(answer.source)
-    if tree is None or tree in (sympy.nan, sympy.zoo):
+    if tree is None or tree.has(sympy.nan, sympy.zoo):
         raise Unreadable(side)
     return tree
 

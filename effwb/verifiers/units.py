@@ -25,7 +25,7 @@ _SAME = {
     "centimeter": "cm", "centimetre": "cm", "millimeter": "mm", "meter": "m", "metre": "m", "kilometer": "km",
     "kilometre": "km", "inche": "inch", "in": "inch", "foot": "ft", "feet": "ft", "second": "s", "sec": "s",
     "minute": "min", "hour": "h", "hr": "h", "gram": "g", "kilogram": "kg", "percent": "%", "deg": "degree",
-    "usd": "dollar", "unit": "",
+    "usd": "dollar", "unit": "", "per": "/", "a.m": "am", "p.m": "pm",
 }  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def same_unit(one: str, other: str) -> bool:
 
 
 def _normal(words: str) -> str:
-    words = words.replace("~", " ").lower()
+    words = words.replace("~", " ").replace("/", " / ").lower()
     power = "^{2}" if re.search(r"\bsq(uare)?\b", words) else "^{3}" if "cubic" in words else ""
     names = [word.rstrip(".") for word in words.split() if word.rstrip(".") not in ("square", "sq", "cubic")]
     singular = [name.removesuffix("s") or name for name in names]
