@@ -29,47 +29,60 @@ MARK = "REACTIONS "
 
 
 def make_run(folder: Path, seed: int, budgets: np.ndarray) -> None:
-    """A finished evaluation with texts and tokens: log-normal lengths, answers right after a while."""
+    """A finished evaluation with texts and tokens."""
     rng = np.random.default_rng(seed)
     ids = [f"{SOURCES[p % len(SOURCES)]}-{p:012x}" for p in range(PROBLEMS)]
-    problem, sample = np.repeat(np.arange(PROBLEMS), SAMPLES), np.tile(np.arange(SAMPLES), PROBLEMS)
-    length = np.minimum(rng.lognormal(rng.uniform(3.5, 5), 0.6, len(problem)).astype(int) + 1, CAP)
-    first = rng.lognormal(3, 0.8, len(problem))  # tokens after which the answer is right
-    stopped, right = length < CAP, first <= length
-    text = np.array(["Wait, check. " * n for n in range(CAP // 4 + 1)], dtype=object)
+    rollouts, probes = make_tables(ids, budgets, CAP, rng.uniform(3.5, 5), rng)
+    asked = pd.DataFrame({"problem_id": ids, "question": "1=?", "answer": "1", "prompt": "<think>"})
+    write_run(RunDir(folder), rollouts, probes, asked, budgets)
+
+
+def make_tables(ids: list[str], budgets: np.ndarray, cap: int, typical: float, rng, vocabulary: int = 50):
+    """Rollouts and probes of some problems: log-normal lengths, answers right after a while.
+
+    `typical` is the logarithm of the median length in tokens before the cap.
+    """
+    problem, sample = np.repeat(np.arange(len(ids)), SAMPLES), np.tile(np.arange(SAMPLES), len(ids))
+    length = np.minimum(rng.lognormal(typical, 0.6, len(problem)).astype(int) + 1, cap)
+    first = rng.lognormal(3, 0.8, len(problem)) * (cap / CAP)  # tokens after which the answer is right
+    stopped, right = length < cap, first <= length
     rollouts = pd.DataFrame(
         {
             "problem_id": np.take(ids, problem),
             "sample": sample,
             "length": length,
             "finish_reason": np.where(stopped, "stop", "length"),
-            "text": text[length // 4],
-            "completion_ids": [rng.integers(0, 50, n) for n in length],
+            "text": ["Wait, check. " * (n // 4) for n in length],
+            "completion_ids": [rng.integers(0, vocabulary, n) for n in length],
             "extracted": np.where(right, "1", "2"),
             "verdict": np.where(right, "correct", "wrong"),
         }
     )
-    row, k = np.nonzero((budgets < length[:, None]) | (~stopped[:, None] & (budgets == CAP)))
+    row, k = np.nonzero((budgets < length[:, None]) | (~stopped[:, None] & (budgets == cap)))
     there = budgets[k] >= first[row]
     probes = rollouts[["problem_id", "sample"]].iloc[row].assign(budget=budgets[k], forced=True)
     probes = probes.assign(extracted=np.where(there, "1", "2"), verdict=np.where(there, "correct", "wrong"))
-    asked = pd.DataFrame({"problem_id": ids, "question": "1=?", "answer": "1", "prompt": "<think>"})
-    write_run(RunDir(folder), rollouts, probes, asked, budgets)
+    return rollouts, probes
+
+
+def identities(budgets: np.ndarray, cap: int) -> dict[str, dict]:
+    """What identifies each table of a run that is made up."""
+    verifier = {"verifier": {"name": "effwb", "version": 1, "math_verify": "none"}, "timeout": 5.0}
+    made = {"model": "pocket", "n": SAMPLES, "temperature": 1.0, "top_p": 1.0, "max_tokens": cap}
+    made |= {"engine_version": "made up", "dtype": "float32", "verifier": verifier}
+    probed = {"verifier": verifier, "budgets": budgets.tolist(), "suffix": "</think>\\boxed{"}
+    return {"rollouts": made, "probes": {**probed, "answer_tokens": 20}}
 
 
 def write_run(run: RunDir, rollouts, probes, asked, budgets) -> None:
     """The files that `effwb.evaluation.evaluate` would have left."""
-    verifier = {"verifier": {"name": "effwb", "version": 1, "math_verify": "none"}, "timeout": 5.0}
-    made = {"model": "pocket", "n": SAMPLES, "temperature": 1.0, "top_p": 1.0, "max_tokens": CAP}
-    made |= {"engine_version": "made up", "dtype": "float32", "verifier": verifier}
-    probed = {"verifier": verifier, "budgets": budgets.tolist(), "suffix": "</think>\\boxed{"}
-    sections = {"rollouts": made, "probes": {**probed, "answer_tokens": 20}}
     for table, frame in (("rollouts", rollouts), ("probes", probes)):
         (run.path / table).mkdir(parents=True)
         for i, rows in enumerate(np.array_split(np.arange(len(frame)), SHARDS)):
             frame.iloc[rows].to_parquet(run.shard(table, i), index=False)
         (run.path / table / "DONE").write_text(json.dumps({"shards": SHARDS}))
     asked.to_parquet(run.path / "problems.parquet", index=False)
+    sections = identities(budgets, CAP)
     config = {"schema": 1, **{table: {"identity": of, "environment": {}} for table, of in sections.items()}}
     (run.path / "config.json").write_text(json.dumps(config, indent=1))
 

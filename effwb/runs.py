@@ -135,9 +135,13 @@ class RunDir:
             marked = (self.path / table / "DONE").exists()
             why = f"lacks shards {self._missing(table)[:5]}" if marked else "is not finished"
             raise DataError(f"{self.path / table} {why}; run it again to complete it")
-        parts = [_read_arrow(f, columns, categories=categories) for f in files]
-        whole = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
-        frame = whole.to_pandas().reset_index(drop=True)
+        shards = (_read_arrow(f, columns, categories=categories) for f in files)
+        whole = pa.concat_tables(shards, promote_options="permissive").unify_dictionaries()
+        # Column by column, so that no table is there twice. The columns of a single shard would then be
+        # views of arrow's memory, which nobody can write to.
+        frame = whole.to_pandas(split_blocks=len(files) > 1, self_destruct=True)
+        del whole  # emptied, and not to be used again
+        frame = frame.reset_index(drop=True)
         ordered = {c: frame[c].cat.reorder_categories(sorted(frame[c].cat.categories)) for c in categories}
         return frame.assign(**ordered)
 

@@ -2,7 +2,10 @@
 
 import json
 import multiprocessing
+import subprocess
+import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -55,6 +58,42 @@ def test_a_missing_or_cut_shard_is_named_and_can_be_made_anew(tmp_path):
         run.read("rollouts")
     assert not run.is_done("rollouts")
     assert len(finished(tmp_path / "r").read("rollouts")) == 4
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from effwb.runs import RunDir
+
+def kilobytes(what):
+    return int(re.search(what + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+
+run = RunDir(sys.argv[1])
+run.read("rollouts", columns=["0"])  # what is imported and allocated once
+before = kilobytes("VmRSS")
+frame = run.read("rollouts")
+print(1024 * (kilobytes("VmHWM") - before) / frame.memory_usage().sum())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
+def test_a_table_is_not_held_twice_while_it_is_read(tmp_path):
+    run, wide = RunDir(tmp_path), pd.DataFrame(np.zeros((250_000, 16), dtype=int)).add_prefix("")
+    run.begin("rollouts", {})
+    run.fill("rollouts", [wide] * 4, lambda part: part, unit="row", progress=False)
+    command = [sys.executable, "-c", PEAK, str(tmp_path)]
+    peak = float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    assert peak < 1.8  # times the memory of the DataFrame; 2.1 where both are there
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_what_is_read_can_be_written_to(tmp_path, shards):
+    run = RunDir(tmp_path)
+    run.begin("rollouts", {})
+    run.fill("rollouts", [FRAME] * shards, lambda part: part, unit="row", progress=False)
+    frame = run.read("rollouts", categories=["text"])
+    frame.loc[0, "a"] = 5
+    assert frame["a"].tolist() == [5, 2, 1, 2][: 2 * shards]
 
 
 def test_an_unfinished_table_is_not_read_by_accident(tmp_path):
