@@ -104,15 +104,17 @@ def evaluate(
     thinking).
 
     `budgets` defaults to the profile's grid, `snap` cuts down to an engine's cache blocks (`probes.probe`);
-    the curve then says so. An engine with a prefix cache makes the forced answers of a shard of rollouts
-    together with it. Resumes and reads back like the functions it calls.
+    the curve then says so. The forced answers of a shard of rollouts are made together with it. Resumes and
+    reads back like the functions it calls.
     """
     budgets = profile.budgets if budgets is None else budgets
     check_budgets(budgets, profile.max_tokens)  # before hours of sampling, not after
-    how, ahead = {"answer_tokens": profile.answer_tokens, "snap": snap}, None
-    if sampler.prefix_cache:
-        how["shard_rollouts"] = profile.shard_problems * profile.n_samples
-        ahead = probes.Ahead(run_dir, probes.How(budgets, **how))
+    how = {
+        "answer_tokens": profile.answer_tokens,
+        "snap": snap,
+        "shard_rollouts": profile.shard_problems * profile.n_samples,
+    }
+    ahead = probes.Ahead(run_dir, probes.How(budgets, **how))
     table = sample_as(
         profile, problems, sampler, run_dir=run_dir, seed=seed, progress=progress, ahead=ahead, **variation
     )

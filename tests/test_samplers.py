@@ -203,7 +203,9 @@ def test_nucleus_keeps_the_token_that_crosses_the_threshold():
 def test_streams_depend_on_their_own_seed_only():
     many, one = Streams([3, 4, 5]), Streams([4])
     for step in range(600):
-        assert many.at(step)[1] == one.at(step)[0]
+        assert (
+            many.at(np.array([2, 1]), np.array([step, step]))[1] == one.at(np.array([0]), np.array([step]))[0]
+        )
 
 
 class Spelled:

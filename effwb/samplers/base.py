@@ -62,7 +62,6 @@ class Sampler(Protocol):
 
     tokenizer: object
     context: int | None  # tokens that prompt and completion may have together; None where there is no limit
-    prefix_cache: bool  # whether `generate_and_continue` costs less than its two parts
 
     def identity(self) -> dict:
         """Model, tokenizer, engine, versions and dtype: what decides the tokens."""

@@ -1,4 +1,6 @@
-"""Sampling in plain PyTorch: one random stream per completion, finished rows dropped from the batch."""
+"""Sampling in plain PyTorch: one random stream per completion, and a loop for models that `slots` cannot
+serve (sliding windows, attentions that take no mask of ours): one batch, finished rows dropped.
+"""
 
 from collections.abc import Sequence
 
@@ -6,7 +8,7 @@ import numpy as np
 import torch
 
 from effwb.samplers.base import SamplingParams
-from effwb.samplers.cache import left_pad, new_cache, positions, takes_masks
+from effwb.samplers.cache import left_pad, new_cache, positions
 
 KEEP = 0.75  # rows are dropped from the batch once fewer than this share are still running
 DRAWS = 256  # uniform numbers are drawn in blocks of this many tokens
@@ -18,13 +20,14 @@ class Streams:
 
     def __init__(self, seeds: Sequence[int]):
         self._generators = [np.random.Generator(np.random.Philox(key=int(s))) for s in seeds]
-        self._block = None
+        self._blocks = np.empty((len(seeds), DRAWS))
 
-    def at(self, step: int) -> np.ndarray:
-        """Uniform numbers (rows,) for the token at `step`; steps must come in order."""
-        if step % DRAWS == 0:
-            self._block = np.stack([g.random(DRAWS) for g in self._generators])
-        return self._block[:, step % DRAWS]
+    def at(self, rows: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Uniform numbers for the tokens of `rows` at `steps` (both ints, of one shape); the steps of a row
+        must come in order, from 0."""
+        for row in rows[steps % DRAWS == 0]:
+            self._blocks[row] = self._generators[row].random(DRAWS)
+        return self._blocks[rows, steps % DRAWS]
 
 
 def pick(logits: torch.Tensor, params: SamplingParams, uniform) -> torch.Tensor:
@@ -56,8 +59,6 @@ def decode(model, prompts, params: SamplingParams, seeds, stop_ids, pad_id) -> l
     room[:, :width] = mask
     cache, streams = new_cache(model.config), Streams(seeds)
     stops = torch.tensor(sorted(stop_ids), device=device)
-    # A (B, 1, 1, K) mask skips the library's own mask making at every step; not every attention can read one.
-    direct = takes_masks(model.config)
     position, alive = positions(mask), torch.arange(len(prompts))
     output = torch.full((len(prompts), params.max_tokens), pad_id, dtype=torch.long)
     length = torch.zeros(len(prompts), dtype=torch.long)
@@ -78,7 +79,7 @@ def decode(model, prompts, params: SamplingParams, seeds, stop_ids, pad_id) -> l
         )
         if step == 0 and params.first_not:
             logits[:, list(params.first_not)] = -torch.inf
-        token = pick(logits, params, streams.at(step)[alive.numpy()])
+        token = pick(logits, params, streams.at(alive.numpy(), np.full(len(alive), step)))
         open_rows = alive[running]
         output[open_rows, step] = token.cpu()[running]
         length[open_rows] = step + 1
@@ -100,7 +101,6 @@ def decode(model, prompts, params: SamplingParams, seeds, stop_ids, pad_id) -> l
             )
         ids, position = token[:, None], position[:, -1:] + 1
         causal = room[:, : width + step + 1]
-        causal = causal[:, None, None] if direct else causal
     return [
         (output[i, : length[i]].tolist(), "stop" if stopped[i] else "length") for i in range(len(prompts))
     ]

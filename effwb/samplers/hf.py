@@ -1,17 +1,20 @@
 """The Transformers engine: runs anywhere, on any causal LM."""
 
+from collections.abc import Iterator
+
 from effwb import models
 from effwb.errors import ConfigError
 from effwb.samplers.base import Completion, Prefixes
 from effwb.samplers.local import LocalSampler, cut_at_brace
 
 CPU_CACHE = 2 * 1024**3  # bytes of keys and values held at once where there is no GPU
+SLOT_SHARE = 0.75  # of the cache for rollouts where they are probed at once; the rest is for the probes
 GPU_SHARE = 0.4  # of the free GPU memory; growing the cache copies it once
 
 
 class TransformersSampler(LocalSampler):
-    """Samples with a decode loop of its own (see `decode`) and probes as a tree over the rollout's cache
-    (`tree`).
+    """Samples in slots, where a completion that has ended makes room for the next (see `slots`), and probes
+    as a tree over the rollout's cache (`tree`).
 
     The weights are loaded at the first use, so a finished run is read back without them. `batch_rows` bounds
     the completions decoded together, `cache_tokens` the tokens whose keys and values are held at once
@@ -103,23 +106,71 @@ class TransformersSampler(LocalSampler):
         return {"device": self.device, **bounds, "probe_cells": self.probe_cells}
 
     def _sample(self, prompts, params, seeds) -> list[Completion]:
-        return [self.completion(*row) for row in self._decode(prompts, params, seeds)]
+        with self._packed():
+            return [self.completion(*row) for row in self._decode(prompts, params, seeds)]
+
+    def _sample_and_continue(self, prompts, params, seeds, cut, answer_params):
+        if not self._draws_trees():
+            with self._packed():
+                return super()._sample_and_continue(prompts, params, seeds, cut, answer_params)
+        done: list[Completion | None] = [None] * len(prompts)
+        answers: list[list[Completion]] = [[] for _ in prompts]
+
+        def finished(rows, slots, cache) -> None:
+            """Probe what has ended, while its slots hold its keys and values."""
+            by_suffix: dict[tuple, list] = {}
+            for i, slot in zip(rows, slots, strict=True):
+                done[i] = self.completion(*decoding.result(i))
+                cuts = cut(i, done[i])
+                answers[i] = [None] * len(cuts)
+                for suffix in dict.fromkeys(tuple(suffix) for _, suffix in cuts):
+                    places = [k for k, (_, ids) in enumerate(cuts) if tuple(ids) == suffix]
+                    prefixes = Prefixes(prompts[i], done[i].token_ids, [cuts[k][0] for k in places])
+                    by_suffix.setdefault(suffix, []).append((i, slot, places, prefixes))
+            for suffix, work in by_suffix.items():
+                closer = self.closer(suffix, answer_params)
+                for part in self._parts([prefixes for *_, prefixes in work], suffix, answer_params):
+                    mine = [work[j] for j in part]
+                    rollouts = [prefixes for *_, prefixes in mine]
+                    held = cache.take(torch.stack([slot for _, slot, *_ in mine]), max(map(_size, rollouts)))
+                    found = self._trees(rollouts, suffix, answer_params, closer, held)
+                    for (i, _, places, _), row in zip(mine, found, strict=True):
+                        for k, answer in zip(places, row, strict=True):
+                            answers[i][k] = answer
+
+        import torch
+
+        with self._packed():
+            decoding = self._decoding(prompts, params, seeds, finished)
+            decoding.run()
+        return done, answers
 
     def _continue(self, rollouts, suffix_ids, params, closer) -> list[list[Completion]]:
-        order = sorted((i for i, r in enumerate(rollouts) if r.cuts), key=lambda i: -_size(rollouts[i]))
         answer = self._trees if self._draws_trees() else self._one_by_one
         results: list[list[Completion]] = [[] for _ in rollouts]
-        while order:
-            keys = _size(rollouts[order[0]])
-            queries = max(len(rollouts[i].cuts) for i in order) * len(suffix_ids)
-            width = keys + queries
-            take = min(self.probe_cells // (max(keys, queries) * width), self.cache_tokens // width)
-            part, order = order[: max(1, take)], order[max(1, take) :]
-            for i, row in zip(
-                part, answer([rollouts[i] for i in part], suffix_ids, params, closer), strict=True
-            ):
-                results[i] = row
+        with self._packed():
+            for part in self._parts(rollouts, suffix_ids, params):
+                found = answer([rollouts[i] for i in part], suffix_ids, params, closer)
+                for i, row in zip(part, found, strict=True):
+                    results[i] = row
         return results
+
+    def _packed(self):
+        from effwb.samplers.packed import packed
+
+        return packed(self.model)
+
+    def _parts(self, rollouts, suffix_ids, params) -> Iterator[list[int]]:
+        """Which rollouts with cuts are probed together, the longest first."""
+        order = sorted((i for i, r in enumerate(rollouts) if r.cuts), key=lambda i: -_size(rollouts[i]))
+        while order:
+            branches = max(len(rollouts[i].cuts) for i in order)
+            queries = branches * len(suffix_ids)
+            width = _size(rollouts[order[0]]) + queries
+            room = width + branches * params.max_tokens
+            take = max(1, min(self.probe_cells // (queries * width), self.cache_tokens // room))
+            yield order[:take]
+            order = order[take:]
 
     def _draws_trees(self) -> bool:
         """Whether the attention takes the mask that makes a tree of one cache."""
@@ -127,11 +178,11 @@ class TransformersSampler(LocalSampler):
 
         return takes_masks(self.model.config)
 
-    def _trees(self, rollouts, suffix_ids, params, closer) -> list[list[Completion]]:
+    def _trees(self, rollouts, suffix_ids, params, closer, cache=None) -> list[list[Completion]]:
         from effwb.samplers.tree import answer_branches
 
-        pad = self.tokenizer.pad_token_id
-        found = answer_branches(self.model, rollouts, suffix_ids, params, self.stop_ids, pad, closer)
+        how = (self.stop_ids, self.tokenizer.pad_token_id, closer)
+        found = answer_branches(self.model, rollouts, suffix_ids, params, *how, cache)
         return [
             [
                 self.completion(ids, reason, len(r.prompt_ids) + cut)
@@ -151,16 +202,31 @@ class TransformersSampler(LocalSampler):
 
     def _decode(self, prompts, params, seeds) -> list[tuple[list[int], str]]:
         """(token ids, finish reason) per prompt, as many at once as memory allows."""
+        if not prompts:
+            return []
+        if self._draws_trees():
+            return self._decoding(prompts, params, seeds).run()
         from effwb.samplers.decode import decode
 
-        longest = max(map(len, prompts), default=0) + params.max_tokens
-        rows, found = max(1, min(self.batch_rows, self.cache_tokens // longest)), []
+        rows, found = self._rows(prompts, params, self.cache_tokens), []
         for start in range(0, len(prompts), rows):
             part = slice(start, start + rows)
             found += decode(
                 self.model, prompts[part], params, seeds[part], self.stop_ids, self.tokenizer.pad_token_id
             )
         return found
+
+    def _decoding(self, prompts, params, seeds, finished=None):
+        from effwb.samplers.slots import Decoding
+
+        held = self.cache_tokens if finished is None else SLOT_SHARE * self.cache_tokens
+        rows, pad = self._rows(prompts, params, held), self.tokenizer.pad_token_id
+        return Decoding(self.model, prompts, params, seeds, self.stop_ids, pad, rows, finished)
+
+    def _rows(self, prompts, params, cache_tokens: float) -> int:
+        """How many completions are decoded together."""
+        longest = max(map(len, prompts), default=0) + params.max_tokens
+        return max(1, min(self.batch_rows, int(cache_tokens // longest)))
 
 
 def _size(rollout: Prefixes) -> int:

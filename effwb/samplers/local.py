@@ -10,13 +10,22 @@ from effwb.samplers.base import BraceCloser, Completion, Prefixes, SamplingParam
 
 class LocalSampler:
     """A sampler whose tokenizer and config are on this machine. An engine gives `_sample`, `_continue`,
-    `close`, `batching` and `_versions`."""
+    `close`, `batching` and `_versions`.
+
+    `prefix_tokens` counts the tokens before the suffixes of forced answers, `cached_tokens` those of them
+    that were in a cache, by the engine's own count.
+    """
 
     engine: str
-    prefix_cache = False
+    prefix_tokens = cached_tokens = 0
     source: models.ModelSource
     tokenizer: object
     dtype: str
+
+    @property
+    def cached_share(self) -> float:
+        """The share of prefix tokens that were not computed again; NaN before the first forced answer."""
+        return self.cached_tokens / self.prefix_tokens if self.prefix_tokens else float("nan")
 
     def __enter__(self):
         return self
@@ -41,14 +50,13 @@ class LocalSampler:
         continuations of each)."""
         done = self._sample(prompts, params, seeds)
         cuts = [cut(p, completion) for p, completion in enumerate(done)]
-        suffixes = dict.fromkeys(tuple(suffix) for row in cuts for _, suffix in row)
         found = {}
-        for suffix in suffixes:
+        for suffix in dict.fromkeys(tuple(ids) for row in cuts for _, ids in row):
             rollouts = [
                 Prefixes(prompt, c.token_ids, [at for at, ids in row if tuple(ids) == suffix])
                 for prompt, c, row in zip(prompts, done, cuts, strict=True)
             ]
-            answers = self.continue_prefixes(rollouts, suffix, answer_params)
+            answers = self._continue(rollouts, suffix, answer_params, self.closer(suffix, answer_params))
             found[suffix] = [iter(row) for row in answers]
         return done, [[next(found[tuple(ids)][p]) for _, ids in row] for p, row in enumerate(cuts)]
 
@@ -119,10 +127,12 @@ class LocalSampler:
         def checked(p: int, completion: Completion):
             cuts = cut(p // params.n, p % params.n, completion)
             for at, suffix in cuts:
+                self.prefix_tokens += len(prompts[p]) + at
                 self._check_cut(len(prompts[p]), len(completion.token_ids), at, suffix, answer_params)
             return cuts
 
         done, answers = self._sample_and_continue(prompts, params, flat_seeds, checked, answer_params)
+        self.cached_tokens += sum(answer.cached_tokens for row in answers for answer in row)
         return _grouped(done, params.n), _grouped(answers, params.n)
 
     def _flat(self, prompt_ids, params: SamplingParams, seeds):
@@ -156,7 +166,10 @@ class LocalSampler:
         for r in rollouts:
             last = max(r.cuts, default=0)
             self._check_cut(len(r.prompt_ids), len(r.completion_ids), last, suffix_ids, params)
-        return self._continue(rollouts, list(suffix_ids), params, self.closer(suffix_ids, params))
+        answers = self._continue(rollouts, list(suffix_ids), params, self.closer(suffix_ids, params))
+        self.prefix_tokens += sum(len(r.prompt_ids) + cut for r in rollouts for cut in r.cuts)
+        self.cached_tokens += sum(answer.cached_tokens for row in answers for answer in row)
+        return answers
 
     def closer(self, suffix_ids: Sequence[int], params: SamplingParams) -> BraceCloser:
         """What ends an answer behind this suffix at the brace of its box, if the parameters ask for it."""

@@ -17,18 +17,7 @@ Cut = tuple[list[int], Sequence[int], BraceCloser]  # prefix ids, suffix ids, wh
 class RequestSampler(LocalSampler):
     """Samples and probes by conversations with an engine: a rollout, and once it is there its forced answers,
     while the engine's prefix cache still holds it. An engine gives `_serve`.
-
-    `prefix_tokens` counts the tokens before the suffixes of forced answers, `cached_tokens` those of them
-    that came from the cache, by the engine's own count.
     """
-
-    prefix_cache = True
-    prefix_tokens = cached_tokens = 0
-
-    @property
-    def cached_share(self) -> float:
-        """The share of prefix tokens that were not computed again; NaN before the first forced answer."""
-        return self.cached_tokens / self.prefix_tokens if self.prefix_tokens else float("nan")
 
     def _serve(self, conversations: Sequence[Conversation]) -> list:
         """What each conversation returns; `Turns` has their requests in the order to take them."""
@@ -41,7 +30,7 @@ class RequestSampler(LocalSampler):
         cuts = [
             [(r.prompt_ids + r.completion_ids[:at], suffix_ids, closer) for at in r.cuts] for r in rollouts
         ]
-        return self._counted(self._serve([self._answers(row, params) for row in cuts]))
+        return self._serve([self._answers(row, params) for row in cuts])
 
     def _sample_and_continue(self, prompts, params, seeds, cut, answer_params):
         closers = {}
@@ -56,7 +45,7 @@ class RequestSampler(LocalSampler):
 
         work = enumerate(zip(prompts, seeds, strict=True))
         found = self._serve([both(p, prompt, seed) for p, (prompt, seed) in work])
-        return [done for done, _ in found], self._counted([answers for _, answers in found])
+        return [done for done, _ in found], [answers for _, answers in found]
 
     def _rollout(self, prompt, params, seed) -> Conversation:
         """The completion of a prompt."""
@@ -94,7 +83,7 @@ class RequestSampler(LocalSampler):
                 ended = self._end(rows[k][0] + more, params, closer)
                 rows[k] = (*ended, min(hit, len(prefix)) if first else rows[k][2])
             going = [k for k in going if rows[k][1] is None]
-        return [self.completion(*row) for row in rows], sum(len(prefix) for prefix, _, _ in cuts)
+        return [self.completion(*row) for row in rows]
 
     def _next_request(self, cut: Cut, begun: list[int], params) -> Request:
         prefix, suffix, closer = cut
@@ -107,12 +96,6 @@ class RequestSampler(LocalSampler):
         if reason is None and ids[-1] in self.stop_ids:
             reason = "stop"
         return ids, reason or ("length" if len(ids) == params.max_tokens else None)
-
-    def _counted(self, found: list[tuple[list[Completion], int]]) -> list[list[Completion]]:
-        """The answers alone; what of their prefixes came from the cache is counted."""
-        self.prefix_tokens += sum(tokens for _, tokens in found)
-        self.cached_tokens += sum(answer.cached_tokens for row, _ in found for answer in row)
-        return [row for row, _ in found]
 
     def _params(self, params: SamplingParams, seed=None, phase=0, stops=(), spent=0, **more) -> dict:
         return {
