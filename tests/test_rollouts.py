@@ -1,12 +1,15 @@
 """Sampling and probing into a run directory: the tables, and what kills, other runs and damage do to them."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from effwb import probes, problems, rollouts
+from effwb import probes, problems, profiles, rollouts
 from effwb.curves import budget_curve
 from effwb.errors import ConfigError, DataError, IdentityError
+from effwb.evaluation import evaluate, finished_below, read_evaluation
+from effwb.plots import curve_figure
 from effwb.runs import RunDir
 from effwb.samplers import Completion
 
@@ -102,6 +105,79 @@ def test_a_killed_run_continues_to_the_same_table(
     assert all(p.stat().st_mtime_ns == t for p, t in left.items() if p.name != "problems.parquet")
     assert_frame_equal(stable(table), stable(reference[1]))
     assert_frame_equal(stable(probed), stable(reference[2]))
+
+
+AHEAD = probes.How(BUDGETS, answer_tokens=8, shard_rollouts=12)
+
+
+def ahead(few, sampler, path, how=AHEAD):
+    """As `both`, the forced answers made with their rollouts."""
+    table = rollouts.sample(few, sampler, 3, run_dir=path, ahead=probes.Ahead(path, how), **HOW)
+    probed = probes.probe(
+        table, sampler, BUDGETS, run_dir=path, answer_tokens=8, shard_rollouts=12, progress=False
+    )
+    return table, probed
+
+
+def test_forced_answers_made_with_their_rollouts_are_those_made_later(
+    reference, few, pocket, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(probes.Forcer, "answers", None)  # nothing is left to be made later
+    table, probed = ahead(few, pocket, tmp_path)
+    assert_frame_equal(stable(table), stable(reference[1]))
+    assert_frame_equal(stable(probed), stable(reference[2]))
+    assert not (tmp_path / "ahead").exists()
+
+
+@pytest.mark.parametrize("lost", ["one of them", "all of them", "they were made otherwise", "the rollouts"])
+def test_what_was_not_made_ahead_is_made_later(reference, few, pocket, tmp_path, lost):
+    how = AHEAD if lost != "they were made otherwise" else probes.How(BUDGETS, answer_tokens=4)
+    rollouts.sample(few, pocket, 3, run_dir=tmp_path, ahead=probes.Ahead(tmp_path, how), **HOW)
+    files = sorted((tmp_path / "ahead").iterdir())
+    assert len(files) == 4
+    for file in files[: {"one of them": 1, "all of them": 4}.get(lost, 0)]:
+        file.unlink()
+    if lost == "the rollouts":  # as after a kill between the two files of a shard
+        (tmp_path / "rollouts" / "DONE").unlink()
+        (tmp_path / "rollouts" / "00001.parquet").unlink()
+    table, probed = ahead(few, pocket, tmp_path)
+    assert_frame_equal(stable(table), stable(reference[1]))
+    assert_frame_equal(stable(probed), stable(reference[2]))
+    assert not (tmp_path / "ahead").exists()
+
+
+def test_snapped_budgets_cut_at_whole_blocks_and_the_curve_says_so(few, pocket, tmp_path):
+    profile = profiles.profile("pocket", n_samples=2, max_tokens=200, grid_cap=200)
+    plain = evaluate(few, pocket, profile, run_dir=tmp_path / "plain", progress=False)
+    seen, asked = [], pocket.generate_and_continue
+
+    def watched(prompt_ids, params, seeds, cut, answer_params):
+        def where(p, i, completion):
+            cuts = cut(p, i, completion)
+            seen.extend((len(prompt_ids[p]), at) for at, _ in cuts)
+            return cuts
+
+        return asked(prompt_ids, params, seeds, where, answer_params)
+
+    pocket.generate_and_continue = watched
+    try:
+        found = evaluate(few, pocket, profile, run_dir=tmp_path / "snapped", snap=16, progress=False)
+    finally:
+        del pocket.generate_and_continue
+    inside = [(prompt + at) % 16 for prompt, at in seen if at]
+    assert seen
+    assert np.mean([left == 0 for left in inside]) > 0.9  # others are behind the thinking, before their box
+    assert (found.curve.snap, plain.curve.snap) == (16, None)
+    assert "cut down to whole blocks of 16 tokens" in found.caption()
+    assert "snap" in found.curve.table()
+    assert "snap" not in plain.curve.table()
+    again = read_evaluation(tmp_path / "snapped")
+    assert again.curve.snap == 16
+    assert "blocks of 16" in curve_figure({"snapped": again.curve}).layout.xaxis.title.text
+    with pytest.raises(DataError, match="cut down to blocks of 16"):
+        finished_below(tmp_path)
+    with pytest.raises(ConfigError, match=r"snap must be .* got 0"):
+        evaluate(few, pocket, profile, run_dir=tmp_path / "none", snap=0, progress=False)
 
 
 def test_another_run_is_refused_and_kept(reference, few, pocket):

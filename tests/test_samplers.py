@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from effwb import prompts
-from effwb.errors import ConfigError, EffwbError
-from effwb.samplers import BraceCloser, Prefixes, SamplingParams, open_sampler
+from effwb.errors import ConfigError, EffwbError, EngineError
+from effwb.samplers import BraceCloser, Prefixes, SamplingParams, cache, open_sampler, slots
 from effwb.samplers.decode import Streams, nucleus, pick
 
 GREEDY = SamplingParams(8, temperature=0.0, close_brace=True)
@@ -173,16 +173,120 @@ def test_a_completion_ends_with_eos_or_at_the_cap(pocket, sampled):
     assert (len(short.token_ids), short.finish_reason) == (3, "length")
 
 
-def test_dropping_finished_rows_changes_nothing(pocket, monkeypatch):
-    """Rows leave the batch when they finish; with KEEP = 0 none ever does."""
-    from effwb.samplers import decode
+@pytest.mark.parametrize(("rows", "change"), [(2, 0.01), (3, 1.0), (7, 0.5)])
+def test_how_slots_are_filled_changes_nothing(pocket, monkeypatch, rows, change):
+    work = [prompt_ids(pocket, q) for q in ("3+4=?", "1+2+3+4+5+6+7+8=?", "12+7=?")] + [[4]]
+    params = SamplingParams(250, n=3, first_not=(5,))
+    seeds = [[i * 10 + j for j in range(3)] for i in range(4)]
+    together = pocket.generate(work, params, seeds)
+    assert len({len(c.token_ids) for row in together for c in row}) > 4
+    monkeypatch.setattr(pocket, "batch_rows", rows)
+    monkeypatch.setattr(slots, "CHANGE", change)
+    assert pocket.generate(work, params, seeds) == together
 
-    work = [prompt_ids(pocket, q) for q in ("3+4=?", "1+2+3+4+5+6+7+8=?", "12+7=?")]
-    params = SamplingParams(250, n=3)
-    seeds = [[i * 10 + j for j in range(3)] for i in range(3)]
-    dropped = pocket.generate(work, params, seeds)
-    monkeypatch.setattr(decode, "KEEP", 0.0)
-    assert dropped == pocket.generate(work, params, seeds)
+
+def test_a_short_completion_does_not_wait_for_a_long_one(pocket, monkeypatch):
+    """Two slots and one completion as long as all others together: as many steps as that one has."""
+    model, params = pocket.model, SamplingParams(40, temperature=0.0)
+    work = [prompt_ids(pocket, q) for q in ("1+2+3+4+5+6+7+8=?", "3+4=?", "3+5=?", "2+4=?")]
+    steps, forward = [], slots.Decoding._step
+    monkeypatch.setattr(slots.Decoding, "_step", lambda self: (steps.append(1), forward(self)))
+    monkeypatch.setattr(slots, "CHANGE", 0.01)
+
+    def count(stop_after: dict[int, int]) -> int:
+        steps.clear()
+        decoding = slots.Decoding(model, work, params, [0] * 4, [], pocket.tokenizer.pad_token_id, 2)
+        plainly = decoding._step
+
+        def step():
+            plainly()
+            for slot, row in enumerate(decoding.row):
+                decoding.running[slot] &= decoding.length[row] < stop_after[row]
+
+        decoding._step = step
+        decoding.run()
+        return len(steps)
+
+    assert count({0: 30, 1: 10, 2: 10, 3: 10}) == 30
+    assert count({0: 10, 1: 10, 2: 10, 3: 30}) == 40
+
+
+@pytest.mark.parametrize("trees", [True, False])
+def test_probing_at_once_is_probing_later(pocket, sampled, trees, monkeypatch):
+    """Two suffixes, cuts in no order, at 0 and behind the last token; few slots, used several times."""
+    prompts_, _ = sampled
+    monkeypatch.setattr(pocket, "_draws_trees", lambda: trees)
+    monkeypatch.setattr(pocket, "batch_rows", 3)
+    params, seeds = SamplingParams(60, n=2), [[2 * i, 2 * i + 1] for i in range(4)]
+    suffixes = [suffix_of(pocket), suffix_of(pocket)[1:]]
+
+    def cut(p, i, completion):
+        n = len(completion.token_ids)
+        return [(n, suffixes[0]), (0, suffixes[1]), (n // 2, suffixes[0]), (n // 3, suffixes[1])][: 2 + p % 3]
+
+    pocket.prefix_tokens = pocket.cached_tokens = 0
+    groups, answers = pocket.generate_and_continue(prompts_, params, seeds, cut, GREEDY)
+    assert groups == pocket.generate(prompts_, params, seeds)
+    assert {c.finish_reason for row in groups for c in row} == {"stop", "length"}
+    assert pocket.cached_share == (1.0 if trees else 0.0)
+    for p, (row, found) in enumerate(zip(groups, answers, strict=True)):
+        for i, (completion, mine) in enumerate(zip(row, found, strict=True)):
+            for (at, suffix), answer in zip(cut(p, i, completion), mine, strict=True):
+                rollout = Prefixes(prompts_[p], completion.token_ids, [at])
+                ((later,),) = pocket.continue_prefixes([rollout], suffix, GREEDY)
+                assert answer == later
+
+
+def test_without_prompts_there_is_nothing(pocket):
+    assert pocket.generate([], SamplingParams(4)) == []
+    assert pocket.generate_and_continue([], SamplingParams(4), [], lambda *_: [], GREEDY) == ([], [])
+
+
+def test_attention_is_the_librarys_and_is_put_back(pocket):
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    torch.manual_seed(0)
+    query, (key, value) = torch.randn(3, 6, 5, 8), torch.randn(2, 3, 2, 9, 8)
+    module = type("Layer", (), {"num_key_value_groups": 3, "is_causal": True})()
+    visible = torch.rand(3, 5, 9) > 0.4
+    visible[..., 0] = True
+    mask = cache.added(visible, torch.float32)
+    for mine, theirs in ((mask, visible[:, None]), (None, None)):
+        keys = slice(9 if mine is not None else 5)
+        given = (module, query, key[:, :, keys], value[:, :, keys])
+        ours = cache.attend(*given, mine, scaling=0.3)[0]
+        assert torch.allclose(ours, sdpa_attention_forward(*given, theirs, scaling=0.3)[0], atol=1e-5)
+    with cache.own_attention(pocket.model):
+        assert pocket.model.config._attn_implementation == cache.ATTENTION
+    assert pocket.model.config._attn_implementation == "sdpa"
+
+
+def test_packed_layers_give_what_plain_ones_give(pocket):
+    from effwb.samplers.packed import _linears, packable, packed
+
+    model, ids = pocket.model, torch.tensor([prompt_ids(pocket)])
+    if not packable(model):
+        pytest.skip("this PyTorch has no oneDNN")
+    plain = model(ids).logits
+    with packed(model):
+        assert not _linears(model)  # all are packed
+        with torch.no_grad():
+            assert torch.allclose(model(ids).logits, plain, atol=1e-3)
+            assert not torch.equal(model(ids).logits, plain) or plain.numel() < 10
+        assert torch.equal(model(ids).logits, plain)  # gradients were asked for
+    assert len(_linears(model)) > 20
+
+
+@pytest.mark.parametrize("kind", [MemoryError, torch.OutOfMemoryError, RuntimeError])
+def test_what_to_lower_where_memory_runs_out(pocket, monkeypatch, kind):
+    def step(self):
+        raise kind("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory")
+
+    monkeypatch.setattr(slots.Decoding, "_step", step)
+    with pytest.raises(
+        EngineError, match=r"out of memory on cpu: lower cache_tokens \(now \d+\) or batch_rows"
+    ):
+        pocket.generate([[4, 5]], SamplingParams(4))
 
 
 def test_pick_follows_the_distribution():
@@ -249,6 +353,7 @@ def test_brace_closer(tokens, closes_at):
         (lambda s: open_sampler("pocket", batch_rows=0), ["batch_rows", "0"]),
         (lambda s: s.generate([[1, 2, 999]], SamplingParams(4)), ["999", "vocabulary"]),
         (lambda s: s.generate([[]], SamplingParams(4)), ["empty"]),
+        (lambda s: s.continue_prefixes([Prefixes([1], [2, 999], [2])], [3], GREEDY), ["999", "vocabulary"]),
         (lambda s: s.generate([[1] * 100], SamplingParams(2000)), ["2048", "1948"]),
         (lambda s: s.generate([[1] * 2100], SamplingParams(20)), ["2100", "does not fit", "2048"]),
         (lambda s: s.generate([[1], [2]], SamplingParams(4), [[1]]), ["seeds", "2 prompts"]),

@@ -377,6 +377,30 @@ def test_an_interrupt_ends_the_requests():
         assert len(sampler.generate(WORK, PARAMS)) == 3
 
 
+def test_forced_answers_are_asked_for_before_the_next_rollout():
+    """One request at a time: each rollout, then its cuts, the longest first, then the next rollout."""
+    (opening,) = open_sampler("pocket").tokenizer.encode("\\boxed{", add_special_tokens=False)
+    params, plain = SamplingParams(6, temperature=0.7), SamplingParams(3, temperature=0.0)
+    with serving() as server:
+        sampler = opened(server, concurrency=1)
+        groups, answers = sampler.generate_and_continue(
+            WORK, params, [[1], [2], [3]], lambda p, i, c: [(0, [opening]), (2, [opening])][: p + 1], plain
+        )
+        whole = [b["prompt"] for b in server.asked]
+        later = [
+            sampler.continue_prefixes([Prefixes(ids, row[0].token_ids, [0, 2][: p + 1])], [opening], plain)
+            for p, (ids, row) in enumerate(zip(WORK, groups, strict=True))
+        ]
+        assert tokens(groups) == tokens(sampler.generate(WORK, params, [[1], [2], [3]]))
+    kept = [row[0].token_ids[:2] for row in groups]
+    assert whole == [
+        *([6, 7], [6, 7, opening]),
+        *([8, 9, 10], [8, 9, 10, *kept[1], opening], [8, 9, 10, opening]),
+        *([11], [11, *kept[2], opening], [11, opening]),
+    ]
+    assert tokens([row for (row,) in answers]) == tokens([row for (row,) in later])
+
+
 def test_probes_stop_at_the_brace_and_report_what_was_cached():
     """An answer that goes on behind a token with a brace is asked for until its box is closed."""
     opening, closing = (open_sampler("pocket").tokenizer.convert_tokens_to_ids(t) for t in ("\\boxed{", "}"))

@@ -117,6 +117,62 @@ def test_probes_are_those_of_transformers_and_come_from_the_cache(engine, pocket
     assert engine.cached_share > 0.2
 
 
+def cut_everywhere(sampler):
+    """Cuts of every rollout: both suffixes, in no order, at 0 and behind the last token."""
+    suffixes = suffix_of(sampler), suffix_of(sampler)[1:]
+
+    def cut(p, i, completion):
+        n = len(completion.token_ids)
+        return [(n, suffixes[0]), (0, suffixes[1]), (n // 2, suffixes[0]), (n // 3, suffixes[1])][: 2 + p % 3]
+
+    return cut
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("cache", ["large", "small"])
+def test_probing_at_once_is_probing_later(engine, pocket, cache):
+    """Also where the cache is so small that rollouts are thrown out of it and computed again."""
+    work, params, chosen = prompt_ids(pocket, 20), SamplingParams(300, n=4), seeds(20, 4)
+    options = {"cache_gib": 0.003, "max_model_len": 512} if cache == "small" else {}
+    with open_sampler("pocket", "vllm", **options) as sampler:
+        groups, answers = sampler.generate_and_continue(work, params, chosen, cut_everywhere(pocket), GREEDY)
+        share = sampler.cached_share
+        assert 0.2 < share < 1
+    assert tokens(groups) == tokens(engine.generate(work, params, chosen))
+    assert {c.finish_reason for row in groups for c in row} == {"stop", "length"}
+
+    for p, (row, found) in enumerate(zip(groups, answers, strict=True)):
+        for i, (completion, mine) in enumerate(zip(row, found, strict=True)):
+            asked = cut_everywhere(pocket)(p, i, completion)
+            for (at, suffix), answer in zip(asked, mine, strict=True):
+                rollout = Prefixes(work[p], completion.token_ids, [at])
+                assert tokens([[answer]]) == tokens(pocket.continue_prefixes([rollout], suffix, GREEDY))
+
+
+@pytest.mark.vllm
+def test_rollouts_are_still_in_the_cache_when_they_are_probed(engine):
+    """Every whole block of a prefix, but for the last token sampled, which no step has computed; asked for
+    later, of the longest cut nothing is there."""
+    work, params = prompt_ids(engine, 20), SamplingParams(300, n=4)
+    for way in ("at once", "later"):
+        engine.prefix_tokens = engine.cached_tokens = 0
+        if way == "at once":
+            groups, answers = engine.generate_and_continue(
+                work, params, seeds(20, 4), lambda p, i, c: [(len(c.token_ids), suffix_of(engine))], GREEDY
+            )
+        else:
+            rollouts = [
+                Prefixes(ids, c.token_ids, [len(c.token_ids)])
+                for ids, row in zip(work, groups, strict=True)
+                for c in row
+            ]
+            later = engine.continue_prefixes(rollouts, suffix_of(engine), GREEDY)
+            assert tokens(later) == tokens([row for group in answers for row in group])
+        whole = sum((len(ids) + len(c.token_ids) - 1) // 32 * 32
+                    for ids, row in zip(work, groups, strict=True) for c in row)  # fmt: skip
+        assert (engine.cached_tokens == whole) == (way == "at once"), (engine.cached_tokens, whole)
+
+
 @pytest.mark.vllm
 def test_an_answer_with_several_closing_braces_is_continued(engine, monkeypatch):
     """With every token a stop, vLLM ends at each one, and the answers still are whole."""
@@ -267,7 +323,7 @@ def test_replaced_weights_are_exact_and_old_keys_are_not_used(updatable, pocket,
     assert again == tokens(fresh.generate(work, params))
     assert again != tokens(old)
     assert tokens(updatable.continue_prefixes(probes, suffix_of(pocket), GREEDY)) == tokens(
-        fresh.continue_prefixes(probes, suffix_of(pocket), GREEDY)
+        pocket.continue_prefixes(probes, suffix_of(pocket), GREEDY)
     )
 
 

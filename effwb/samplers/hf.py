@@ -1,9 +1,10 @@
 """The Transformers engine: runs anywhere, on any causal LM."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from effwb import models
-from effwb.errors import ConfigError
+from effwb.errors import ConfigError, EngineError
 from effwb.samplers.base import Completion, Prefixes
 from effwb.samplers.local import LocalSampler, cut_at_brace
 
@@ -106,12 +107,12 @@ class TransformersSampler(LocalSampler):
         return {"device": self.device, **bounds, "probe_cells": self.probe_cells}
 
     def _sample(self, prompts, params, seeds) -> list[Completion]:
-        with self._packed():
+        with self._at_work():
             return [self.completion(*row) for row in self._decode(prompts, params, seeds)]
 
     def _sample_and_continue(self, prompts, params, seeds, cut, answer_params):
         if not self._draws_trees():
-            with self._packed():
+            with self._at_work():
                 return super()._sample_and_continue(prompts, params, seeds, cut, answer_params)
         done: list[Completion | None] = [None] * len(prompts)
         answers: list[list[Completion]] = [[] for _ in prompts]
@@ -140,7 +141,7 @@ class TransformersSampler(LocalSampler):
 
         import torch
 
-        with self._packed():
+        with self._at_work():
             decoding = self._decoding(prompts, params, seeds, finished)
             decoding.run()
         return done, answers
@@ -148,17 +149,28 @@ class TransformersSampler(LocalSampler):
     def _continue(self, rollouts, suffix_ids, params, closer) -> list[list[Completion]]:
         answer = self._trees if self._draws_trees() else self._one_by_one
         results: list[list[Completion]] = [[] for _ in rollouts]
-        with self._packed():
+        with self._at_work():
             for part in self._parts(rollouts, suffix_ids, params):
                 found = answer([rollouts[i] for i in part], suffix_ids, params, closer)
                 for i, row in zip(part, found, strict=True):
                     results[i] = row
         return results
 
-    def _packed(self):
+    @contextmanager
+    def _at_work(self):
+        """The model as it computes fastest; where memory runs out, an error that names what to lower."""
         from effwb.samplers.packed import packed
 
-        return packed(self.model)
+        try:
+            with packed(self.model):
+                yield
+        except (MemoryError, RuntimeError) as error:
+            if not _no_memory(error):
+                raise
+            raise EngineError(
+                f"out of memory on {self.device}: lower cache_tokens (now {self.cache_tokens}) or batch_rows "
+                f"(now {self.batch_rows}), options of this engine; finished shards are kept"
+            ) from error
 
     def _parts(self, rollouts, suffix_ids, params) -> Iterator[list[int]]:
         """Which rollouts with cuts are probed together, the longest first."""
@@ -202,8 +214,6 @@ class TransformersSampler(LocalSampler):
 
     def _decode(self, prompts, params, seeds) -> list[tuple[list[int], str]]:
         """(token ids, finish reason) per prompt, as many at once as memory allows."""
-        if not prompts:
-            return []
         if self._draws_trees():
             return self._decoding(prompts, params, seeds).run()
         from effwb.samplers.decode import decode
@@ -227,6 +237,14 @@ class TransformersSampler(LocalSampler):
         """How many completions are decoded together."""
         longest = max(map(len, prompts), default=0) + params.max_tokens
         return max(1, min(self.batch_rows, int(cache_tokens // longest)))
+
+
+def _no_memory(error: Exception) -> bool:
+    """PyTorch has an error of its own for accelerators; on a CPU it is a RuntimeError of its allocator."""
+    import torch
+
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "DefaultCPUAllocator" in str(error)
 
 
 def _size(rollout: Prefixes) -> int:

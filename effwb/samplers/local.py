@@ -56,7 +56,9 @@ class LocalSampler:
                 Prefixes(prompt, c.token_ids, [at for at, ids in row if tuple(ids) == suffix])
                 for prompt, c, row in zip(prompts, done, cuts, strict=True)
             ]
-            answers = self._continue(rollouts, suffix, answer_params, self.closer(suffix, answer_params))
+            answers = self._continue(
+                rollouts, list(suffix), answer_params, self.closer(suffix, answer_params)
+            )
             found[suffix] = [iter(row) for row in answers]
         return done, [[next(found[tuple(ids)][p]) for _, ids in row] for p, row in enumerate(cuts)]
 
@@ -165,6 +167,7 @@ class LocalSampler:
             raise ConfigError("the forced-answer suffix has no tokens")
         for r in rollouts:
             last = max(r.cuts, default=0)
+            self.check_ids([r.prompt_ids, [*r.completion_ids[:last], *suffix_ids]])
             self._check_cut(len(r.prompt_ids), len(r.completion_ids), last, suffix_ids, params)
         answers = self._continue(rollouts, list(suffix_ids), params, self.closer(suffix_ids, params))
         self.prefix_tokens += sum(len(r.prompt_ids) + cut for r in rollouts for cut in r.cuts)
@@ -188,7 +191,7 @@ class LocalSampler:
                 raise ConfigError("a prompt is empty")
             if min(ids) < 0 or max(ids) >= top:
                 bad = min(ids) if min(ids) < 0 else max(ids)
-                raise ConfigError(f"token id {bad} of a prompt is outside the vocabulary of {top}")
+                raise ConfigError(f"token id {bad} is outside the vocabulary of {top}")
 
 
 def cut_at_brace(ids: list[int], reason: str | None, closer: BraceCloser) -> tuple[list[int], str | None]:

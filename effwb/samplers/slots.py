@@ -41,7 +41,7 @@ class Decoding:
         self.model, self.prompts, self.params, self.pad_id = model, prompts, params, pad_id
         self.finished, self.stops, self.streams = finished, np.array(sorted(stop_ids)), Streams(seeds)
         slots = min(slots, len(prompts))
-        self.cache = SlotCache(slots, max(map(len, prompts)) + params.max_tokens)
+        self.cache = SlotCache(slots, max(map(len, prompts), default=0) + params.max_tokens)
         self.waiting = deque(range(len(prompts)))
         self.tokens = np.empty((len(prompts), params.max_tokens), dtype=np.int32)
         self.length = np.zeros(len(prompts), dtype=int)
