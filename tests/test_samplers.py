@@ -274,6 +274,8 @@ def test_packed_layers_give_what_plain_ones_give(pocket):
             assert torch.allclose(model(ids).logits, plain, atol=1e-3)
             assert not torch.equal(model(ids).logits, plain) or plain.numel() < 10
         assert torch.equal(model(ids).logits, plain)  # gradients were asked for
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            assert torch.allclose(model(ids).logits.float(), plain, atol=1)
     assert len(_linears(model)) > 20
 
 

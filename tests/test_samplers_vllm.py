@@ -6,6 +6,7 @@ import random
 import signal
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -323,7 +324,7 @@ def test_replaced_weights_are_exact_and_old_keys_are_not_used(updatable, pocket,
     assert again == tokens(fresh.generate(work, params))
     assert again != tokens(old)
     assert tokens(updatable.continue_prefixes(probes, suffix_of(pocket), GREEDY)) == tokens(
-        pocket.continue_prefixes(probes, suffix_of(pocket), GREEDY)
+        fresh.continue_prefixes(probes, suffix_of(pocket), GREEDY)
     )
 
 
@@ -380,6 +381,21 @@ def test_closing_opening_training_and_two_at_once(engine):
     torch.set_num_threads(threads)
     assert one.generate(work, params) == first
     one.close()
+
+
+@pytest.mark.vllm
+def test_leaving_the_context_gives_the_memory_back(engine):
+    def held() -> float:
+        return psutil.Process().memory_info().rss / 2**30
+
+    after = []
+    for _ in range(3):
+        with open_sampler("pocket", "vllm", cache_gib=2.0) as sampler:
+            sampler.generate([[4, 16, 5]], SamplingParams(5))
+            opened = held()
+        after.append(held())
+        assert opened - after[-1] > 1.8
+    assert max(after) - min(after) < 0.2
 
 
 @pytest.mark.vllm

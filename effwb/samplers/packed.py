@@ -22,7 +22,7 @@ def packable(model) -> bool:
 @contextmanager
 def packed(model):
     """The model's linear layers packed as long as the context lasts, where they can be. Weights that change
-    meanwhile are not seen, and where gradients are asked for the plain layers compute."""
+    meanwhile are not seen; where gradients or another precision are asked for the plain layers compute."""
     layers = _linears(model) if packable(model) else []
     for layer in layers:
         layer.forward = _Packed(layer)
@@ -46,6 +46,6 @@ class _Packed:
         self.weight = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), None)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or x.dtype != torch.float32:
             return torch.nn.functional.linear(x, self.layer.weight, self.layer.bias)
         return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.layer.bias, "none", [], "")
