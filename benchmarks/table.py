@@ -54,6 +54,39 @@ def growth(found: dict) -> Row:
     )
 
 
+def budget_sweep(found: dict) -> Row:
+    runs = sorted(found.values(), key=lambda run: (run["settings"]["length"], run["settings"]["engine"]))
+    parts = []
+    for run in runs:
+        given = run["settings"]
+        name = f"{given['length']:,} tokens, `{given['engine']}`" + (
+            f", cut down to blocks of {given['snap']}" if given["snap"] else ""
+        )
+        beyond = {
+            "plain": "asking vLLM budget by budget",
+            "naive": "generating from each cut text",
+        }
+        slower = [
+            f"{said} {run[f'{way} probing / ours']:.1f}"
+            for way, said in beyond.items()
+            if f"{way} probing / ours" in run
+        ]
+        cached = run.get("prefix tokens from the cache")
+        parts.append(
+            f"{name}: {run['ours / sample']:.2f} times the sampling alone{beside(run)}, "
+            f"{run['floor / ours']:.2f} of the speed of the floor"
+            + (
+                f", {cached:.3f} of the prefixes from the cache"
+                if cached and given["engine"] == "vllm"
+                else ""
+            )
+            + (f"; its probing as 1: {', '.join(slower)}" if slower else "")
+        )
+    budgets = {run["settings"]["budgets"] for run in runs}
+    what = f"rollouts of SmolLM2-135M with forced answers at {' or '.join(map(str, sorted(budgets)))} budgets"
+    return what, ". ".join(parts)
+
+
 def grpo_step(found: dict) -> Row:
     ways = {
         "effwb, engine trl": "of plain TRL with the same generator",
@@ -118,7 +151,7 @@ def imports(found: dict) -> Row:
 ROWS = {  # in the order of the table; the name is that of the module and of the file of its results
     "calculators": calculators,
     "growth": growth,
-    # "budget_sweep": budget_sweep,
+    "budget_sweep": budget_sweep,
     "grpo_step": grpo_step,
     "reo_step": reo_step,
     "plan_error": plan_error,

@@ -120,6 +120,18 @@ class Ahead:
     def __init__(self, run_dir: str | Path, how: How):
         self.run_dir, self.how = Path(run_dir), how
 
+    def check_context(self, prompt: int, cap: int, form: prompts.Template, sampler) -> None:
+        """Raise `ConfigError` where a prompt, the longest cut and a forced answer (tokens) exceed the
+        context: before hours of sampling, not after."""
+        probed, last = self.how.identity(sampler, form), min(cap, int(self.how.budgets[-1]))
+        extra = _forcer(sampler, probed).extra
+        if sampler.context is not None and prompt + last + extra > sampler.context:
+            raise ConfigError(
+                f"a prompt of {prompt} tokens, {last} of reasoning and {extra} for a forced answer exceed "
+                f"the model's context of {sampler.context}; cap and budgets can be at most "
+                f"{max(0, sampler.context - prompt - extra)}"
+            )
+
     def sample(self, part, form: prompts.Template, sampler, params: SamplingParams, seeds, frame_of):
         """`frame_of(completions)`, the shard's table of rollouts, whose forced answers are then kept.
 
@@ -335,13 +347,18 @@ def _snapped(prompt: int, budget: int, block: int) -> int:
     return max(0, budget - (prompt + budget) % block)
 
 
+def _forcer(sampler, probed: dict) -> Forcer:
+    """What asks for the answers, from the identity of a table of them."""
+    return Forcer(sampler.tokenizer, probed["suffix"], probed["answer_tokens"], probed.get("snap"))
+
+
 class _Work:
     """Everything a shard of probes needs, apart from the rollouts."""
 
     def __init__(self, sampler, asked, probed: dict):
         self.sampler, self.asked, self.budgets = sampler, asked, probed["budgets"]
         self.timeout = probed["verifier"]["timeout"]
-        self.forcer = Forcer(sampler.tokenizer, probed["suffix"], probed["answer_tokens"], probed.get("snap"))
+        self.forcer = _forcer(sampler, probed)
         self.opened = asked["prompt"].map(prompts.opens_thinking)
 
     def check_context(self, rollouts) -> None:

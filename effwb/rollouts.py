@@ -87,6 +87,8 @@ def sample(
             run.begin("rollouts", identity)  # refuses another run's
         else:
             check_context(longest, cap, sampler.context)
+            if ahead is not None:
+                ahead.check_context(longest, cap, form, sampler)
             run.begin("rollouts", identity, batching=sampler.batching())
         if not (run.path / "problems.parquet").exists() or not run.shards("rollouts"):
             write_parquet(run.path / "problems.parquet", prompted)

@@ -312,6 +312,17 @@ def test_a_cap_that_does_not_fit_the_context(few, pocket, tmp_path):
     assert not (tmp_path / "config.json").exists()
 
 
+def test_a_forced_answer_that_does_not_fit_is_refused_before_sampling(few, pocket, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(pocket), "context", 256)
+    profile = profiles.profile("pocket", n_samples=1, max_tokens=230, grid_cap=230)
+    with pytest.raises(
+        ConfigError, match=r"tokens, 230 of reasoning and \d+ .* exceed the model's context of 256"
+    ):
+        evaluate(few, pocket, profile, run_dir=tmp_path, progress=False)
+    assert not (tmp_path / "config.json").exists()
+    assert evaluate(few, pocket, profile, run_dir=tmp_path, budgets=[0, 64], progress=False).curve
+
+
 def test_regrade_reads_the_stored_texts(reference):
     path, table, _ = reference
     assert_frame_equal(stable(rollouts.regrade(path)), stable(table))
