@@ -1,7 +1,7 @@
 """What a whole accuracy-budget curve costs beside the sampling alone, per engine and way of probing.
 
     python -m benchmarks.budget_sweep [--engine vllm --length 512 --rollouts 32]
-    python -m benchmarks.budget_sweep --engine vllm --length 4096 --rollouts 16
+    python -m benchmarks.budget_sweep --engine vllm --length 4096 --rollouts 8 --ways sample ours --repeats 1
 
 Rollouts of SmolLM2 with exactly `length` tokens (nothing stops them), stopped at 32 budgets. In one process,
 in turns, the best of `repeats` (the first is also the warming up):
@@ -11,6 +11,9 @@ in turns, the best of `repeats` (the first is also the warming up):
 - `later`: the forced answers of rollouts that are on disk, as after a kill (`Forcer.answers`);
 - `plain` (vLLM): its own `LLM.generate` with prefix caching, one call for each budget;
 - `naive`: Transformers' `generate` for each rollout and budget, on a few rollouts, scaled to all.
+
+With the Transformers engine the probing inside `ours` is also timed by itself: that ratio is of one run, so
+other work on the machine does not move it.
 
 All ways must give the same answers, but for ties (a share of `TIES` at most), or nothing is measured. The
 floor is the time that all new tokens (rollouts, suffixes, answers) take at the speed of sampling. Needs
@@ -58,7 +61,19 @@ class Sweep:
         self.forcer = Forcer(
             sampler.tokenizer, prompts.forced_suffix(form), profile.answer_tokens, given.snap
         )
-        self.rollouts = None
+        self.rollouts, self.inside = None, 0.0
+        if given.engine == "transformers":
+            self._watch_trees()
+
+    def _watch_trees(self):
+        plainly = self.sampler._trees
+
+        def watched(*given):
+            seconds, found = timed(lambda: plainly(*given))
+            self.inside += seconds
+            return found
+
+        self.sampler._trees = watched
 
     def sample(self):
         found = self.sampler.generate(self.prompts, self.params, self.seeds)
@@ -66,6 +81,8 @@ class Sweep:
         return self.rollouts
 
     def ours(self):
+        self.inside = 0.0
+        self.sampler.prefix_tokens = self.sampler.cached_tokens = 0
         groups, forced = self.forcer.sampled(
             self.sampler, self.params, self.seeds, self.prompts, lambda p, c: self._traced(p, c.token_ids)
         )
@@ -160,8 +177,8 @@ def check(way: str, share: float, dtype: str) -> float:
 
 
 def measure(sweep: Sweep, given) -> dict:
-    ways = ["sample", "ours", "later"] + (["plain"] if given.engine == "vllm" else [])
-    best, other, rollouts, answers = {}, {}, None, None
+    ways = [way for way in given.ways if way != "plain" or given.engine == "vllm"]
+    best, other, rollouts, answers, share, inside = {}, {}, None, None, None, None
     for _ in range(given.repeats):
         for way in ways:
             seconds, found = timed(getattr(sweep, way))
@@ -169,7 +186,9 @@ def measure(sweep: Sweep, given) -> dict:
             if way == "sample":
                 rollouts = found
             elif way == "ours":
-                again, answers = found
+                (again, answers), share = found, sweep.sampler.cached_share
+                if seconds == best[way]:
+                    inside = sweep.inside / seconds
                 if again != rollouts and given.dtype == "float32":
                     raise SystemExit("sampling with probes gave other rollouts; nothing was measured")
             else:
@@ -194,7 +213,8 @@ def measure(sweep: Sweep, given) -> dict:
         "sampled tokens per second": speed,
         "ours / sample": best["ours"] / best["sample"],
         "floor / ours": sum(tokens.values()) / speed / best["ours"],
-        "floor / (sample + later)": sum(tokens.values()) / speed / (best["sample"] + best["later"]),
+        "prefix tokens from the cache": share,
+        **({"ours / ours without its probing": 1 / (1 - inside)} if inside else {}),
         **{f"{w} probing / ours": best[w] / probing for w in ("plain", "naive", "later") if w in best},
     }
 
@@ -208,6 +228,7 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=32)
     parser.add_argument("--naive", type=int, default=1, help="rollouts that are probed naively (0: none)")
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--ways", nargs="+", default=["sample", "ours", "later", "plain"])
     parser.add_argument("--snap", type=int, help="cut down to whole blocks of so many tokens")
     parser.add_argument("--cache-gib", type=float, default=4.0, help="vLLM's prefix cache")
     parser.add_argument("--dtype", default="float32")
@@ -216,14 +237,7 @@ def main() -> None:
     options = {"cache_gib": given.cache_gib} if given.engine == "vllm" else {}
     with open_sampler(profile.model, given.engine, dtype=given.dtype, **options) as sampler:
         sweep = Sweep(sampler, profile, given)
-        if given.engine == "vllm":
-            sweep.sample()
-            sampler.prefix_tokens = sampler.cached_tokens = 0
-            sweep.ours()
-            share = {"prefix tokens from the cache": sampler.cached_share}
-        else:
-            share = {}
-        found = measure(sweep, given) | share
+        found = measure(sweep, given)
     machine = {
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),

@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--dtype", default="bfloat16")
     given = parser.parse_args()
-    given.snap = None
+    given.snap, given.ways = None, ["sample", "ours", "later", "plain"]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     profile = profiles.profile("smollm2")
     found = {
