@@ -25,6 +25,7 @@ import argparse
 import json
 import os
 import time
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -119,20 +120,20 @@ class Sweep:
             found.append([list(r.outputs[0].token_ids) for r in llm.generate(texts, params, use_tqdm=False)])
         return [list(row) for row in zip(*found, strict=True)]
 
-    def naive(self):
-        """Transformers' own way: cut, append, generate, for each rollout and budget."""
-        model, found = self._plain_model(), []
-        for row in self.asked(self.given.naive):
-            found.append([])
-            for prefix, suffix in row:
-                ids = torch.tensor([prefix + suffix], device=model.device)
-                plainly = {"do_sample": False, "pad_token_id": 0, "eos_token_id": None}
-                room = {"max_new_tokens": self.forcer.params.max_tokens}
-                out = model.generate(ids, attention_mask=torch.ones_like(ids), **plainly, **room)
-                found[-1].append(out[0, ids.shape[1] :].tolist())
-        return found
+    def naive(self, rows: int):
+        """Transformers' own way: cut, append, generate, for each budget of some rollouts."""
+        return [[self._generated(*pair) for pair in row] for row in self.asked(rows)]
 
-    def _plain_model(self):
+    def _generated(self, prefix: list[int], suffix: list[int]) -> list[int]:
+        ids = torch.tensor([prefix + suffix], device=self.model.device)
+        plainly = {"do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+        room = {"max_new_tokens": self.forcer.params.max_tokens}
+        out = self.model.generate(ids, attention_mask=torch.ones_like(ids), **plainly, **room)
+        return out[0, ids.shape[1] :].tolist()
+
+    @cached_property
+    def model(self):
+        """As Transformers has it."""
         if self.given.engine == "transformers":
             return self.sampler.model
         return models.load_model(self.sampler.source, self.sampler.dtype)
@@ -158,9 +159,13 @@ def timed(call) -> tuple[float, object]:
     return time.perf_counter() - start, found
 
 
-def stopped_early(answers, found):
-    """Our answers where the first brace ends them, as it does plain vLLM's, also inside a box."""
-    return [[a[: len(b)] for a, b in zip(x, y, strict=True)] for x, y in zip(answers, found, strict=True)]
+def at_first_brace(answers, closing: set[int]):
+    """Answers up to their first closing brace, which ends those of plain vLLM, also inside a box."""
+
+    def end(ids: list[int]) -> int:
+        return next((i + 1 for i, token in enumerate(ids) if token in closing), len(ids))
+
+    return [[ids[: end(ids)] for ids in row] for row in answers]
 
 
 def differing(answers, wanted) -> float:
@@ -192,10 +197,12 @@ def measure(sweep: Sweep, given) -> dict:
                 if again != rollouts and given.dtype == "float32":
                     raise SystemExit("sampling with probes gave other rollouts; nothing was measured")
             else:
-                wanted = answers if way == "later" else stopped_early(answers, found)
+                braces = set(sweep.sampler._closing_ids) if way == "plain" else set()
+                wanted = at_first_brace(answers, braces)
                 other[way] = check(way, differing(found, wanted), given.dtype)
     if given.naive:
-        seconds, found = timed(sweep.naive)
+        sweep._generated(sweep.prompts[0], [])  # loads the model and warms it up
+        seconds, found = timed(lambda: sweep.naive(given.naive))
         other["naive"] = check("naive", differing(sweep.trimmed(found), answers), given.dtype)
         best["naive"] = seconds * given.rollouts / given.naive
     suffixes = sum(len(suffix) for row in sweep.asked(given.rollouts) for _, suffix in row)
@@ -215,7 +222,11 @@ def measure(sweep: Sweep, given) -> dict:
         "floor / ours": sum(tokens.values()) / speed / best["ours"],
         "prefix tokens from the cache": share,
         **({"ours / ours without its probing": 1 / (1 - inside)} if inside else {}),
-        **{f"{w} probing / ours": best[w] / probing for w in ("plain", "naive", "later") if w in best},
+        **{
+            f"{w} probing / ours": best[w] / probing if probing > 0 else None
+            for w in ("plain", "naive", "later")
+            if w in best
+        },
     }
 
 

@@ -69,7 +69,7 @@ def budget_sweep(found: dict) -> Row:
         slower = [
             f"{said} {run[f'{way} probing / ours']:.1f}"
             for way, said in beyond.items()
-            if f"{way} probing / ours" in run
+            if run.get(f"{way} probing / ours")
         ]
         cached = run.get("prefix tokens from the cache")
         parts.append(

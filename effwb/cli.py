@@ -295,7 +295,7 @@ def run_eval(asked) -> int:
         done = evaluate(found, sampler, scale, run_dir=asked.out, **how)
     print(done.caption())
     print(pd.DataFrame([done.summary()]).round(3).to_string(index=False))
-    if sampler.prefix_tokens:
+    if sampler.engine != "transformers" and sampler.prefix_tokens:
         print(f"of the tokens before forced answers {sampler.cached_share:.3f} came from the prefix cache")
     return 0
 

@@ -104,15 +104,19 @@ def evaluate(
     thinking).
 
     `budgets` defaults to the profile's grid, `snap` cuts down to an engine's cache blocks (`probes.probe`);
-    the curve then says so. The forced answers of a shard of rollouts are made together with it. Resumes and
-    reads back like the functions it calls.
+    the curve then says so. The forced answers of a shard of rollouts are made together with it, behind a
+    forced `opening` after all of them. Resumes and reads back like the functions it calls.
     """
     budgets = profile.budgets if budgets is None else budgets
     check_budgets(budgets, profile.max_tokens)  # before hours of sampling, not after
+    shard = profile.shard_problems * (
+        variation.get("n") or profile.n_samples
+    )  # as many as are sampled at once
+    begun = RunDir(run_dir).config.get("probes", {}).get("identity", {})
     how = {
         "answer_tokens": profile.answer_tokens,
         "snap": snap,
-        "shard_rollouts": profile.shard_problems * profile.n_samples,
+        "shard_rollouts": begun.get("shard_rollouts", shard),
     }
     ahead = probes.Ahead(run_dir, probes.How(budgets, **how))
     table = sample_as(

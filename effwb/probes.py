@@ -64,6 +64,7 @@ def probe(
     with run.lock():
         if run.is_done("probes"):
             run.begin("probes", identity)  # refuses another run's
+            _Kept(run.path).clear()  # a kill may have come between the done marker and this
             return run.read("probes")
         _check_rollouts(rollouts, identity["rollouts"], run)
         asked = problems_of(run.path).set_index("problem_id")
@@ -72,11 +73,9 @@ def probe(
         run.begin("probes", identity, batching=sampler.batching())
         starts = range(0, len(rollouts), shard_rollouts)
         parts = [rollouts.iloc[i : i + shard_rollouts] for i in starts]
-        made_ahead = _Kept(run.path, probed)
-        run.fill(
-            "probes", parts, lambda part: made_ahead.of(part, work.frame), unit="rollout", progress=progress
-        )
-        made_ahead.clear()
+        kept = _Kept(run.path)
+        run.fill("probes", parts, lambda part: kept.of(work, part), unit="rollout", progress=progress)
+        kept.clear()
     return run.read("probes")
 
 
@@ -92,8 +91,9 @@ class How:
     verify_timeout: float = 5.0
 
     def __post_init__(self):
-        if self.snap is not None and self.snap < 1:
-            raise ConfigError(f"snap must be a number of tokens of at least 1, got {self.snap}")
+        for name, value in (("snap", self.snap), ("shard_rollouts", self.shard_rollouts)):
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
 
     def identity(self, sampler, form: prompts.Template) -> dict:
         """What decides the forced answers of a rollout."""
@@ -123,7 +123,7 @@ class Ahead:
     def check_context(self, prompt: int, cap: int, form: prompts.Template, sampler) -> None:
         """Raise `ConfigError` where a prompt, the longest cut and a forced answer (tokens) exceed the
         context: before hours of sampling, not after."""
-        probed, last = self.how.identity(sampler, form), min(cap, int(self.how.budgets[-1]))
+        probed, last = self.how.identity(sampler, form), min(cap, int(max(self.how.budgets)))
         extra = _forcer(sampler, probed).extra
         if sampler.context is not None and prompt + last + extra > sampler.context:
             raise ConfigError(
@@ -137,31 +137,30 @@ class Ahead:
 
         `part` are its problems with their prompts, `completions` by problem and sample.
         """
-        probed = self.how.identity(sampler, form)
-        work = _Work(sampler, part.set_index("problem_id"), probed)
+        work = _Work(sampler, part.set_index("problem_id"), self.how.identity(sampler, form))
         groups, forced = work.sample(part["problem_id"], params, seeds)
         frame = frame_of(groups)
-        _Kept(self.run_dir, probed).put(frame, work.table(frame, [row for group in forced for row in group]))
+        _Kept(self.run_dir).put(work, frame, [row for group in forced for row in group])
         return frame
 
 
 class _Kept:
     """Tables of forced answers that were made ahead, each under a name that tells of what and how."""
 
-    def __init__(self, run_dir: Path, probed: dict):
-        self.folder, self.probed = run_dir / "ahead", probed
+    def __init__(self, run_dir: Path):
+        self.folder = run_dir / "ahead"
 
-    def _file(self, rollouts) -> Path:
-        return self.folder / f"{digest([self.probed, _fingerprint(rollouts)])}.parquet"
+    def _file(self, work: "_Work", rollouts) -> Path:
+        return self.folder / f"of-{work.fingerprint(rollouts)}.parquet"
 
-    def put(self, rollouts, table) -> None:
+    def put(self, work: "_Work", rollouts, answers: list[list["Forced"]]) -> None:
         self.folder.mkdir(exist_ok=True)
-        write_parquet(self._file(rollouts), table)
+        write_parquet(self._file(work, rollouts), work.table(rollouts, answers))
 
-    def of(self, rollouts, make):
+    def of(self, work: "_Work", rollouts):
         """The table of these rollouts, made now where it was not made ahead."""
-        file = self._file(rollouts)
-        return read_parquet(file) if file.exists() else make(rollouts)
+        file = self._file(work, rollouts)
+        return read_parquet(file) if file.exists() else work.frame(rollouts)
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -356,7 +355,7 @@ class _Work:
     """Everything a shard of probes needs, apart from the rollouts."""
 
     def __init__(self, sampler, asked, probed: dict):
-        self.sampler, self.asked, self.budgets = sampler, asked, probed["budgets"]
+        self.sampler, self.asked, self.probed, self.budgets = sampler, asked, probed, probed["budgets"]
         self.timeout = probed["verifier"]["timeout"]
         self.forcer = _forcer(sampler, probed)
         self.opened = asked["prompt"].map(prompts.opens_thinking)
@@ -364,6 +363,11 @@ class _Work:
     def check_context(self, rollouts) -> None:
         longest = int((rollouts["prompt_tokens"] + rollouts["length"].clip(upper=self.budgets[-1])).max())
         check_context(longest, self.forcer.extra, self.sampler.context, "cut rollout")
+
+    def fingerprint(self, part) -> str:
+        """Of some rollouts, their prompts, and what decides their forced answers."""
+        ids = dict.fromkeys(part["problem_id"])
+        return digest([self.probed, _fingerprint(part), [list(map(int, self._prompt(i))) for i in ids]])
 
     def frame(self, part):
         """The probes of some rollouts."""
@@ -379,7 +383,7 @@ class _Work:
         def traced(p: int, completion: Completion) -> Traced:
             return self._traced(ids[p], completion.token_ids, completion.finish_reason)
 
-        prompt_ids = [list(self.asked.at[i, "prompt_ids"]) for i in ids]
+        prompt_ids = [self._prompt(i) for i in ids]
         return self.forcer.sampled(self.sampler, params, seeds, prompt_ids, traced)
 
     def table(self, part, answers: list[list[Forced]]):
@@ -401,11 +405,14 @@ class _Work:
         )
         return frame[list(COLUMNS)].astype(TYPES)
 
+    def _prompt(self, problem_id: str) -> list[int]:
+        return list(self.asked.at[problem_id, "prompt_ids"])
+
     def _budgets(self, length: int, finish_reason: str) -> list[int]:
         return cuts_of(length, finish_reason, self.budgets)
 
     def _traced(self, problem_id: str, ids: list[int], finish_reason: str) -> Traced:
-        prompt = list(self.asked.at[problem_id, "prompt_ids"])
+        prompt = self._prompt(problem_id)
         return Traced(prompt, ids, self.opened[problem_id], self._budgets(len(ids), finish_reason))
 
 

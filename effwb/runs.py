@@ -6,6 +6,7 @@
       rollouts/00000.parquet ...  written to a temporary name and renamed, so a shard is whole or absent
       rollouts/DONE               written last
       probes/...
+      ahead/                      forced answers made with their rollouts, until the probes are done
 
 A table whose identity differs from the one asked for is refused, and the message names the keys that differ.
 A directory is locked while a process writes to it, so two processes cannot do the same work twice.

@@ -75,11 +75,41 @@ def test_one_by_one_agrees_with_the_tree(pocket, sampled):
     assert [[c.token_ids for c in r] for r in single] == [[c.token_ids for c in r] for r in tree]
 
 
+@pytest.mark.parametrize("keep", [0.0, 0.75, 1.0])
+def test_dropping_finished_rows_changes_nothing(pocket, monkeypatch, keep):
+    """Of the loop for models without slots: rows leave the batch when they finish; with KEEP = 0 none ever
+    does."""
+    from effwb.samplers import decode
+
+    work = [prompt_ids(pocket, q) for q in ("3+4=?", "1+2+3+4+5+6+7+8=?", "12+7=?")]
+    params, seeds = SamplingParams(250, n=3), [[i * 10 + j for j in range(3)] for i in range(3)]
+    in_slots = pocket.generate(work, params, seeds)
+    monkeypatch.setattr(pocket, "_draws_trees", lambda: False)
+    monkeypatch.setattr(decode, "KEEP", keep)
+    assert pocket.generate(work, params, seeds) == in_slots
+
+
 ARCHITECTURES = {
     "eager llama": ("LlamaConfig", {}, "eager"),
     "sliding mistral": ("MistralConfig", {"sliding_window": 16}, "sdpa"),
     "sliding and full gemma3": ("Gemma3TextConfig", {"sliding_window": 16, "head_dim": 16}, "sdpa"),
+    "dynamic rope": (
+        "LlamaConfig",
+        {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
+        "sdpa",
+    ),
+    "grouped llama": ("LlamaConfig", {}, "sdpa"),
+    "gpt2": ("GPT2Config", {"n_embd": 64, "n_layer": 3, "n_head": 4}, "sdpa"),
+    "values narrower than queries": (
+        "DeepseekV3Config",
+        {
+            **{"q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 16},
+            **{"v_head_dim": 16, "first_k_dense_replace": 4, "num_key_value_heads": 4},
+        },
+        "sdpa",
+    ),
 }
+SLOTS = ("grouped llama", "gpt2", "values narrower than queries")
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -90,12 +120,12 @@ def test_other_attentions_equal_generate(name, pocket, tmp_path, monkeypatch):
     config_name, options, attention = ARCHITECTURES[name]
     size = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=4, num_attention_heads=4)
     shape = {**size, "num_key_value_heads": 2, "vocab_size": 41, "pad_token_id": 0, "eos_token_id": 1}
-    config = getattr(transformers, config_name)(**shape, **options, attn_implementation=attention)
+    config = getattr(transformers, config_name)(**{**shape, **options}, attn_implementation=attention)
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
     monkeypatch.setattr(pocket, "_model", model)
     monkeypatch.setattr(pocket, "stop_ids", [1])
-    assert not pocket._draws_trees()
+    assert pocket._draws_trees() == (name in SLOTS)
     work = [prompt_ids(pocket, q) for q in ("3+4=?", "1+2+3+4+5+6+7+8=?", "12+7=?")]
     ours = pocket.generate(work, SamplingParams(40, temperature=0.0))
     for ids, (completion,) in zip(work, ours, strict=True):
@@ -226,7 +256,9 @@ def test_probing_at_once_is_probing_later(pocket, sampled, trees, monkeypatch):
 
     pocket.prefix_tokens = pocket.cached_tokens = 0
     groups, answers = pocket.generate_and_continue(prompts_, params, seeds, cut, GREEDY)
-    assert groups == pocket.generate(prompts_, params, seeds)
+    with monkeypatch.context() as patch:  # the other loop
+        patch.setattr(pocket, "_draws_trees", lambda: not trees)
+        assert groups == pocket.generate(prompts_, params, seeds)
     assert {c.finish_reason for row in groups for c in row} == {"stop", "length"}
     assert pocket.cached_share == (1.0 if trees else 0.0)
     for p, (row, found) in enumerate(zip(groups, answers, strict=True)):
@@ -268,15 +300,47 @@ def test_packed_layers_give_what_plain_ones_give(pocket):
     if not packable(model):
         pytest.skip("this PyTorch has no oneDNN")
     plain = model(ids).logits
+    linears, gone = len(_linears(model)), torch.nn.Parameter(torch.full((4, 4), torch.nan))
     with packed(model):
         assert not _linears(model)  # all are packed
         with torch.no_grad():
             assert torch.allclose(model(ids).logits, plain, atol=1e-3)
-            assert not torch.equal(model(ids).logits, plain) or plain.numel() < 10
+            first, kept = model.model.layers[0].mlp.up_proj, model.model.layers[0].mlp.up_proj.weight
+            first.weight = gone  # the packed copy is what computes
+            assert torch.allclose(model(ids).logits, plain, atol=1e-3)
+            first.weight = kept
         assert torch.equal(model(ids).logits, plain)  # gradients were asked for
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             assert torch.allclose(model(ids).logits.float(), plain, atol=1)
-    assert len(_linears(model)) > 20
+    assert len(_linears(model)) == linears > 20
+
+
+@pytest.mark.parametrize("when", ["packing", "sampling"])
+def test_an_interrupt_leaves_the_model_as_it_was(pocket, monkeypatch, when):
+    from effwb.samplers import packed
+
+    done = []
+
+    def interrupted(make):
+        def maybe(*given, **more):
+            done.append(1)
+            if len(done) == 3:
+                raise KeyboardInterrupt
+            return make(*given, **more)
+
+        return maybe
+
+    linears = len(packed._linears(pocket.model))
+    with monkeypatch.context() as patch:
+        if when == "packing":
+            patch.setattr(packed, "_Packed", interrupted(packed._Packed))
+        else:
+            patch.setattr(slots.Decoding, "_step", interrupted(slots.Decoding._step))
+        with pytest.raises(KeyboardInterrupt):
+            pocket.generate([[4, 5]], SamplingParams(40, temperature=0.0))
+    assert len(done) == 3
+    assert len(packed._linears(pocket.model)) == linears
+    assert pocket.model.config._attn_implementation == "sdpa"
 
 
 @pytest.mark.parametrize("kind", [MemoryError, torch.OutOfMemoryError, RuntimeError])

@@ -49,12 +49,14 @@ class SlotCache(Cache):
     def __init__(self, rows: int, room: int):
         super().__init__(layers=[])
         self.rows, self.room, self.held = rows, room, []
-        self.at, self.width = None, 0
+        self.at, self.width, self._each = None, 0, None
 
     def update(self, key_states, value_states, layer_idx, *args, **kwargs):
         pair = self._layer(layer_idx, key_states, value_states)
+        if self._each is None:
+            self._each = torch.arange(self.rows, device=key_states.device)
         for kept, new in zip(pair, (key_states, value_states), strict=True):
-            kept[torch.arange(self.rows, device=new.device), :, self.at] = new[:, :, 0]
+            kept[self._each, :, self.at] = new[:, :, 0]
         return tuple(kept[:, :, : self.width] for kept in pair)
 
     def _layer(self, index: int, *like):
@@ -82,7 +84,7 @@ class SlotCache(Cache):
 
     def keep(self, rows: torch.Tensor) -> None:
         """Drop all other rows."""
-        self.rows = len(rows)
+        self.rows, self._each = len(rows), None
         for i, pair in enumerate(self.held):
             self.held[i] = tuple(x[rows] for x in pair)
 
@@ -96,18 +98,20 @@ def attend(module, query, key, value, attention_mask, dropout=0.0, scaling=None,
     """
     groups, (B, H, Q, D) = query.shape[1] // key.shape[1], query.shape
     plain = torch.nn.functional.scaled_dot_product_attention
-    if attention_mask is None:
-        found = plain(query, key, value, is_causal=Q > 1, scale=scaling, enable_gqa=groups > 1)
+    if attention_mask is None:  # repeated: of the kernels that save memory, not all know grouped heads
+        key, value = (x.repeat_interleave(groups, 1) if groups > 1 else x for x in (key, value))
+        found = plain(query, key, value, is_causal=Q > 1, scale=scaling)
     else:
         folded = query.reshape(B, key.shape[1], groups * Q, D)
         mask = attention_mask.repeat(1, 1, groups, 1) if groups > 1 else attention_mask
-        found = plain(folded, key, value, attn_mask=mask, scale=scaling).reshape(B, H, Q, D)
+        found = plain(folded, key, value, attn_mask=mask, scale=scaling).reshape(B, H, Q, value.shape[-1])
     return found.transpose(1, 2).contiguous(), None
 
 
 @contextmanager
 def own_attention(model):
-    """Our attention instead of the model's "sdpa", as long as the context lasts."""
+    """Our attention instead of the model's "sdpa", as long as the context lasts. One thread at a time may
+    sample with a model."""
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
@@ -156,9 +160,12 @@ def has_full_attention(config) -> bool:
 
 
 def takes_masks(config) -> bool:
-    """A (B, 1, Q, K) mask of ours means what it says: every layer sees the whole prefix, and the attention is
-    one that `attend` can stand for."""
-    return has_full_attention(config) and config._attn_implementation in ("sdpa", ATTENTION)
+    """A (B, 1, Q, K) mask of ours means what it says: every layer sees the whole prefix, the attention is one
+    that `attend` can stand for, and positions of one row do not depend on how long others are.
+    """
+    rope = getattr(config.get_text_config(decoder=True), "rope_parameters", None) or {}
+    alone = rope.get("rope_type") not in ("dynamic", "longrope")
+    return alone and has_full_attention(config) and config._attn_implementation in ("sdpa", ATTENTION)
 
 
 def left_pad(rows: list[list[int]], pad_id: int, device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,6 +10,7 @@ from effwb.samplers.local import LocalSampler, cut_at_brace
 
 CPU_CACHE = 2 * 1024**3  # bytes of keys and values held at once where there is no GPU
 SLOT_SHARE = 0.75  # of the cache for rollouts where they are probed at once; the rest is for the probes
+BRANCHES = 4  # times `batch_rows` is the most forced answers at once: each needs logits over the vocabulary
 GPU_SHARE = 0.4  # of the free GPU memory; growing the cache copies it once
 
 
@@ -117,7 +118,9 @@ class TransformersSampler(LocalSampler):
         done: list[Completion | None] = [None] * len(prompts)
         answers: list[list[Completion]] = [[] for _ in prompts]
 
-        def finished(rows, slots, cache) -> None:
+        closers: dict[tuple, object] = {}
+
+        def finished(decoding, rows, slots) -> None:
             """Probe what has ended, while its slots hold its keys and values."""
             by_suffix: dict[tuple, list] = {}
             for i, slot in zip(rows, slots, strict=True):
@@ -129,12 +132,16 @@ class TransformersSampler(LocalSampler):
                     prefixes = Prefixes(prompts[i], done[i].token_ids, [cuts[k][0] for k in places])
                     by_suffix.setdefault(suffix, []).append((i, slot, places, prefixes))
             for suffix, work in by_suffix.items():
-                closer = self.closer(suffix, answer_params)
-                for part in self._parts([prefixes for *_, prefixes in work], suffix, answer_params):
+                if suffix not in closers:
+                    closers[suffix] = self.closer(suffix, answer_params)
+                beside = (1 - SLOT_SHARE) * self.cache_tokens
+                prefixes = [prefixes for *_, prefixes in work]
+                for part in self._parts(prefixes, suffix, answer_params, beside):
                     mine = [work[j] for j in part]
                     rollouts = [prefixes for *_, prefixes in mine]
-                    held = cache.take(torch.stack([slot for _, slot, *_ in mine]), max(map(_size, rollouts)))
-                    found = self._trees(rollouts, suffix, answer_params, closer, held)
+                    chosen = torch.stack([slot for _, slot, *_ in mine])
+                    held = decoding.cache.take(chosen, max(map(_size, rollouts)))
+                    found = self._trees(rollouts, suffix, answer_params, closers[suffix], held)
                     for (i, _, places, _), row in zip(mine, found, strict=True):
                         for k, answer in zip(places, row, strict=True):
                             answers[i][k] = answer
@@ -142,15 +149,14 @@ class TransformersSampler(LocalSampler):
         import torch
 
         with self._at_work():
-            decoding = self._decoding(prompts, params, seeds, finished)
-            decoding.run()
+            self._decoding(prompts, params, seeds, finished).run()
         return done, answers
 
     def _continue(self, rollouts, suffix_ids, params, closer) -> list[list[Completion]]:
         answer = self._trees if self._draws_trees() else self._one_by_one
         results: list[list[Completion]] = [[] for _ in rollouts]
         with self._at_work():
-            for part in self._parts(rollouts, suffix_ids, params):
+            for part in self._parts(rollouts, suffix_ids, params, self.cache_tokens):
                 found = answer([rollouts[i] for i in part], suffix_ids, params, closer)
                 for i, row in zip(part, found, strict=True):
                     results[i] = row
@@ -161,8 +167,9 @@ class TransformersSampler(LocalSampler):
         """The model as it computes fastest; where memory runs out, an error that names what to lower."""
         from effwb.samplers.packed import packed
 
+        model = self.model
         try:
-            with packed(self.model):
+            with packed(model):
                 yield
         except (MemoryError, RuntimeError) as error:
             if not _no_memory(error):
@@ -172,15 +179,16 @@ class TransformersSampler(LocalSampler):
                 f"(now {self.batch_rows}), options of this engine; finished shards are kept"
             ) from error
 
-    def _parts(self, rollouts, suffix_ids, params) -> Iterator[list[int]]:
-        """Which rollouts with cuts are probed together, the longest first."""
+    def _parts(self, rollouts, suffix_ids, params, cache_tokens: float) -> Iterator[list[int]]:
+        """Which rollouts with cuts are probed together, the longest first, in so much of the cache."""
         order = sorted((i for i, r in enumerate(rollouts) if r.cuts), key=lambda i: -_size(rollouts[i]))
         while order:
             branches = max(len(rollouts[i].cuts) for i in order)
             queries = branches * len(suffix_ids)
             width = _size(rollouts[order[0]]) + queries
             room = width + branches * params.max_tokens
-            take = max(1, min(self.probe_cells // (queries * width), self.cache_tokens // room))
+            cells, tokens = self.probe_cells // (queries * width), cache_tokens // room
+            take = max(1, int(min(cells, tokens, self.batch_rows * BRANCHES // branches)))
             yield order[:take]
             order = order[take:]
 

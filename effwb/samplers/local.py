@@ -1,6 +1,6 @@
 """What the engines share: the checks before anything is computed, and what ends a text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
 from effwb import models
@@ -131,6 +131,7 @@ class LocalSampler:
             for at, suffix in cuts:
                 self.prefix_tokens += len(prompts[p]) + at
                 self._check_cut(len(prompts[p]), len(completion.token_ids), at, suffix, answer_params)
+            self.check_ids(dict.fromkeys(tuple(suffix) for _, suffix in cuts))
             return cuts
 
         done, answers = self._sample_and_continue(prompts, params, flat_seeds, checked, answer_params)
@@ -183,7 +184,7 @@ class LocalSampler:
         visible = ids[:-1] if reason == "stop" and ids[-1] in self.stop_ids else ids
         return Completion(ids, self.tokenizer.decode(visible), reason, cached)
 
-    def check_ids(self, prompt_ids: Sequence[Sequence[int]]) -> None:
+    def check_ids(self, prompt_ids: Iterable[Sequence[int]]) -> None:
         """Raise `ConfigError` for an empty prompt or an id that the model has no embedding for."""
         top = self.config.get_text_config(decoder=True).vocab_size
         for ids in prompt_ids:

@@ -24,13 +24,13 @@ def packed(model):
     """The model's linear layers packed as long as the context lasts, where they can be. Weights that change
     meanwhile are not seen; where gradients or another precision are asked for the plain layers compute."""
     layers = _linears(model) if packable(model) else []
-    for layer in layers:
-        layer.forward = _Packed(layer)
     try:
+        for layer in layers:
+            layer.forward = _Packed(layer)
         yield
     finally:
         for layer in layers:
-            del layer.forward
+            vars(layer).pop("forward", None)
 
 
 def _linears(model) -> list:

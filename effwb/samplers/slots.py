@@ -1,7 +1,8 @@
 """Sampling in slots: a row that has ended makes room for the next prompt, so none waits for the longest.
 
 Each slot holds one completion at its own length, flush left in a cache of fixed size (`SlotCache`). The last
-token of a prompt is fed like any sampled one; what is before it is computed once for all samples of a prompt.
+token of a prompt is fed like any sampled one; what is before it is computed once for the samples that begin
+together.
 """
 
 from collections import deque
@@ -23,8 +24,9 @@ Row = tuple[list[int], str]  # token ids, finish reason
 class Decoding:
     """Completions of `prompts` (lists of ids), at most `slots` at a time.
 
-    `finished(rows, slots, cache)` is called with those that have ended (numbers of prompts), while the first
-    `len(prompt) + len(completion)` columns of their slots hold their keys and values.
+    `finished(decoding, rows, slots)` is called with those that have ended (numbers of prompts), while the
+    first `len(prompt) + len(completion)` columns of their slots in `decoding.cache` hold their keys and
+    values; what is behind these is of others. `decoding.result(row)` is what they have got.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class Decoding:
         stop_ids,
         pad_id: int,
         slots: int,
-        finished: Callable[[np.ndarray, torch.Tensor, SlotCache], None] | None = None,
+        finished: "Callable[[Decoding, np.ndarray, torch.Tensor], None] | None" = None,
     ):
         self.model, self.prompts, self.params, self.pad_id = model, prompts, params, pad_id
         self.finished, self.stops, self.streams = finished, np.array(sorted(stop_ids)), Streams(seeds)
@@ -88,7 +90,8 @@ class Decoding:
         if not go.any():
             return
         rows = self.row[go]
-        logits = logits[torch.from_numpy(go).to(device)]
+        if not go.all():
+            logits = logits[torch.from_numpy(np.flatnonzero(go)).to(device)]
         first = np.flatnonzero(self.length[rows] == 0)
         if self.params.first_not and len(first):
             logits[np.ix_(first, self.params.first_not)] = -torch.inf
@@ -104,7 +107,7 @@ class Decoding:
         """Hand on the rows that have ended, and give their slots to others."""
         where = np.flatnonzero(ended)
         if self.finished is not None:
-            self.finished(self.row[where], torch.from_numpy(where).to(self.model.device), self.cache)
+            self.finished(self, self.row[where], torch.from_numpy(where).to(self.model.device))
         here = where[: len(self.waiting)]
         self._fill(here)
         if len(here) < len(where):

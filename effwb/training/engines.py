@@ -20,8 +20,8 @@ def open_engine(name: str, model: str, params: SamplingParams):
 
 
 class OwnDecode:
-    """effwb's decode loop on the trainer's own model: finished rows leave the batch, every rollout has a seed
-    of its own, nothing is tokenised again."""
+    """effwb's decode loop on the trainer's own model: no rollout waits for a longer one, each has a seed of
+    its own, nothing is tokenised again."""
 
     def __init__(self, model: str, params: SamplingParams):
         self.params = params
