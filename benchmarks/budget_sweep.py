@@ -12,8 +12,8 @@ in turns, the best of `repeats` (the first is also the warming up):
 - `plain` (vLLM): its own `LLM.generate` with prefix caching, one call for each budget;
 - `naive`: Transformers' `generate` for each rollout and budget, on a few rollouts, scaled to all.
 
-With the Transformers engine the probing inside `ours` is also timed by itself: that ratio is of one run, so
-other work on the machine does not move it.
+With the Transformers engine the probing inside `ours` is also timed by itself; without the way `sample`, what
+is left of `ours` stands for it, a ratio of one run that other work on the machine does not move.
 
 All ways must give the same answers, but for ties (a share of `TIES` at most), or nothing is measured. The
 floor is the time that all new tokens (rollouts, suffixes, answers) take at the speed of sampling. Needs
@@ -194,8 +194,9 @@ def measure(sweep: Sweep, given) -> dict:
                 (again, answers), share = found, sweep.sampler.cached_share
                 if seconds == best[way]:
                     inside = sweep.inside / seconds
-                if again != rollouts and given.dtype == "float32":
+                if rollouts is not None and again != rollouts and given.dtype == "float32":
                     raise SystemExit("sampling with probes gave other rollouts; nothing was measured")
+                rollouts = sweep.rollouts = again
             else:
                 braces = set(sweep.sampler._closing_ids) if way == "plain" else set()
                 wanted = at_first_brace(answers, braces)
@@ -211,6 +212,7 @@ def measure(sweep: Sweep, given) -> dict:
         "suffixes": suffixes,
         "answers": sum(len(a) for row in answers for a in row),
     }
+    best.setdefault("sample", best["ours"] * (1 - (inside or 0)))
     speed = tokens["rollouts"] / best["sample"]
     probing = best["ours"] - best["sample"]
     return {
@@ -244,6 +246,8 @@ def main() -> None:
     parser.add_argument("--cache-gib", type=float, default=4.0, help="vLLM's prefix cache")
     parser.add_argument("--dtype", default="float32")
     given = parser.parse_args()
+    if "ours" not in given.ways or ("sample" not in given.ways and given.engine == "vllm"):
+        parser.error("--ways must have ours, and with vllm sample")
     profile = profiles.profile("smollm2")
     options = {"cache_gib": given.cache_gib} if given.engine == "vllm" else {}
     with open_sampler(profile.model, given.engine, dtype=given.dtype, **options) as sampler:

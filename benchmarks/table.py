@@ -63,8 +63,8 @@ def budget_sweep(found: dict) -> Row:
             f", cut down to blocks of {given['snap']}" if given["snap"] else ""
         )
         beyond = {
-            "plain": "asking vLLM budget by budget",
-            "naive": "generating from each cut text",
+            "plain": "plain vLLM, budget by budget,",
+            "naive": "`generate` from each cut text",
         }
         slower = [
             f"{said} {run[f'{way} probing / ours']:.1f}"
@@ -74,13 +74,14 @@ def budget_sweep(found: dict) -> Row:
         cached = run.get("prefix tokens from the cache")
         parts.append(
             f"{name}: {run['ours / sample']:.2f} times the sampling alone{beside(run)}, "
-            f"{run['floor / ours']:.2f} of the speed of the floor"
+            f"{run['floor / ours']:.2f} times the speed of the floor"
+            + (" (measured once)" if given["repeats"] == 1 else "")
             + (
                 f", {cached:.3f} of the prefixes from the cache"
                 if cached and given["engine"] == "vllm"
                 else ""
             )
-            + (f"; its probing as 1: {', '.join(slower)}" if slower else "")
+            + (f"; with its probing as 1: {', '.join(slower)}" if slower else "")
         )
     budgets = {run["settings"]["budgets"] for run in runs}
     what = f"rollouts of SmolLM2-135M with forced answers at {' or '.join(map(str, sorted(budgets)))} budgets"
