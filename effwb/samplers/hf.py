@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from effwb import models
 from effwb.errors import ConfigError, EngineError
-from effwb.samplers.base import Completion, Prefixes
+from effwb.samplers.base import BraceCloser, Completion, Prefixes
 from effwb.samplers.local import LocalSampler, cut_at_brace
 
 CPU_CACHE = 2 * 1024**3  # bytes of keys and values held at once where there is no GPU
@@ -115,42 +115,10 @@ class TransformersSampler(LocalSampler):
         if not self._draws_trees():
             with self._at_work():
                 return super()._sample_and_continue(prompts, params, seeds, cut, answer_params)
-        done: list[Completion | None] = [None] * len(prompts)
-        answers: list[list[Completion]] = [[] for _ in prompts]
-
-        closers: dict[tuple, object] = {}
-
-        def finished(decoding, rows, slots) -> None:
-            """Probe what has ended, while its slots hold its keys and values."""
-            by_suffix: dict[tuple, list] = {}
-            for i, slot in zip(rows, slots, strict=True):
-                done[i] = self.completion(*decoding.result(i))
-                cuts = cut(i, done[i])
-                answers[i] = [None] * len(cuts)
-                for suffix in dict.fromkeys(tuple(suffix) for _, suffix in cuts):
-                    places = [k for k, (_, ids) in enumerate(cuts) if tuple(ids) == suffix]
-                    prefixes = Prefixes(prompts[i], done[i].token_ids, [cuts[k][0] for k in places])
-                    by_suffix.setdefault(suffix, []).append((i, slot, places, prefixes))
-            for suffix, work in by_suffix.items():
-                if suffix not in closers:
-                    closers[suffix] = self.closer(suffix, answer_params)
-                beside = (1 - SLOT_SHARE) * self.cache_tokens
-                prefixes = [prefixes for *_, prefixes in work]
-                for part in self._parts(prefixes, suffix, answer_params, beside):
-                    mine = [work[j] for j in part]
-                    rollouts = [prefixes for *_, prefixes in mine]
-                    chosen = torch.stack([slot for _, slot, *_ in mine])
-                    held = decoding.cache.take(chosen, max(map(_size, rollouts)))
-                    found = self._trees(rollouts, suffix, answer_params, closers[suffix], held)
-                    for (i, _, places, _), row in zip(mine, found, strict=True):
-                        for k, answer in zip(places, row, strict=True):
-                            answers[i][k] = answer
-
-        import torch
-
+        probing = _AtOnce(self, prompts, cut, answer_params)
         with self._at_work():
-            self._decoding(prompts, params, seeds, finished).run()
-        return done, answers
+            self._decoding(prompts, params, seeds, probing).run()
+        return probing.done, probing.answers
 
     def _continue(self, rollouts, suffix_ids, params, closer) -> list[list[Completion]]:
         answer = self._trees if self._draws_trees() else self._one_by_one
@@ -245,6 +213,46 @@ class TransformersSampler(LocalSampler):
         """How many completions are decoded together."""
         longest = max(map(len, prompts), default=0) + params.max_tokens
         return max(1, min(self.batch_rows, int(cache_tokens // longest)))
+
+
+class _AtOnce:
+    """Probes completions as they end, while their slots hold their keys and values."""
+
+    def __init__(self, sampler: TransformersSampler, prompts, cut, params):
+        self.sampler, self.prompts, self.cut, self.params = sampler, prompts, cut, params
+        self.done: list[Completion | None] = [None] * len(prompts)
+        self.answers: list[list[Completion | None]] = [[] for _ in prompts]
+        self.closers: dict[tuple, BraceCloser] = {}
+
+    def __call__(self, decoding, rows, slots) -> None:
+        """As `slots.Decoding` calls it."""
+        by_suffix: dict[tuple, list] = {}
+        for i, slot in zip(rows, slots, strict=True):
+            self.done[i] = self.sampler.completion(*decoding.result(i))
+            cuts = self.cut(i, self.done[i])
+            self.answers[i] = [None] * len(cuts)
+            for suffix in dict.fromkeys(tuple(ids) for _, ids in cuts):
+                places = [k for k, (_, ids) in enumerate(cuts) if tuple(ids) == suffix]
+                by_suffix.setdefault(suffix, []).append((i, slot, places, [cuts[k][0] for k in places]))
+        for suffix, work in by_suffix.items():
+            self._probe(decoding.cache, suffix, work)
+
+    def _probe(self, cache, suffix: tuple, work: list[tuple]) -> None:
+        """`work` has the number of a prompt, its slot, and the places and cuts of its answers."""
+        import torch
+
+        if suffix not in self.closers:
+            self.closers[suffix] = self.sampler.closer(suffix, self.params)
+        rollouts = [Prefixes(self.prompts[i], self.done[i].token_ids, cuts) for i, _, _, cuts in work]
+        beside = (1 - SLOT_SHARE) * self.sampler.cache_tokens
+        for part in self.sampler._parts(rollouts, suffix, self.params, beside):
+            mine = [rollouts[j] for j in part]
+            held = cache.take(torch.stack([work[j][1] for j in part]), max(map(_size, mine)))
+            found = self.sampler._trees(mine, suffix, self.params, self.closers[suffix], held)
+            for j, row in zip(part, found, strict=True):
+                i, _, places, _ = work[j]
+                for k, answer in zip(places, row, strict=True):
+                    self.answers[i][k] = answer
 
 
 def _no_memory(error: Exception) -> bool:
