@@ -62,7 +62,7 @@ def plain(profile, settings, practice, folder: str) -> dict:
     tokenizer = models.load_tokenizer(profile.model)
     form = prompts.template(profile.template)
     asked = [prompts.render(tokenizer, q, form)[0] for q in practice["question"]]
-    config = grpo_config(settings, profile.max_tokens, Path(folder), 0, [], max(map(len, asked)))
+    config = grpo_config(settings, profile.max_tokens, Path(folder), 0, [], max(map(len, asked)), "token")
     config.scale_rewards, config.save_strategy = "group", "no"
     with quiet(Path(folder)):
         trainer = PlainTrl(
