@@ -94,7 +94,7 @@ def main() -> None:
     found = {
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "environment": environment(),
-        "settings": {k: v for k, v in vars(given).items()},
+        "settings": dict(vars(given)),
         "checked": check(profile, given),
         "bytes per second of a copy": bandwidth(device),
         "runs": {},

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 
 import torch
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicLayer
 
 ATTENTION = "effwb"  # under this name Transformers finds `attend`
 
@@ -143,11 +143,6 @@ def prefill(model, rows: list[list[int]], pad_id: int) -> Cache:
     place = torch.arange(width, device=model.device).expand(len(rows), -1)
     model(input_ids=ids, position_ids=place, past_key_values=cache, logits_to_keep=1)
     return cache
-
-
-def new_cache(config) -> Cache:
-    """The library's own cache for this config."""
-    return DynamicCache(config=config)
 
 
 def has_full_attention(config) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from transformers.cache_utils import DynamicCache
 
 from effwb.samplers.base import SamplingParams
-from effwb.samplers.cache import left_pad, new_cache, positions
+from effwb.samplers.cache import left_pad, positions
 
 KEEP = 0.75  # rows are dropped from the batch once fewer than this share are still running
 DRAWS = 256  # uniform numbers are drawn in blocks of this many tokens
@@ -57,7 +58,7 @@ def decode(model, prompts, params: SamplingParams, seeds, stop_ids, pad_id) -> l
     width = ids.shape[1]
     room = torch.ones((len(prompts), width + params.max_tokens), dtype=torch.bool, device=device)
     room[:, :width] = mask
-    cache, streams = new_cache(model.config), Streams(seeds)
+    cache, streams = DynamicCache(config=model.config), Streams(seeds)
     stops = torch.tensor(sorted(stop_ids), device=device)
     position, alive = positions(mask), torch.arange(len(prompts))
     output = torch.full((len(prompts), params.max_tokens), pad_id, dtype=torch.long)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from effwb import models
 from effwb.errors import ConfigError, EngineError
-from effwb.samplers.base import BraceCloser, Completion, Prefixes
+from effwb.samplers.base import Completion, Prefixes
 from effwb.samplers.local import LocalSampler, cut_at_brace
 
 CPU_CACHE = 2 * 1024**3  # bytes of keys and values held at once where there is no GPU
@@ -113,8 +113,7 @@ class TransformersSampler(LocalSampler):
 
     def _sample_and_continue(self, prompts, params, seeds, cut, answer_params):
         if not self._draws_trees():
-            with self._at_work():
-                return super()._sample_and_continue(prompts, params, seeds, cut, answer_params)
+            return super()._sample_and_continue(prompts, params, seeds, cut, answer_params)
         probing = _AtOnce(self, prompts, cut, answer_params)
         with self._at_work():
             self._decoding(prompts, params, seeds, probing).run()
@@ -222,7 +221,6 @@ class _AtOnce:
         self.sampler, self.prompts, self.cut, self.params = sampler, prompts, cut, params
         self.done: list[Completion | None] = [None] * len(prompts)
         self.answers: list[list[Completion | None]] = [[] for _ in prompts]
-        self.closers: dict[tuple, BraceCloser] = {}
 
     def __call__(self, decoding, rows, slots) -> None:
         """As `slots.Decoding` calls it."""
@@ -241,14 +239,13 @@ class _AtOnce:
         """`work` has the number of a prompt, its slot, and the places and cuts of its answers."""
         import torch
 
-        if suffix not in self.closers:
-            self.closers[suffix] = self.sampler.closer(suffix, self.params)
+        closer = self.sampler.closer(suffix, self.params)
         rollouts = [Prefixes(self.prompts[i], self.done[i].token_ids, cuts) for i, _, _, cuts in work]
         beside = (1 - SLOT_SHARE) * self.sampler.cache_tokens
         for part in self.sampler._parts(rollouts, suffix, self.params, beside):
             mine = [rollouts[j] for j in part]
             held = cache.take(torch.stack([work[j][1] for j in part]), max(map(_size, mine)))
-            found = self.sampler._trees(mine, suffix, self.params, self.closers[suffix], held)
+            found = self.sampler._trees(mine, suffix, self.params, closer, held)
             for j, row in zip(part, found, strict=True):
                 i, _, places, _ = work[j]
                 for k, answer in zip(places, row, strict=True):

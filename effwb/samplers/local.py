@@ -176,8 +176,16 @@ class LocalSampler:
         return answers
 
     def closer(self, suffix_ids: Sequence[int], params: SamplingParams) -> BraceCloser:
-        """What ends an answer behind this suffix at the brace of its box, if the parameters ask for it."""
-        return BraceCloser(self.tokenizer, suffix_ids if params.close_brace else [])
+        """What ends an answer behind this suffix at the brace of its box, if the parameters ask for it; kept,
+        because it learns what tokens do."""
+        suffix = tuple(suffix_ids) if params.close_brace else ()
+        if suffix not in self._closers:
+            self._closers[suffix] = BraceCloser(self.tokenizer, suffix)
+        return self._closers[suffix]
+
+    @cached_property
+    def _closers(self) -> dict[tuple, BraceCloser]:
+        return {}
 
     def completion(self, ids: list[int], reason: str, cached: int = 0) -> Completion:
         """The completion of these ids, its text without the token that ended it."""

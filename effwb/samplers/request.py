@@ -33,14 +33,12 @@ class RequestSampler(LocalSampler):
         return self._serve([self._answers(row, params) for row in cuts])
 
     def _sample_and_continue(self, prompts, params, seeds, cut, answer_params):
-        closers: dict[tuple, BraceCloser] = {}
-
         def both(p, prompt, seed):
-            done, cuts = (yield from self._rollout(prompt, params, seed)), []
-            for at, suffix in cut(p, done):
-                if (key := tuple(suffix)) not in closers:
-                    closers[key] = self.closer(suffix, answer_params)
-                cuts.append((prompt + done.token_ids[:at], suffix, closers[key]))
+            done = yield from self._rollout(prompt, params, seed)
+            cuts = [
+                (prompt + done.token_ids[:at], suffix, self.closer(suffix, answer_params))
+                for at, suffix in cut(p, done)
+            ]
             return done, (yield from self._answers(cuts, answer_params))
 
         work = enumerate(zip(prompts, seeds, strict=True))
