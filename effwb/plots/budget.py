@@ -165,7 +165,8 @@ def _budget_figure(
         title="accuracy", rangemode="tozero", tickformat=".1f", range=[0, _top(curves, budgets[-1])]
     )
     blocks = sorted({c.snap for c in curves.values() if getattr(c, "snap", None)})
-    snapped = f", cut down to blocks of {', '.join(map(str, blocks))}" if blocks else ""
+    which = "" if all(getattr(c, "snap", None) for c in curves.values()) else "some "
+    snapped = f", {which}cut down to blocks of {', '.join(map(str, blocks))}" if blocks else ""
     title = f"token budget (tokens{snapped})"
     zero = token_axis(fig, budgets[budgets > 0], axis, has_zero=budgets[0] == 0, title=title)
     return fig, zero
