@@ -33,7 +33,7 @@ import torch
 
 from effwb import models, profiles, prompts
 from effwb.budgets import scaled_grid
-from effwb.probes import Forcer, Traced, cuts_of
+from effwb.probes import Prober, ProbeTarget, cuts_of
 from effwb.problems import load
 from effwb.runs import write_atomic
 from effwb.samplers import SamplingParams, open_sampler
@@ -59,7 +59,7 @@ class Sweep:
         self.seeds = [[i] for i in range(given.rollouts)]
         self.params = SamplingParams(given.length)
         self.budgets = scaled_grid(given.length).tolist()
-        self.forcer = Forcer(
+        self.forcer = Prober(
             sampler.tokenizer, prompts.forced_suffix(form), profile.answer_tokens, given.snap
         )
         self.rollouts, self.inside = None, 0.0
@@ -93,8 +93,8 @@ class Sweep:
         work = [self._traced(p, ids) for p, ids in enumerate(self.rollouts)]
         return _ids(self.forcer.answers(self.sampler, work))
 
-    def _traced(self, p: int, ids: list[int]) -> Traced:
-        return Traced(self.prompts[p], ids, self.opened, cuts_of(len(ids), "length", self.budgets))
+    def _traced(self, p: int, ids: list[int]) -> ProbeTarget:
+        return ProbeTarget(self.prompts[p], ids, self.opened, cuts_of(len(ids), "length", self.budgets))
 
     def asked(self, rows: int) -> list[list[tuple[list[int], list[int]]]]:
         """(prefix, suffix) of every forced answer, by rollout and budget."""

@@ -96,9 +96,9 @@ def clocked(call, *given) -> tuple[float, float]:
 
 def wait_for(root: str) -> dict:
     """Seconds of importing, opening and each reaction, six times, in this process."""
-    seconds = {"import": clocked(lambda: import_module("effwb.explorer"))}
+    seconds = {"import": clocked(lambda: import_module("effwb.analysis.explorer"))}
     opened = []
-    seconds["open"] = clocked(lambda: opened.append(import_module("effwb.explorer").explore(root)))
+    seconds["open"] = clocked(lambda: opened.append(import_module("effwb.analysis.explorer").explore(root)))
     view = opened[0]
     names, last = view.store.names, view.l_max.value
     assert view.table["problems"].tolist() == [PROBLEMS] * 4

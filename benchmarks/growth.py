@@ -32,7 +32,7 @@ import pandas as pd
 from benchmarks import calculators
 from benchmarks.explorer import SAMPLES, identities, make_tables
 from effwb import probes, rollouts
-from effwb.evaluation import finished_below, read_evaluation
+from effwb.analysis.finished import finished_below, read_evaluation
 from effwb.frontier import Frontier, reg_row
 from effwb.metrics import aes_interval
 from effwb.runs import RunDir, write_atomic, write_parquet

@@ -24,7 +24,7 @@ from trl import GRPOTrainer
 from effwb import models, problems, profiles, prompts
 from effwb.runs import write_atomic
 from effwb.training import train
-from effwb.training.trl import grpo_config, quiet
+from effwb.training.trl_config import grpo_config, quiet
 from effwb.verifiers import verify
 
 RESULTS = Path(__file__).parent / "results" / "grpo_step.json"

@@ -11,8 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from effwb import estimate, profiles
-from effwb.training import Point, problem_sets, run_points
+from effwb import profiles
+from effwb.sweep import estimate
+from effwb.training import Point, load_train_and_eval, run_points
 
 OUT = Path(__file__).parent / "results" / "plan_error.json"
 STEPS = 40
@@ -23,7 +24,7 @@ def main() -> None:
     scale = profiles.profile("pocket")
     scale = scale.override(training=scale.training.override(steps=STEPS))
     rates = estimate.calibrate(scale)
-    practice, asked = problem_sets(scale)
+    practice, asked = load_train_and_eval(scale)
     found = {}
     for design in DESIGNS:
         told = estimate.work({"trainings": 1, "evaluations": 1}, scale, rates.length)

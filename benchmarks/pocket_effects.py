@@ -14,11 +14,11 @@ import json
 from pathlib import Path
 
 from effwb import problems, profiles
-from effwb.evaluation import read_evaluation
+from effwb._internal.paths import data_dir, repo_root
+from effwb.analysis.finished import read_evaluation
 from effwb.frontier import Frontier, reg_changes
-from effwb.paths import data_dir, repo_root
 from effwb.runs import write_atomic
-from effwb.training.compare import BASE, Point, Trained, effects, run_name, run_points, table
+from effwb.training.points import BASE, Point, Trained, effects, run_name, run_points, table
 
 ROOT = repo_root() / "data/runs/training/pocket"
 RESULTS = Path(__file__).parent / "results" / "pocket_effects.json"

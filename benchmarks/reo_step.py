@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from effwb import problems, profiles, prompts
-from effwb.probes import Forcer, Traced, cuts_of
+from effwb.probes import Prober, ProbeTarget, cuts_of
 from effwb.runs import write_atomic
 from effwb.samplers import SamplingParams, open_sampler
 from effwb.training import train
@@ -48,11 +48,11 @@ def probing(profile, practice, seed: int) -> dict:
         found = sampler.generate(asked, params, [[seed + 8 * p + g for g in range(8)] for p in range(16)])
         budgets = [16, 32, 64, 128, 256]
         work = [
-            Traced(ids, c.token_ids, True, cuts_of(len(c.token_ids), c.finish_reason, budgets))
+            ProbeTarget(ids, c.token_ids, True, cuts_of(len(c.token_ids), c.finish_reason, budgets))
             for ids, row in zip(asked, found, strict=True)
             for c in row
         ]
-        forcer = Forcer(sampler.tokenizer, prompts.forced_suffix(form), profile.answer_tokens)
+        forcer = Prober(sampler.tokenizer, prompts.forced_suffix(form), profile.answer_tokens)
         times, answers = {}, {}
         for way in ("tree", "naive", "tree", "naive"):
             sampler._draws_trees = (lambda: True) if way == "tree" else (lambda: False)

@@ -31,7 +31,7 @@ from typing import NamedTuple
 import psutil
 
 from effwb import prompts
-from effwb.paths import data_dir
+from effwb._internal.paths import data_dir
 from effwb.runs import write_atomic
 from effwb.verifiers import verify
 

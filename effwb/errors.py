@@ -1,5 +1,6 @@
 """Every error effwb raises on purpose: one base class, and each subclass is also the standard type it stands
-for."""
+for.
+"""
 
 
 class EffwbError(Exception):
@@ -28,7 +29,8 @@ class EngineError(EffwbError, RuntimeError):
 
 class TrainingError(EffwbError, RuntimeError):
     """A training run that cannot go on: a loss or gradient that is not finite (the message names the step,
-    the problems and the saved state), or processes that failed (it has the end of what they said)."""
+    the problems and the saved state), or processes that failed (it has the end of what they said).
+    """
 
 
 def one_of(name: str, value, legal) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from effwb._internal.paths import data_dir
 from effwb.budgets import PAPER_CAP
 from effwb.curves import BudgetCurve, Curve
 from effwb.errors import ConfigError, DataError, one_of
 from effwb.metrics import Interval, bootstrap_mean
-from effwb.paths import data_dir
 
 MODELS = ("r1-distill-qwen-1.5b", "r1-distill-qwen-7b", "qwen3-4b", "qwen3-8b")
 BENCHMARKS = ("aime24", "aime25", "amc23", "minerva_math", "average")
@@ -195,11 +195,11 @@ def reg_changes(
 ):
     """REG as the paper prints it (Tables 1 and 3): absolute, and as a change against `baseline`.
 
-    A row per name: `name, seeds, J(l_max), mean tokens, REG, low, high, REG +/-, +/- low, +/- high, REG %,
+    A row per name: `name, seeds, J(l_max), mean tokens, REG, low, high, Δ REG, Δ REG low, Δ REG high, REG %,
     % low, % high`. The curves of a name are seeds of one method on the same problems; they are averaged
     problem by problem, so that REG is the mean over seeds. All intervals (95 %) are over problems and say
     nothing about another seed. A frontier measured on the same problems is resampled with the curve, a loaded
-    one is a fixed yardstick. `REG +/-` is `reg_difference` to `baseline`, `REG %` the same divided by the REG
+    one is a fixed yardstick. `Δ REG` is `reg_difference` to `baseline`, `REG %` the same divided by the REG
     of `baseline` as it is: NaN where that is not positive. Both are NaN for `baseline` itself. l_max defaults
     to the last budget of the frontier.
     """
@@ -216,8 +216,8 @@ def reg_changes(
             change = np.array(reg_difference(curve, pooled[baseline], l_max))
         share = 100 * change / unit if unit > 0 else np.full(3, np.nan)
         for keys, values in (
-            (("REG +/-", "+/- low", "+/- high"), change),
-            (("REG %", "% low", "% high"), share),
+            (("Δ REG", "Δ REG low", "Δ REG high"), change),
+            (("REG %", "REG % low", "REG % high"), share),
         ):
             row |= dict(zip(keys, values.tolist(), strict=True))
         rows.append(row)

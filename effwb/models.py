@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from effwb._internal.paths import data_dir
 from effwb.errors import ConfigError, DataError, EngineError, one_of
-from effwb.paths import data_dir
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 
@@ -72,7 +72,8 @@ def _smollm2() -> ModelSource:
 
 def fingerprint(source: ModelSource) -> str:
     """Short SHA-256 of a local model's weights and configs, or the hub commit where one is cached; "" if
-    unknown."""
+    unknown.
+    """
     if not source.is_local:
         from huggingface_hub import try_to_load_from_cache
 
@@ -191,7 +192,7 @@ def _gguf(source: ModelSource) -> dict:
 
 
 @contextmanager
-def no_bars():
+def without_progress_bars():
     """Transformers without its progress bars, which a notebook would keep."""
     from transformers.utils import logging
 
@@ -206,7 +207,7 @@ def no_bars():
 
 def _from_pretrained(auto, source: ModelSource, **options):
     try:
-        with no_bars():
+        with without_progress_bars():
             return auto.from_pretrained(source.path, **options)
     except ImportError as error:
         raise EngineError(f"loading {source.name!r} needs another package: {error}") from error

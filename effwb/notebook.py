@@ -1,13 +1,14 @@
 """What every notebook needs in its first cells: parameters that are checked, and paths that do not depend on
-where Jupyter was started."""
+where Jupyter was started.
+"""
 
 import ast
 import json
 import os
 from pathlib import Path
 
+from effwb._internal.paths import repo_root
 from effwb.errors import ConfigError, one_of
-from effwb.paths import repo_root
 
 RESULTS = "EFFWB_RESULTS"  # environment variable: the file in which a sweep wants a notebook's results
 
@@ -40,7 +41,8 @@ def _assigned(source: str) -> list[str]:
 
 def from_root(path: str | Path) -> Path:
     """A relative path taken from the root of the checkout, not from the working directory; made a
-    directory."""
+    directory.
+    """
     full = repo_root() / Path(path).expanduser()
     full.mkdir(parents=True, exist_ok=True)
     return full

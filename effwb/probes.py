@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from effwb import grading, prompts
+from effwb import prompts
 from effwb.budgets import check_budgets
 from effwb.errors import ConfigError, DataError
 from effwb.rollouts import problems_of
 from effwb.runs import RunDir, digest, read_parquet, write_parquet
 from effwb.samplers import Completion, Prefixes, Sampler, SamplingParams, check_context
+from effwb.verifiers import grading
 
 COLUMNS = ("problem_id", "sample", "budget", "forced", "answer_text", "extracted", "verdict", "answer_tokens")
 TYPES = {  # of every shard, also one without rows
@@ -58,7 +59,7 @@ def probe(
         raise DataError(f"{run.path} holds no rollouts; sample them first")
     check_budgets(budgets, made["max_tokens"])
     _same_model(sampler.identity(), made)
-    how = How(budgets, answer_tokens, suffix, snap, shard_rollouts, verify_timeout)
+    how = ProbeSettings(budgets, answer_tokens, suffix, snap, shard_rollouts, verify_timeout)
     probed = how.identity(sampler, prompts.Template(**made["template"]))
     identity = {**probed, "rollouts": _fingerprint(rollouts)}
     with run.lock():
@@ -80,7 +81,7 @@ def probe(
 
 
 @dataclass(frozen=True)
-class How:
+class ProbeSettings:
     """How rollouts are probed; the parameters of `probe`."""
 
     budgets: Sequence[int]
@@ -117,12 +118,13 @@ class Ahead:
     Nothing depends on it: what is not there, after a kill or with another shard size, `probe` makes itself.
     """
 
-    def __init__(self, run_dir: str | Path, how: How):
+    def __init__(self, run_dir: str | Path, how: ProbeSettings):
         self.run_dir, self.how = Path(run_dir), how
 
     def check_context(self, prompt: int, cap: int, form: prompts.Template, sampler) -> None:
         """Raise `ConfigError` where a prompt, the longest cut and a forced answer (tokens) exceed the
-        context: before hours of sampling, not after."""
+        context: before hours of sampling, not after.
+        """
         probed, last = self.how.identity(sampler, form), min(cap, int(max(self.how.budgets)))
         extra = _forcer(sampler, probed).extra
         if sampler.context is not None and prompt + last + extra > sampler.context:
@@ -153,7 +155,7 @@ class _Kept:
     def _file(self, work: "_Work", rollouts) -> Path:
         return self.folder / f"of-{work.fingerprint(rollouts)}.parquet"
 
-    def put(self, work: "_Work", rollouts, answers: list[list["Forced"]]) -> None:
+    def put(self, work: "_Work", rollouts, answers: list[list["ForcedAnswer"]]) -> None:
         self.folder.mkdir(exist_ok=True)
         write_parquet(self._file(work, rollouts), work.table(rollouts, answers))
 
@@ -201,7 +203,7 @@ def cuts_of(length: int, finish_reason: str, budgets) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Cut:
+class CutPoint:
     """Where a rollout is really cut for a budget: `at` tokens kept, inside the thinking (`open`) or not.
 
     Not inside is behind it, or before it where the model writes `<think>` itself.
@@ -211,7 +213,7 @@ class Cut:
     open: bool
 
 
-class Cutter:
+class CutFinder:
     """Decides, cut by cut, whether the thinking is still open and whether the answer's box has begun."""
 
     def __init__(self, tokenizer):
@@ -219,16 +221,16 @@ class Cutter:
         token = tokenizer.convert_tokens_to_ids("</think>")
         self._close = token if token is not None and token != tokenizer.unk_token_id else None
 
-    def cuts(self, ids: list[int], opened: bool, budgets: list[int]) -> list[Cut]:
+    def cuts(self, ids: list[int], opened: bool, budgets: list[int]) -> list[CutPoint]:
         """The cut for each budget; `opened` says that the prompt left the thinking open."""
         begin = 0 if opened else self._thinking_begin(ids)
         end = self._thinking_end(ids)
         behind = 0 if end is None else end
         last = len(ids) + 1 if end is None else end
         return [
-            Cut(b, True)
+            CutPoint(b, True)
             if begin is not None and begin <= b < last
-            else Cut(self._before_box(ids, behind, b), False)
+            else CutPoint(self._before_box(ids, behind, b), False)
             for b in budgets
         ]
 
@@ -266,7 +268,7 @@ class Cutter:
 
 
 @dataclass(frozen=True)
-class Traced:
+class ProbeTarget:
     """A rollout and the budgets it is stopped at, in tokens; `opened`: its prompt left the thinking open."""
 
     prompt_ids: list[int]
@@ -276,16 +278,17 @@ class Traced:
 
 
 @dataclass(frozen=True)
-class Forced:
+class ForcedAnswer:
     """A forced answer; `text`, with the suffix before it, is what a verifier sees."""
 
     completion: Completion
     text: str
 
 
-class Forcer:
+class Prober:
     """Stops rollouts and asks for their answers: one pass for cuts inside the thinking, one for those behind
-    it."""
+    it.
+    """
 
     def __init__(self, tokenizer, suffix: str, answer_tokens: int, snap: int | None = None):
         self.snap = snap
@@ -294,14 +297,14 @@ class Forcer:
         for state, ids in self.ids.items():
             prompts.check_known(tokenizer, self.suffixes[state], ids, "the forced-answer suffix")
         self.params = SamplingParams(answer_tokens, temperature=0.0, close_brace=True)
-        self.cutter = Cutter(tokenizer)
+        self.cutter = CutFinder(tokenizer)
 
     @property
     def extra(self) -> int:
         """Tokens that a forced answer adds to a cut rollout, at most."""
         return max(map(len, self.ids.values())) + self.params.max_tokens
 
-    def answers(self, sampler: Sampler, work: list[Traced]) -> list[list[Forced]]:
+    def answers(self, sampler: Sampler, work: list[ProbeTarget]) -> list[list[ForcedAnswer]]:
         """The forced answers of each rollout, in the order of its budgets."""
         cuts = [self._cuts(t) for t in work]
         found = {state: iter(self._pass(sampler, work, cuts, state)) for state in (True, False)}
@@ -309,7 +312,8 @@ class Forcer:
 
     def sampled(self, sampler: Sampler, params, seeds, prompt_ids, traced) -> tuple[list, list]:
         """Completions and their forced answers, both by prompt and sample; `traced(p, completion)` says
-        where they are stopped."""
+        where they are stopped.
+        """
         cuts = [[None] * params.n for _ in prompt_ids]
 
         def cut(p: int, i: int, completion: Completion):
@@ -323,7 +327,7 @@ class Forcer:
         ]
         return groups, forced
 
-    def _cuts(self, traced: Traced) -> list[Cut]:
+    def _cuts(self, traced: ProbeTarget) -> list[CutPoint]:
         at = traced.budgets
         if self.snap:
             at = [_snapped(len(traced.prompt_ids), b, self.snap) for b in at]
@@ -337,8 +341,8 @@ class Forcer:
         found = sampler.continue_prefixes(prefixes, self.ids[state], self.params)
         return [answer for row in found for answer in row]
 
-    def _forced(self, completion: Completion, cut: Cut) -> Forced:
-        return Forced(completion, self.suffixes[cut.open] + completion.text)
+    def _forced(self, completion: Completion, cut: CutPoint) -> ForcedAnswer:
+        return ForcedAnswer(completion, self.suffixes[cut.open] + completion.text)
 
 
 def _snapped(prompt: int, budget: int, block: int) -> int:
@@ -346,9 +350,9 @@ def _snapped(prompt: int, budget: int, block: int) -> int:
     return max(0, budget - (prompt + budget) % block)
 
 
-def _forcer(sampler, probed: dict) -> Forcer:
+def _forcer(sampler, probed: dict) -> Prober:
     """What asks for the answers, from the identity of a table of them."""
-    return Forcer(sampler.tokenizer, probed["suffix"], probed["answer_tokens"], probed.get("snap"))
+    return Prober(sampler.tokenizer, probed["suffix"], probed["answer_tokens"], probed.get("snap"))
 
 
 class _Work:
@@ -380,13 +384,13 @@ class _Work:
         """Completions of problems and their forced answers, both by problem and sample."""
         ids = list(problem_ids)
 
-        def traced(p: int, completion: Completion) -> Traced:
+        def traced(p: int, completion: Completion) -> ProbeTarget:
             return self._traced(ids[p], completion.token_ids, completion.finish_reason)
 
         prompt_ids = [self._prompt(i) for i in ids]
         return self.forcer.sampled(self.sampler, params, seeds, prompt_ids, traced)
 
-    def table(self, part, answers: list[list[Forced]]):
+    def table(self, part, answers: list[list[ForcedAnswer]]):
         """The probe table of the rollouts `part`, given the forced answers of each."""
         import pandas as pd
 
@@ -411,9 +415,9 @@ class _Work:
     def _budgets(self, length: int, finish_reason: str) -> list[int]:
         return cuts_of(length, finish_reason, self.budgets)
 
-    def _traced(self, problem_id: str, ids: list[int], finish_reason: str) -> Traced:
+    def _traced(self, problem_id: str, ids: list[int], finish_reason: str) -> ProbeTarget:
         prompt = self._prompt(problem_id)
-        return Traced(prompt, ids, self.opened[problem_id], self._budgets(len(ids), finish_reason))
+        return ProbeTarget(prompt, ids, self.opened[problem_id], self._budgets(len(ids), finish_reason))
 
 
 def cut_table(rollout, probed, tokenizer):

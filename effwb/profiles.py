@@ -1,5 +1,6 @@
 """Profiles: a scale of experiment as a set of values, and nothing else. Notebook parameters override single
-fields."""
+fields.
+"""
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Self

@@ -174,7 +174,8 @@ def graded_text(opened: bool, completion: str) -> str:
 
 def forced_suffix(template: Template) -> str:
     """The text that asks a cut trace for its answer. A name in `SUFFIXES`, or a text that leaves a box
-    open."""
+    open.
+    """
     text = SUFFIXES.get(template.forced_suffix, template.forced_suffix)
     if not text.rstrip().endswith("{"):
         one_of("forced-answer suffix (a name, or a text that ends by opening a box)", text, SUFFIXES)
@@ -193,7 +194,8 @@ def suffix_when_closed(suffix: str) -> str:
 
 def check_known(tokenizer, text: str, ids: Sequence[int], what: str) -> None:
     """Raise `ConfigError` where part of `text` became the unknown token without spelling it, as templates
-    may."""
+    may.
+    """
     unknown = tokenizer.unk_token_id
     if unknown is not None and list(ids).count(unknown) > text.count(tokenizer.unk_token):
         raise ConfigError(f"the tokenizer has no token for part of {what}: {tokenizer.decode(ids)!r}")

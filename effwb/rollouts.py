@@ -4,11 +4,12 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
-from effwb import grading, prompts
+from effwb import prompts
 from effwb.errors import ConfigError, DataError, one_of
 from effwb.runs import RunDir, read_parquet, write_parquet
 from effwb.samplers import Sampler, SamplingParams, check_context
 from effwb.samplers.base import OPENINGS, opened, with_opening
+from effwb.verifiers import grading
 
 FORCED_ROOM = 64  # tokens kept free for a forced-answer suffix and its answer
 COLUMNS = (
@@ -105,7 +106,7 @@ def sample(
 
 
 def solved(rollouts):
-    """bool Series: which rows of a rollout table are correct and ended by themselves."""
+    """Bool Series: which rows of a rollout table are correct and ended by themselves."""
     return (rollouts["verdict"] == "correct") & (rollouts["finish_reason"] == "stop")
 
 

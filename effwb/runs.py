@@ -219,7 +219,8 @@ def write_parquet(path: Path, frame) -> None:
 
 def read_parquet(path: Path, columns: list[str] | None = None, filters: list[tuple] | None = None):
     """A parquet file, or some of its columns and rows (pyarrow's `filters`), as a DataFrame; a file that
-    cannot be read is a `DataError` with its name and the remedy."""
+    cannot be read is a `DataError` with its name and the remedy.
+    """
     return _read_arrow(path, columns, filters).to_pandas()
 
 

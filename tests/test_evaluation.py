@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from made_up import made
 
 from effwb import evaluation, runs
+from effwb.analysis.finished import finished_below, read_evaluation
 from effwb.errors import ConfigError, DataError
-from effwb.evaluation import finished_below, read_evaluation
 from effwb.frontier import Frontier
+from tests.made_up import made
 
 
 class TestReadBack:

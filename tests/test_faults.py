@@ -70,7 +70,12 @@ def children():
     """Processes that have everything imported and are gone with one signal."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["effwb.evaluation", "effwb.samplers.hf", "effwb.training.trainer", "effwb.training.watch"]
+        [
+            "effwb.evaluation",
+            "effwb.samplers.transformers.engine",
+            "effwb.training.trainer",
+            "effwb.training.progress",
+        ]
     )
     return context
 

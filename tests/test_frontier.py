@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from effwb import frontier as F
+from effwb.analysis.published import check_reg_table, published_reg_table
 from effwb.budgets import paper_grid
 from effwb.curves import BudgetCurve, Curve
 from effwb.errors import ConfigError, DataError
-from effwb.published import check_reg_table, reg_table
 
 PUBLISHED = json.loads((Path(__file__).parent / "data" / "published.json").read_text())
 GRANULARITY = {"aime24": 960, "aime25": 960, "amc23": 1280, "minerva_math": 8704}
@@ -49,7 +49,7 @@ def test_average_reg_is_the_mean_of_the_benchmark_regs(model):
 
 
 def test_published_tables_add_up_but_for_one_row():
-    table = reg_table()
+    table = published_reg_table()
     assert len(table) == 44 * 5
     for model, printed in PUBLISHED["base_reg"].items():
         base = table[(table.model == model) & (table.method == "Base LRM")]
@@ -255,18 +255,18 @@ class TestRegChanges:
         assert found["mean tokens"].tolist() == [40.0, 10.0]
         assert found["J(20)"].tolist() == pytest.approx([0.9, 0.8])
         short = found.loc["short"]
-        assert short["REG +/-"] == pytest.approx(-2.5)
+        assert short["Δ REG"] == pytest.approx(-2.5)
         assert short["REG %"] == pytest.approx(-100 * 2.5 / 6)
         # the two problems differ by -2 and -3, so these are the ends of what can be drawn
-        assert short[["+/- low", "+/- high"]].tolist() == pytest.approx([-3.0, -2.0])
-        assert short["% low"] == pytest.approx(-50.0)
-        assert found.loc["vanilla", ["REG +/-", "REG %"]].isna().all()
+        assert short[["Δ REG low", "Δ REG high"]].tolist() == pytest.approx([-3.0, -2.0])
+        assert short["REG % low"] == pytest.approx(-50.0)
+        assert found.loc["vanilla", ["Δ REG", "REG %"]].isna().all()
 
     def test_a_baseline_on_the_frontier_has_no_percent_but_a_difference(self):
         curves = self.of()
         found = F.reg_changes(F.Frontier.from_curves([curves["short"][0]]), curves, "short").set_index("name")
         assert np.isnan(found.loc["vanilla", "REG %"])
-        assert found.loc["vanilla", "REG +/-"] == pytest.approx(2.5)
+        assert found.loc["vanilla", "Δ REG"] == pytest.approx(2.5)
 
     def test_an_unknown_baseline_and_no_curves(self):
         with pytest.raises(ConfigError, match="unknown baseline 'grpo'"):

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from effwb import metrics as M
+from effwb._internal.paths import data_dir
 from effwb.curves import Curve
 from effwb.errors import ConfigError, DataError
-from effwb.paths import data_dir
 
 PUBLISHED = json.loads((Path(__file__).parent / "data" / "published.json").read_text())
 AES_ROWS = json.loads(data_dir("published", "reg_tables.json").read_text())["aes"]["rows"]

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from effwb import models, profiles
+from effwb._internal.paths import data_dir
 from effwb.errors import ConfigError, DataError
-from effwb.paths import data_dir
 
 
 def test_a_directory_is_a_model(pocket, tmp_path):

@@ -6,9 +6,10 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from effwb import probes, problems, profiles, rollouts
+from effwb.analysis.finished import finished_below, read_evaluation
 from effwb.curves import budget_curve
 from effwb.errors import ConfigError, DataError, IdentityError
-from effwb.evaluation import evaluate, finished_below, read_evaluation
+from effwb.evaluation import evaluate
 from effwb.plots import curve_figure
 from effwb.runs import RunDir
 from effwb.samplers import Completion
@@ -107,7 +108,7 @@ def test_a_killed_run_continues_to_the_same_table(
     assert_frame_equal(stable(probed), stable(reference[2]))
 
 
-AHEAD = probes.How(BUDGETS, answer_tokens=8, shard_rollouts=12)
+AHEAD = probes.ProbeSettings(BUDGETS, answer_tokens=8, shard_rollouts=12)
 
 
 def ahead(few, sampler, path, how=AHEAD):
@@ -122,7 +123,7 @@ def ahead(few, sampler, path, how=AHEAD):
 def test_forced_answers_made_with_their_rollouts_are_those_made_later(
     reference, few, pocket, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(probes.Forcer, "answers", None)  # nothing is left to be made later
+    monkeypatch.setattr(probes.Prober, "answers", None)  # nothing is left to be made later
     table, probed = ahead(few, pocket, tmp_path)
     assert_frame_equal(stable(table), stable(reference[1]))
     assert_frame_equal(stable(probed), stable(reference[2]))
@@ -131,7 +132,7 @@ def test_forced_answers_made_with_their_rollouts_are_those_made_later(
 
 @pytest.mark.parametrize("lost", ["one of them", "all of them", "they were made otherwise", "the rollouts"])
 def test_what_was_not_made_ahead_is_made_later(reference, few, pocket, tmp_path, lost):
-    how = AHEAD if lost != "they were made otherwise" else probes.How(BUDGETS, answer_tokens=4)
+    how = AHEAD if lost != "they were made otherwise" else probes.ProbeSettings(BUDGETS, answer_tokens=4)
     rollouts.sample(few, pocket, 3, run_dir=tmp_path, ahead=probes.Ahead(tmp_path, how), **HOW)
     files = sorted((tmp_path / "ahead").iterdir())
     assert len(files) == 4
@@ -285,7 +286,7 @@ def test_without_thinking_the_suffix_does_not_close_it_again(few, pocket, tmp_pa
 def test_where_a_cut_really_cuts(pocket, text, opened, expected):
     """Behind the thinking (a text in `expected`) it is not closed again; a begun box is asked anew."""
     ids = pocket.tokenizer.encode(text, add_special_tokens=False)
-    cuts = probes.Cutter(pocket.tokenizer).cuts(ids, opened, list(expected))
+    cuts = probes.CutFinder(pocket.tokenizer).cuts(ids, opened, list(expected))
     assert [c.at if c.open else str(c.at) for c in cuts] == list(expected.values())
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from effwb.designs.base import design
 from effwb.designs.group import Group
 from effwb.designs.modes import TwoModes, half_and_half, require_modes
-from effwb.designs.reference import reference_of
+from effwb.designs.reference import reference_arrays
 
 
 @design
@@ -53,7 +53,7 @@ class AdaptThink(TwoModes):
         return half_and_half(self.NAME, G)
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
-        _, before = reference_of(group)
+        _, before = reference_arrays(group)
         return {
             "correctness": self.solved(group),
             "reference": np.broadcast_to(-before, (group.P, group.G)),

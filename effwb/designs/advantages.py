@@ -47,7 +47,7 @@ def group(reward_PG, *, std="sample", eps=1e-6, mask_PG=None, masked_in_statisti
 
 
 def group_no_std(reward_PG, *, std="none", eps=0.0, mask_PG=None, masked_in_statistics=True) -> np.ndarray:
-    """r - group mean, float (P, G). Dr.GRPO; `std` must be "none" and is there to be uniform.
+    """R - group mean, float (P, G). Dr.GRPO; `std` must be "none" and is there to be uniform.
 
     >>> group_no_std([[1, 1, 0, 0]]).tolist()
     [[0.5, 0.5, -0.5, -0.5]]
@@ -58,7 +58,7 @@ def group_no_std(reward_PG, *, std="none", eps=0.0, mask_PG=None, masked_in_stat
 
 
 def rloo(reward_PG, *, std="none", eps=0.0, mask_PG=None, masked_in_statistics=True) -> np.ndarray:
-    """r minus the mean of the other rollouts, float (P, G). Ahmadian et al. 2402.14740.
+    """R minus the mean of the other rollouts, float (P, G). Ahmadian et al. 2402.14740.
 
     >>> rloo([[1, 1, 0, 0]]).round(6).tolist()
     [[0.666667, 0.666667, -0.666667, -0.666667]]
@@ -72,7 +72,7 @@ def rloo(reward_PG, *, std="none", eps=0.0, mask_PG=None, masked_in_statistics=T
 def batch(
     reward_PG, *, std="sample", eps=1e-8, mask_PG=None, masked_in_statistics=True, weight_PG=None
 ) -> np.ndarray:
-    """r - group mean, divided by the std of that over the batch, float (P, G). DLER, 2510.15110.
+    """R - group mean, divided by the std of that over the batch, float (P, G). DLER, 2510.15110.
 
     `weight_PG` (lengths) gives the released code's masked whitening over tokens, which also subtracts the
     token-weighted batch mean, so group means are then not 0.
@@ -116,7 +116,7 @@ def decoupled(
 
 
 def none(reward_PG, *, std="none", eps=0.0, mask_PG=None, masked_in_statistics=True) -> np.ndarray:
-    """r itself, float (P, G): for rewards that have their own baseline. 2505.13417; `std` must be "none".
+    """R itself, float (P, G): for rewards that have their own baseline. 2505.13417; `std` must be "none".
 
     >>> none([[0.25, -0.75]]).tolist()
     [[0.25, -0.75]]

@@ -145,7 +145,7 @@ class Design:
         """The largest length that a prompt of the run can ask for; with `hint` only."""
         raise NotImplementedError
 
-    def watched(self, group: Group) -> dict[str, float]:
+    def diagnostics(self, group: Group) -> dict[str, float]:
         """What a step uses that is worth a line in a plot, from `group` and the state before it. Pure.
 
         Named "<panel>/<line>", or "<panel>" alone, as `plots.state_figure` draws it.
@@ -155,7 +155,7 @@ class Design:
     # what a trainer calls
 
     def solved(self, group: Group) -> np.ndarray:
-        """bool (P, G): rollouts that count as correct; truncated ones only if `truncated="graded"`."""
+        """Bool (P, G): rollouts that count as correct; truncated ones only if `truncated="graded"`."""
         return group.correct_PG if self.truncated == "graded" else group.correct_PG & group.finished_PG
 
     def reward(self, group: Group) -> dict[str, np.ndarray]:
@@ -165,11 +165,11 @@ class Design:
         return {**parts, "total": self.combine(parts)}
 
     def mask(self, group: Group) -> np.ndarray:
-        """bool (P, G); False: the rollout carries no gradient (its advantage is 0). Pure."""
+        """Bool (P, G); False: the rollout carries no gradient (its advantage is 0). Pure."""
         return group.finished_PG.copy() if self.truncated == "masked" else np.ones((group.P, group.G), bool)
 
     def advantage(self, group: Group) -> np.ndarray:
-        """float (P, G), finite, by this design's rule and mask. Pure.
+        """Float (P, G), finite, by this design's rule and mask. Pure.
 
         (P, G, K + 1) from a design whose advantages differ along a rollout, see `edges`.
         """

@@ -1,5 +1,6 @@
 """BRPO of AnytimeReasoner, budget-relative policy optimisation. 2505.13438; repository
-sail-sg/AnytimeReasoner."""
+sail-sg/AnytimeReasoner.
+"""
 
 from typing import Any, ClassVar
 
@@ -87,7 +88,7 @@ class Brpo(Design):
         return found
 
     def advantage(self, group: Group) -> np.ndarray:
-        """float (P, G, m), one per segment. Pure."""
+        """Float (P, G, m), one per segment. Pure."""
         returns = segments.returns_to_go(require_probes(group, self.NAME) * self.weights(group))
         V1, V2 = self.own_past(group), returns.mean(axis=1, keepdims=True)
         m = returns.shape[-1]

@@ -69,7 +69,7 @@ class Hgpo(TwoModes):
         return components["intra"] + self.alpha * components["inter"]
 
     def advantage(self, group: Group) -> np.ndarray:
-        """float (P, G, 2): of the first token, and of the others."""
+        """Float (P, G, 2): of the first token, and of the others."""
         parts = self.components(group)
         inside, between = (self.by_rule(parts[name], group) for name in ("intra", "inter"))
         return np.stack([inside + self.alpha * between, inside], axis=-1)

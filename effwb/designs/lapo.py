@@ -1,5 +1,6 @@
 """LAPO, length-adaptive policy optimization: find how long each problem takes, then say so in its prompt.
-2507.15758, section 3 and appendix A; repository ZJU-REAL/LAPO (OpenRLHF)."""
+2507.15758, section 3 and appendix A; repository ZJU-REAL/LAPO (OpenRLHF).
+"""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -35,7 +36,7 @@ class _Lapo(Design):
     def fresh_state(self) -> dict[str, Any]:
         return {"lengths": {}}
 
-    def watched(self, group: Group) -> dict[str, float]:
+    def diagnostics(self, group: Group) -> dict[str, float]:
         known = [n for n in self._state["lengths"].values() if n is not None]
         return {"target": float(np.mean(known)) if known else float("nan")}
 

@@ -101,7 +101,7 @@ class LaserD(Laser):
     def fresh_state(self) -> dict[str, Any]:
         return {"targets": dict.fromkeys(BUCKETS, float(self.target)), "pool": [], "steps": 0}
 
-    def watched(self, group: Group) -> dict[str, float]:
+    def diagnostics(self, group: Group) -> dict[str, float]:
         return {f"target_{name}": target for name, target in self._state["targets"].items()}
 
     def targets(self, group: Group) -> np.ndarray:

@@ -1,5 +1,6 @@
 """LEAD, length-efficient adaptive and dynamic reasoning, 2605.09806; repository CrazyMint/LEAD. Not
-GRPO-LEAD."""
+GRPO-LEAD.
+"""
 
 from typing import Any, ClassVar, NamedTuple
 
@@ -138,7 +139,7 @@ class Lead(Design):
         return np.where(statistics.count(counted) > 0, np.clip(typical, self.b_min, self.b_max), self.b_max)
 
     def efficiency(self, length, solved, target) -> np.ndarray:
-        """e of rollouts of these lengths and verdicts where the target is `target`; shapes broadcast."""
+        """E of rollouts of these lengths and verdicts where the target is `target`; shapes broadcast."""
         saved = 1.0 - np.asarray(length, dtype=float) / target
         if self.mode == "max_sym":
             return np.maximum(-1.0, 1.0 - np.abs(saved))
@@ -163,7 +164,7 @@ class Lead(Design):
         return max(float(self.smoothed(group)[0]), self.floor) if self.static is None else float(self.static)
 
     def smoothed(self, group: Group) -> np.ndarray:
-        """v after this step, for both rewards; without a floor, and also where `static` is used instead."""
+        """V after this step, for both rewards; without a floor, and also where `static` is used instead."""
         before = np.array(self._state["weights"])
         return self.beta * before + (1.0 - self.beta) * self.instability(group).target if group.P else before
 
@@ -183,7 +184,7 @@ class Lead(Design):
         self._state["weights"] = self.smoothed(group).tolist()
         self._state["steps"] += 1
 
-    def watched(self, group: Group) -> dict[str, float]:
+    def diagnostics(self, group: Group) -> dict[str, float]:
         found = self.instability(group)
         solved = self.solved(group).any(axis=1)
         targets = self.target_lengths(group)[solved]

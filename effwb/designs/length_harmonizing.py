@@ -6,7 +6,7 @@ import numpy as np
 
 from effwb.designs.base import Design, design
 from effwb.designs.group import Group
-from effwb.designs.reference import reference_of
+from effwb.designs.reference import reference_arrays
 from effwb.errors import ConfigError
 
 
@@ -51,7 +51,7 @@ class LengthHarmonizing(Design):
             )
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
-        length_P1, accuracy_P1 = reference_of(group)
+        length_P1, accuracy_P1 = reference_arrays(group)
         return {
             "correctness": self.gamma * (self.solved(group) - accuracy_P1),
             "length": length_P1 / np.maximum(group.length_PG, 1) - 1.0,

@@ -69,7 +69,7 @@ class Mrt(Design):
         return sorted({int(np.searchsorted(ends, m.start(), side="right")) for m in found})
 
     def progress(self, group: Group) -> np.ndarray:
-        """r of each segment, (P, G, K + 1); segment 0, before the first probe, is empty and has 0."""
+        """R of each segment, (P, G, K + 1); segment 0, before the first probe, is empty and has 0."""
         verdicts = require_probes(group, self.NAME)
         gained = np.diff(verdicts, axis=-1) + self.alpha * verdicts[..., -1:]
         return np.concatenate([np.zeros_like(gained[..., :1]), gained], axis=-1)
@@ -79,14 +79,15 @@ class Mrt(Design):
         return {"outcome": self.alpha * verdicts[..., -1], "progress": verdicts[..., -1] - verdicts[..., 0]}
 
     def advantage(self, group: Group) -> np.ndarray:
-        """float (P, G, K + 1), one per segment. Pure."""
+        """Float (P, G, K + 1), one per segment. Pure."""
         reward, real = self.progress(group), self._real(group)
         real &= self.mask(group)[..., None]
         return segments.normalised_over_all(reward, real, self.std, self.eps)
 
     def _real(self, group: Group) -> np.ndarray:
-        """bool (P, G, K + 1): segments that have tokens; a rollout with fewer steps repeats its last
-        budget."""
+        """Bool (P, G, K + 1): segments that have tokens; a rollout with fewer steps repeats its last
+        budget.
+        """
         length = group.length_PG[..., None]
         edges = np.minimum(np.concatenate([group.probe_budgets_PGK, length], axis=-1), length)
         before = np.concatenate([np.zeros_like(length), edges[..., :-1]], axis=-1)

@@ -8,7 +8,7 @@ from effwb.designs.group import Group
 from effwb.errors import DataError
 
 
-def reference_of(group: Group) -> tuple[np.ndarray, np.ndarray]:
+def reference_arrays(group: Group) -> tuple[np.ndarray, np.ndarray]:
     """Reference mean length and accuracy, each float (P, 1); DataError for what is missing or impossible."""
     table = group.reference
     if table is None:

@@ -1,5 +1,6 @@
 """REO-RL: verdicts at a few budgets stand for the whole area under the curve. 2506.07104, section 4, App.
-E."""
+E.
+"""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -120,7 +121,7 @@ class ReoRl(Design):
         return [int(self.table.get(problem_id, cap))]
 
     def weights(self, group: Group) -> np.ndarray:
-        """c of each rollout, (P, G, K + 1)."""
+        """C of each rollout, (P, G, K + 1)."""
         points = group.probe_budgets_PGK
         if self.coefficients == "one":
             weights = np.ones((*points.shape[:-1], points.shape[-1] + 1))
@@ -144,7 +145,7 @@ class ReoRl(Design):
         return {name: parts[..., k] for k, name in enumerate([*names, "full"])}
 
     def advantage(self, group: Group) -> np.ndarray:
-        """float (P, G, K + 1), one per segment; see `segments`. Pure."""
+        """Float (P, G, K + 1), one per segment; see `segments`. Pure."""
         returns = segments.returns_to_go(require_probes(group, self.NAME) * self.weights(group))
         options = {"std": self.std, "eps": self.eps, "mask_PG": self.mask(group)}
         found = segments.normalised(returns, **options, masked_in_statistics=self.masked_in_statistics)
@@ -177,7 +178,8 @@ def question_budgets(tables, cap: int, *, probes=None, grid=None) -> dict[str, i
 
 def _steps(rows, forced, grid, problem: str) -> tuple[np.ndarray, np.ndarray]:
     """(budgets, share correct at each) of one checkpoint on one problem, the last entry that of the full
-    text."""
+    text.
+    """
     length, right = rows["length"].to_numpy(), (rows["verdict"] == "correct").to_numpy()
     right = right & (rows["finish_reason"] == "stop").to_numpy()
     at = np.unique(length[right]) if forced is None else np.asarray(grid)

@@ -16,7 +16,7 @@ def mean(values_PG: np.ndarray, keep_PG: np.ndarray) -> np.ndarray:
 
 
 def std(values_PG: np.ndarray, keep_PG: np.ndarray, ddof: int) -> np.ndarray:
-    """ddof 0 is the population, 1 the sample standard deviation; 0 where at most `ddof` rollouts count."""
+    """Ddof 0 is the population, 1 the sample standard deviation; 0 where at most `ddof` rollouts count."""
     n = count(keep_PG)
     squares = np.where(keep_PG, (values_PG - mean(values_PG, keep_PG)) ** 2, 0.0).sum(axis=1, keepdims=True)
     return np.where(n > ddof, np.sqrt(squares / np.maximum(n - ddof, 1)), 0.0)

@@ -59,7 +59,7 @@ class Thinkless(TwoModes):
         }
 
     def advantage(self, group: Group) -> np.ndarray:
-        """float (P, G, 2): of the first token, and of the others."""
+        """Float (P, G, 2): of the first token, and of the others."""
         advantage = super().advantage(group)
         first, others = self._weights(group) if self.split else (1.0, 1.0)
         return np.stack([first * advantage, others * advantage], axis=-1)

@@ -1,10 +1,10 @@
 """Figures: curves or DataFrames in, `go.Figure` out. Nothing here computes a result or shows a window."""
 
 from effwb.plots.budget import curve_figure, frontier_figure, owner_figure, question_budget_figure
-from effwb.plots.hints import hint_figure
 from effwb.plots.published import oracle_figure, quadrature_figure, reg_figure
 from effwb.plots.rewards import reward_figure, shape_figure
 from effwb.plots.runs import length_figure, level_figure, loss_figure
+from effwb.plots.stated_lengths import hint_figure
 from effwb.plots.style import AXES, COLOURS, GREY, SYMBOLS
 from effwb.plots.tradeoff import tradeoff_figure
 from effwb.plots.training import state_figure, training_figure

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 
-class Point(NamedTuple):
+class LabelledPoint(NamedTuple):
     """A method with its label `text`: its row, or the mean of its seeds."""
 
     x: float
@@ -47,7 +47,7 @@ _SIDES = (
 
 
 def place_labels(
-    points: list[Point], spots: np.ndarray, canvas: Canvas, lines: list[np.ndarray]
+    points: list[LabelledPoint], spots: np.ndarray, canvas: Canvas, lines: list[np.ndarray]
 ) -> list[str]:
     """A side of its marker for each label: greedy, then each label is reconsidered twice."""
     at = canvas.pixels([p.x for p in points], [p.y for p in points])
@@ -74,7 +74,7 @@ def _box(at, characters: int, side: str) -> tuple[float, float, float, float]:
     return left, bottom, left + width, bottom + height
 
 
-def _strokes(points: list[Point], canvas: Canvas) -> np.ndarray:
+def _strokes(points: list[LabelledPoint], canvas: Canvas) -> np.ndarray:
     """Pixels along the intervals and the lines of families, about 6 apart."""
     ends = [((p.x_bar[0], p.y), (p.x_bar[1], p.y)) for p in points if not np.isnan(p.x_bar).any()]
     ends += [((p.x, p.y_bar[0]), (p.x, p.y_bar[1])) for p in points if not np.isnan(p.y_bar).any()]

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from effwb.errors import one_of
-from effwb.plots.labels import Canvas, Point, place_labels
+from effwb.plots.labels import Canvas, LabelledPoint, place_labels
 from effwb.plots.style import DASHES, GREY, bars, checked, darker, interval_text, log_tokens, looks_of
 
 
@@ -49,7 +49,7 @@ def tradeoff_figure(
     return fig
 
 
-def _points(table, x: str, y: str, label: str, order: str | None) -> list[Point]:
+def _points(table, x: str, y: str, label: str, order: str | None) -> list[LabelledPoint]:
     keys = [label, *(k for k in ("family", "parameter") if k in table)]
     known = {x, y, *keys, "low", "high", "length low", "length high"}
     table = table if order is None else table.sort_values(order, kind="stable")
@@ -57,7 +57,7 @@ def _points(table, x: str, y: str, label: str, order: str | None) -> list[Point]
     return [_point(rows, x, y, label, others) for _, rows in table.groupby(keys, sort=False, dropna=False)]
 
 
-def _point(rows, x: str, y: str, label: str, others: list[str]) -> Point:
+def _point(rows, x: str, y: str, label: str, others: list[str]) -> LabelledPoint:
     row, seeds = rows.iloc[0], len(rows)
     name = str(row[label])
     family, text = (_text(row.get(key)) or name for key in ("family", "parameter"))
@@ -70,7 +70,7 @@ def _point(rows, x: str, y: str, label: str, others: list[str]) -> Point:
     head = "<br>".join(dict.fromkeys((family, name, text)))
     tail = _seed_hover(rows, x, y) if seeds > 1 else "".join(f"<br>{c}: {_value(row[c])}" for c in others)
     hover = f"{head}<br>{y} {means[1]:.3f}{interval_text(ends[1], '.3f')}<br>{x} {means[0]:,.1f}"
-    return Point(
+    return LabelledPoint(
         *means, *ends, name, family, text, f"{hover}{interval_text(ends[0], ',.1f')} tokens{tail}", rows
     )
 
@@ -90,7 +90,7 @@ def _value(value) -> str:
     return f"{value:,.4g}" if isinstance(value, float) else f"{value}"
 
 
-def _set_axes(fig, table, x: str, y: str, points: list[Point]) -> Canvas:
+def _set_axes(fig, table, x: str, y: str, points: list[LabelledPoint]) -> Canvas:
     """Ranges that hold every point and interval with room for labels, set so that pixels are known."""
     xs, ys = (
         np.concatenate([table[c].to_numpy(dtype=float) for c in columns if c in table])
@@ -107,7 +107,9 @@ def _set_axes(fig, table, x: str, y: str, points: list[Point]) -> Canvas:
     return canvas
 
 
-def _add_family(fig, family: str, points: list[Point], places, colour: str, symbol: str, dash: str) -> None:
+def _add_family(
+    fig, family: str, points: list[LabelledPoint], places, colour: str, symbol: str, dash: str
+) -> None:
     fig.add_scatter(
         x=[p.x for p in points],
         y=[p.y for p in points],
@@ -128,7 +130,7 @@ def _add_family(fig, family: str, points: list[Point], places, colour: str, symb
     )
 
 
-def _add_seeds(fig, points: list[Point], x: str, y: str, colour: str, symbol: str) -> None:
+def _add_seeds(fig, points: list[LabelledPoint], x: str, y: str, colour: str, symbol: str) -> None:
     """Each seed as a faint open symbol; the strong point of their mean comes on top."""
     rows = [(p, row) for p in points if len(p.rows) > 1 for _, row in p.rows.iterrows()]
     if not rows:
@@ -150,7 +152,7 @@ def _add_seeds(fig, points: list[Point], x: str, y: str, colour: str, symbol: st
 _ISO_LABEL = np.stack(np.meshgrid(np.arange(0, 65, 8), (2, 9, 16)), axis=-1).reshape(-1, 2)  # its pixels
 
 
-def _add_iso(fig, points: list[Point], levels: Collection[float], base: str, canvas: Canvas) -> list:
+def _add_iso(fig, points: list[LabelledPoint], levels: Collection[float], base: str, canvas: Canvas) -> list:
     """Grey lines of equal AES with their value where they leave the picture; returns what labels avoid."""
     one_of("base", base, [p.name for p in points])
     origin = next(p for p in points if p.name == base)

@@ -1,5 +1,6 @@
 """Is a checkpoint a fit pocket model? Every habit measured on held-out problems, beside the number it must
-reach."""
+reach.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

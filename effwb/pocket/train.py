@@ -1,5 +1,6 @@
 """Train the pocket model from nothing: plain supervised learning on fresh traces, batches sorted by
-length."""
+length.
+"""
 
 import hashlib
 import inspect

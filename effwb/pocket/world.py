@@ -49,7 +49,8 @@ def parse_question(question: str) -> list[int]:
 
 def is_held_out(question: str) -> bool:
     """One problem in ten belongs to the test split, decided by a hash of its text: the splits cannot
-    overlap."""
+    overlap.
+    """
     return int(hashlib.sha256(f"split|{question}".encode()).hexdigest()[:8], 16) % 10 == 0
 
 
@@ -135,7 +136,8 @@ def effort_passes(terms: list[int], rng: random.Random, effort: str) -> list[Pas
 
 def passes_near(terms: list[int], target: int, rng: random.Random, count) -> list[Pass]:
     """Passes whose total length comes as near to `target` tokens as whole passes allow (`count`: text ->
-    tokens)."""
+    tokens).
+    """
     passes, used = [], 0
     while len(passes) < MAX_HINTED_PASSES:
         options = [one_pass(terms, rng, not passes, p) for p in (0.0, 1.0)]

@@ -1,5 +1,6 @@
 """Samplers: one protocol, several engines. `SAMPLERS` maps an engine to the module and class that serve
-it."""
+it.
+"""
 
 from importlib import import_module
 
@@ -18,7 +19,7 @@ __all__ = [
 ]
 
 SAMPLERS = {
-    "transformers": ("effwb.samplers.hf", "TransformersSampler"),
+    "transformers": ("effwb.samplers.transformers.engine", "TransformersSampler"),
     "vllm": ("effwb.samplers.vllm", "VllmSampler"),
     "server": ("effwb.samplers.server", "ServerSampler"),
 }

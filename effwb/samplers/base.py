@@ -22,7 +22,7 @@ class SamplingParams:
     top_p: float = 1.0
     n: int = 1
     close_brace: bool = False
-    first_not: tuple[int, ...] = ()
+    banned_first_tokens: tuple[int, ...] = ()
 
     def __post_init__(self):
         if self.max_tokens < 1 or self.n < 1:
@@ -78,14 +78,16 @@ class Sampler(Protocol):
         seeds: Sequence[Sequence[int]] | None = None,
     ) -> list[list[Completion]]:
         """`params.n` completions per prompt, in the order of the prompts; `seeds[p][i]` fixes completion i of
-        p."""
+        p.
+        """
         ...
 
     def continue_prefixes(
         self, rollouts: Sequence[Prefixes], suffix_ids: Sequence[int], params: SamplingParams
     ) -> list[list[Completion]]:
         """For each rollout, one greedy continuation of `prefix + suffix` per cut, in the order of its
-        cuts."""
+        cuts.
+        """
         ...
 
     def generate_and_continue(
@@ -132,7 +134,7 @@ def opened(opening: str, closing: int | None, params: SamplingParams) -> tuple[l
     """
     one_of("opening", opening, OPENINGS)
     if opening == "think":
-        return [], replace(params, first_not=(closing,))
+        return [], replace(params, banned_first_tokens=(closing,))
     if opening == "empty":
         return [closing], replace(params, max_tokens=params.max_tokens - 1)
     return [], params

@@ -21,7 +21,7 @@ CONNECT_LIMIT, LOOK_LIMIT = 10.0, 60.0  # seconds for a connection, and for a pa
 TOLD_EVERY = 60.0  # seconds between two messages that the server does not answer
 
 
-class NotNow(Exception):
+class RetryableError(Exception):
     """A failure that the next try may not meet; `after` is the least wait in seconds, as the server asks."""
 
     def __init__(self, why: str, after: float = 0.0):
@@ -31,7 +31,8 @@ class NotNow(Exception):
 
 class Endpoint:
     """One server. `timeout` is the limit in seconds for one answer; a request that failed is sent again until
-    `patience` seconds after its first failure."""
+    `patience` seconds after its first failure.
+    """
 
     def __init__(self, url: str | None, concurrency: int, timeout: float, patience: float):
         self._url = url and _checked(url)
@@ -57,7 +58,7 @@ class Endpoint:
 
         try:
             return _finish(once())
-        except NotNow as problem:
+        except RetryableError as problem:
             raise EngineError(
                 f"no answer from the server at {self.url} ({problem}); is it running, and is the URL right?"
             ) from problem
@@ -104,7 +105,7 @@ class Endpoint:
         while True:
             try:
                 return read(await self._answer(client, "POST", path, json=body), body)
-            except NotNow as problem:
+            except RetryableError as problem:
                 now = time.monotonic()
                 end = now + self.patience if end is None else end
                 wait = max(problem.after, pause * _jitter.uniform(0.5, 1.0))
@@ -117,7 +118,7 @@ class Endpoint:
             await asyncio.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _tell(self, now: float, problem: NotNow) -> None:
+    def _tell(self, now: float, problem: RetryableError) -> None:
         if now - self._told >= TOLD_EVERY:
             self._told = now
             logging.getLogger(__name__).warning("server at %s: %s; trying again", self.url, problem)
@@ -141,9 +142,11 @@ class Endpoint:
         try:
             response = await client.request(method, path, **request)
         except httpx.RequestError as error:
-            raise NotNow(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+            raise RetryableError(f"{type(error).__name__}: {error}".rstrip(": ")) from error
         if response.status_code in TRIED_AGAIN:
-            raise NotNow(f"status {response.status_code}: {_message(response)}", _retry_after(response))
+            raise RetryableError(
+                f"status {response.status_code}: {_message(response)}", _retry_after(response)
+            )
         if response.status_code in (401, 403):  # what it says may show the key
             raise EngineError(f"the server at {self.url} refuses the key; set {KEY} in the environment")
         if response.status_code != 200:
@@ -154,7 +157,7 @@ class Endpoint:
         try:
             return response.json()
         except ValueError as error:
-            raise NotNow(f"an answer that is no JSON: {response.text[:80]!r}") from error
+            raise RetryableError(f"an answer that is no JSON: {response.text[:80]!r}") from error
 
 
 def _trust():
@@ -169,7 +172,8 @@ _jitter = random.Random()  # the global generator belongs to the user
 
 def _finish(coroutine: Coroutine):
     """The result of a coroutine, run in a thread of its own: in a notebook this one has a running loop. An
-    interrupt cancels it."""
+    interrupt cancels it.
+    """
     started = Future()
 
     async def main():

@@ -8,7 +8,7 @@ from effwb.errors import ConfigError, EngineError
 from effwb.samplers.base import BraceCloser, Completion, Prefixes, SamplingParams, check_context
 
 
-class LocalSampler:
+class BaseSampler:
     """A sampler whose tokenizer and config are on this machine. An engine gives `_sample`, `_continue`,
     `close`, `batching` and `_versions`.
 
@@ -47,7 +47,8 @@ class LocalSampler:
 
     def _sample_and_continue(self, prompts, params, seeds, cut, answer_params):
         """`generate_and_continue` on what it has checked, one completion per prompt: (completions, the
-        continuations of each)."""
+        continuations of each).
+        """
         done = self._sample(prompts, params, seeds)
         cuts = [cut(p, completion) for p, completion in enumerate(done)]
         found = {}
@@ -177,7 +178,8 @@ class LocalSampler:
 
     def closer(self, suffix_ids: Sequence[int], params: SamplingParams) -> BraceCloser:
         """What ends an answer behind this suffix at the brace of its box, if the parameters ask for it; kept,
-        because it learns what tokens do."""
+        because it learns what tokens do.
+        """
         suffix = tuple(suffix_ids) if params.close_brace else ()
         if suffix not in self._closers:
             self._closers[suffix] = BraceCloser(self.tokenizer, suffix)

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from effwb.samplers.base import BraceCloser, Completion, SamplingParams
-from effwb.samplers.local import LocalSampler, cut_at_brace
+from effwb.samplers.local import BaseSampler, cut_at_brace
 
 Request = tuple[list[int], dict]  # prompt ids, and vLLM's sampling parameters by name
 Found = tuple[list[int], str, int]  # token ids, finish reason, prompt tokens found in the prefix cache
 Conversation = Generator[list[Request], list[Found], object]
-Cut = tuple[list[int], Sequence[int], BraceCloser]  # prefix ids, suffix ids, what ends the answer
+CutPoint = tuple[list[int], Sequence[int], BraceCloser]  # prefix ids, suffix ids, what ends the answer
 
 
-class RequestSampler(LocalSampler):
+class RequestSampler(BaseSampler):
     """Samples and probes by conversations with an engine: a rollout, and once it is there its forced answers,
     while the engine's prefix cache still holds it. An engine gives `_serve`.
     """
@@ -47,15 +47,16 @@ class RequestSampler(LocalSampler):
 
     def _rollout(self, prompt, params, seed) -> Conversation:
         """The completion of a prompt."""
-        if params.first_not:
+        if params.banned_first_tokens:
             return (yield from self._rollout_otherwise(prompt, params, seed))
         ((ids, reason, _),) = yield [(prompt, self._params(params, seed=seed))]
         return self.completion(ids, reason)
 
     def _rollout_otherwise(self, prompt, params, seed) -> Conversation:
         """One that does not begin with `first_not`: vLLM's bias holds for a whole request, so the first token
-        is one of its own."""
-        bias = dict.fromkeys(params.first_not, -100.0)  # the least that vLLM takes
+        is one of its own.
+        """
+        bias = dict.fromkeys(params.banned_first_tokens, -100.0)  # the least that vLLM takes
         one = self._params(replace(params, max_tokens=1), seed=seed, logit_bias=bias)
         ((ids, reason, _),) = yield [(prompt, one)]
         if reason == "length" and params.max_tokens > 1:
@@ -64,7 +65,7 @@ class RequestSampler(LocalSampler):
             ids = ids + more
         return self.completion(ids, reason)
 
-    def _answers(self, cuts: list[Cut], params) -> Conversation:
+    def _answers(self, cuts: list[CutPoint], params) -> Conversation:
         """The completion of each cut, ended at the brace that closes its box.
 
         The longest prefix comes first: vLLM serves in this order, so that the others find its blocks in the
@@ -83,7 +84,7 @@ class RequestSampler(LocalSampler):
             going = [k for k in going if rows[k][1] is None]
         return [self.completion(*row) for row in rows]
 
-    def _next_request(self, cut: Cut, begun: list[int], params) -> Request:
+    def _next_request(self, cut: CutPoint, begun: list[int], params) -> Request:
         prefix, suffix, closer = cut
         stops = self._closing_ids if closer.armed else []
         return [*prefix, *suffix, *begun], self._params(params, stops=stops, spent=len(begun))
@@ -124,9 +125,10 @@ class _Turn:
 Ticket = tuple[_Turn, int]
 
 
-class Turns:
+class RequestQueue:
     """The requests of many conversations, in the order an engine should take them: a conversation that has
-    begun comes before the next one, so that its prefix is still in the engine's cache."""
+    begun comes before the next one, so that its prefix is still in the engine's cache.
+    """
 
     def __init__(self, conversations: Sequence[Conversation]):
         self.results: list = [None] * len(conversations)
@@ -172,7 +174,8 @@ def request_of(ticket: Ticket) -> Request:
 
 def _spread(seed: int, phase: int) -> int:
     """A CPU's generators read 32 bits of a seed: make those depend on all of it. A completion that takes two
-    requests has a stream for each."""
+    requests has a stream for each.
+    """
     import numpy as np
 
     key = [seed, phase] if phase else seed

@@ -1,10 +1,11 @@
 """The server engine: sampling on other machines, behind any OpenAI-compatible endpoint that takes and returns
-token ids, as `vllm serve` does."""
+token ids, as `vllm serve` does.
+"""
 
 from effwb import models
 from effwb.errors import ConfigError, EngineError, one_of
-from effwb.samplers.endpoint import Endpoint, NotNow
-from effwb.samplers.request import RequestSampler, Turns, request_of
+from effwb.samplers.endpoint import Endpoint, RetryableError
+from effwb.samplers.request import RequestQueue, RequestSampler, request_of
 
 # A server applies the model's own generation config to what a request leaves out.
 PLAIN = {
@@ -90,7 +91,8 @@ class ServerSampler(RequestSampler):
     @property
     def context(self) -> int | None:
         """Tokens that prompt and completion may have together: the model's, or fewer where the server was
-        started with a smaller `--max-model-len`."""
+        started with a smaller `--max-model-len`.
+        """
         own = super().context
         return min((n for n in (own, self.card.get("max_model_len")) if n is not None), default=None)
 
@@ -103,14 +105,14 @@ class ServerSampler(RequestSampler):
         return {"version": self._version(), **served, "concurrency": self.endpoint.concurrency}
 
     def _version(self) -> str | None:
-        """vLLM's version; None where the server has no such page."""
+        """VLLM's version; None where the server has no such page."""
         try:
             return str(self.endpoint.get("../version")["version"])
         except (EngineError, KeyError, TypeError):
             return None
 
     def _serve(self, conversations) -> list:
-        turns = Turns(conversations)
+        turns = RequestQueue(conversations)
         self.endpoint.post_all("completions", turns, self._body, self._read)
         return turns.results
 
@@ -130,7 +132,7 @@ class ServerSampler(RequestSampler):
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EngineError(f"no completion in the server's answer: {str(answer)[:200]}") from error
         if reason not in ("stop", "length"):  # vLLM says "abort" when it is shut down
-            raise NotNow(f"a completion ended with {reason!r}")
+            raise RetryableError(f"a completion ended with {reason!r}")
         if ids is None:
             raise EngineError(
                 f"the server at {self.endpoint.url} returns texts without token ids; it must know the "

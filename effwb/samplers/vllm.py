@@ -8,7 +8,7 @@ from functools import cached_property
 from effwb import models
 from effwb.errors import ConfigError, EngineError
 from effwb.samplers.base import check_context
-from effwb.samplers.request import RequestSampler, Turns, request_of
+from effwb.samplers.request import RequestQueue, RequestSampler, request_of
 from effwb.samplers.vllm_process import VERSION, import_vllm, on_cpu, process_kept, repack, repackable
 
 CPU_CACHE_GIB = 1.0  # taken in full when the engine opens
@@ -62,7 +62,8 @@ class VllmSampler(RequestSampler):
 
     def close(self) -> None:
         """Drop the engine with its weights and cache; the next use opens it again, with the model's own
-        weights."""
+        weights.
+        """
         import gc
         from unittest.mock import patch
 
@@ -127,7 +128,7 @@ class VllmSampler(RequestSampler):
 
     @cached_property
     def _resolved_dtype(self) -> str:
-        """vLLM's own "auto" halves a float32 model; ours, like Transformers', keeps the model's dtype."""
+        """VLLM's own "auto" halves a float32 model; ours, like Transformers', keeps the model's dtype."""
         named = str(getattr(self.config, "dtype", None) or "float32").removeprefix("torch.")
         return named if self.dtype == "auto" else self.dtype
 
@@ -154,7 +155,8 @@ class VllmSampler(RequestSampler):
 
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log-probability of every token of a sequence but the first, given those before it, at temperature
-        1."""
+        1.
+        """
         from vllm import SamplingParams as Params
 
         self.check_ids(sequences)
@@ -190,7 +192,8 @@ class VllmSampler(RequestSampler):
 
     def _load(self, named_tensors) -> list[str]:
         """The names of vLLM's weights that no tensor filled. One tensor at a time: an iterator may make it on
-        the way, as merging adapters does."""
+        the way, as merging adapters does.
+        """
 
         def load(model):
             filled = model.load_weights((name, tensor.detach()) for name, tensor in named_tensors)
@@ -201,7 +204,7 @@ class VllmSampler(RequestSampler):
 
     def _serve(self, conversations) -> list:
         self._forget()
-        turns, under_way, count = Turns(conversations), {}, itertools.count()
+        turns, under_way, count = RequestQueue(conversations), {}, itertools.count()
         with self._engine_alone() as engine:
             while not turns.finished:
                 while len(under_way) < self.batch_rows and (ticket := turns.next()):
@@ -216,7 +219,7 @@ class VllmSampler(RequestSampler):
 
     @contextmanager
     def _engine_alone(self):
-        """vLLM's engine for some requests, the process's random state kept."""
+        """VLLM's engine for some requests, the process's random state kept."""
         import torch
 
         engine = self.llm.llm_engine

@@ -51,7 +51,7 @@ def on_cpu() -> bool:
 
 @contextmanager
 def process_kept():
-    """vLLM seeds the global generators, sets the environment of child processes and, on a CPU, forbids
+    """VLLM seeds the global generators, sets the environment of child processes and, on a CPU, forbids
     setting the number of threads: put all of it back.
     """
     import random

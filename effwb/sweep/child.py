@@ -14,11 +14,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from effwb._internal.processes import end_with_parent
 from effwb.errors import BusyError
 from effwb.notebook import RESULTS
-from effwb.processes import end_with_parent
 from effwb.sweep.plan import declared_in, unformatted
-from effwb.sweep.point import BUSY, PATIENCE, Point, places
+from effwb.sweep.point import BUSY, PATIENCE, SweepPoint, places
 
 LAST_LINES = 12
 
@@ -48,7 +48,7 @@ def execute(folder: Path, kernels: list[int]) -> bool:
     from nbclient.exceptions import DeadKernelError
     from papermill import PapermillExecutionError
 
-    point = Point(folder)
+    point = SweepPoint(folder)
     with point.run.lock(PATIENCE) as lock:
         if point.is_done():
             return True
@@ -66,7 +66,7 @@ def execute(folder: Path, kernels: list[int]) -> bool:
         return point.is_done()
 
 
-def _papermill(point: Point, lock: int, kernels: list[int]) -> None:
+def _papermill(point: SweepPoint, lock: int, kernels: list[int]) -> None:
     import papermill
     from jupyter_client import AsyncKernelManager
 

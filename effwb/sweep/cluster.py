@@ -12,7 +12,7 @@ from pathlib import Path
 
 from effwb.errors import ConfigError, EngineError
 from effwb.sweep import local
-from effwb.sweep.point import Point
+from effwb.sweep.point import SweepPoint
 
 RESTARTS = 3  # of a point whose worker or machine died
 POLL = 0.5  # seconds between two looks at the points
@@ -73,7 +73,7 @@ def needs(ray, jobs: int | None, gpus: int) -> dict[str, float]:
 
 
 def execute(
-    points: Sequence[Point], ray, per_point: dict, at_most: int | None = None
+    points: Sequence[SweepPoint], ray, per_point: dict, at_most: int | None = None
 ) -> Iterator[local.Event]:
     """Like `local.execute`, where Ray finds `per_point` free, `at_most` points at a time."""
     task = ray.remote(max_retries=RESTARTS, **per_point)(_work)
@@ -107,7 +107,7 @@ def _outcome(ray, ref) -> tuple[int, str]:
 
 def _work(folder: str, directory: str) -> int:
     """On a worker: the point in a process of its own, which ends with this one."""
-    point = Point(folder)
+    point = SweepPoint(folder)
     if not (point.folder / "config.json").exists():
         raise ConfigError(
             f"{os.uname().nodename} does not see {folder}; the sweep must lie on a disk that every "

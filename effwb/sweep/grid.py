@@ -14,7 +14,7 @@ from effwb.errors import BusyError, ConfigError
 from effwb.runs import digest, environment
 from effwb.sweep import cluster, local
 from effwb.sweep.plan import declared_in, plan
-from effwb.sweep.point import STATES, Point
+from effwb.sweep.point import STATES, SweepPoint
 
 OWN_COLUMNS = ("point", "status", "seconds", "error")
 
@@ -59,10 +59,12 @@ def run(
     return table(out)
 
 
-def _declare(named: Mapping[str, dict], notebook: str | Path, out: Path) -> tuple[list[Point], list[Point]]:
+def _declare(
+    named: Mapping[str, dict], notebook: str | Path, out: Path
+) -> tuple[list[SweepPoint], list[SweepPoint]]:
     """All points, each with its config.json, and those of them that no other sweep runs now."""
     identity = {"notebook": Path(notebook).name, "code": code_digest(notebook), "effwb": __version__}
-    points = [Point(out / name) for name in named]
+    points = [SweepPoint(out / name) for name in named]
     points_in(out)  # another's directory is refused
     for point in points:
         point.check({**identity, "parameters": named[point.name]})
@@ -131,15 +133,15 @@ def table(out: str | Path):
     )
 
 
-def points_in(out: str | Path) -> list[Point]:
+def points_in(out: str | Path) -> list[SweepPoint]:
     """The points in a directory, seed=2 before seed=10; `DataError` where it also holds other things."""
-    points = [Point(file.parent) for file in Path(out).glob("*/config.json")]
+    points = [SweepPoint(file.parent) for file in Path(out).glob("*/config.json")]
     for point in points:
         _ = point.identity  # raises
     return sorted(points, key=_natural)
 
 
-def _rows(point: Point) -> list[dict]:
+def _rows(point: SweepPoint) -> list[dict]:
     status = point.status()
     done = status == "done"
     row = {
@@ -152,14 +154,14 @@ def _rows(point: Point) -> list[dict]:
     return [{**row, "results": results} for results in (done and point.results()) or [{}]]
 
 
-def _natural(point: Point) -> list:
+def _natural(point: SweepPoint) -> list:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", point.name)]
 
 
 class Board:
     """The progress of a sweep on stderr: a line per point that ended, and what is left."""
 
-    def __init__(self, points: list[Point], shown: bool):
+    def __init__(self, points: list[SweepPoint], shown: bool):
         self.states = {point.name: point.status() for point in points}
         self.shown, self.began, self.most = shown, time.monotonic(), 1  # points at a time, so far
         self.starts: dict[str, float] = {}

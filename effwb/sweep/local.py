@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from effwb.errors import BusyError, ConfigError
-from effwb.sweep.point import BUSY, PATIENCE, Point
+from effwb.sweep.point import BUSY, PATIENCE, SweepPoint
 
 POLL = 0.05  # seconds between two looks at the children
 
 
 class Event(NamedTuple):
     what: Literal["started", "ended", "busy"]  # busy: another process runs the point
-    point: Point
+    point: SweepPoint
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def usable_cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def execute(points: Sequence[Point], places: Sequence[Slot]) -> Iterator[Event]:
+def execute(points: Sequence[SweepPoint], places: Sequence[Slot]) -> Iterator[Event]:
     """Run the points in order, one per slot at a time, each in a process that can be lost alone.
 
     Says when one starts and when it has ended. Children end with this process; when the iterator is closed
@@ -105,7 +105,7 @@ def execute(points: Sequence[Point], places: Sequence[Slot]) -> Iterator[Event]:
                 child.wait(10)
 
 
-def start(point: Point, slot: Slot, directory: str | None = None) -> subprocess.Popen:
+def start(point: SweepPoint, slot: Slot, directory: str | None = None) -> subprocess.Popen:
     """The process of a point; it ends when its standard input is closed."""
     command = [sys.executable, "-m", "effwb.sweep.child", str(point.folder)]
     if slot.cores:
@@ -124,7 +124,7 @@ def start(point: Point, slot: Slot, directory: str | None = None) -> subprocess.
         )
 
 
-def ended(point: Point, code: int, how: str = "") -> Event:
+def ended(point: SweepPoint, code: int, how: str = "") -> Event:
     """What to say of a point whose process left `code`, or was lost as `how` says."""
     if code == BUSY:
         return Event("busy", point)

@@ -23,7 +23,7 @@ STATES = ("done", "running", "failed", "to do")
 PLACES = {"run_root": "runs", "work_dir": "work", "out_dir": "out", "figures_dir": "figures"}
 
 
-class Point:
+class SweepPoint:
     """A point by its directory. Reading never changes anything."""
 
     def __init__(self, folder: str | Path):

@@ -1,6 +1,6 @@
 """Training: GRPO with TRL under any design, in one stage or several."""
 
-from effwb.training.compare import (
+from effwb.training.points import (
     Point,
     Trained,
     aes_table,
@@ -8,23 +8,23 @@ from effwb.training.compare import (
     frontier_of,
     frozen_reference,
     level_table,
+    load_train_and_eval,
     over_seeds,
-    problem_sets,
     reg_table,
     run_name,
     run_points,
     table,
 )
-from effwb.training.preview import group_of, preview, reference_of, score, spread
+from effwb.training.preview import group_of, preview, reference_statistics, score, spread
 from effwb.training.record import read_metrics
 from effwb.training.run import TrainResult, train
-from effwb.training.stages import PlanResult, Stage, train_stages
-from effwb.training.warm import warm_start
+from effwb.training.sft import sft_warm_start
+from effwb.training.stages import Stage, StagesResult, train_stages
 
 __all__ = [
-    "PlanResult",
     "Point",
     "Stage",
+    "StagesResult",
     "TrainResult",
     "Trained",
     "aes_table",
@@ -33,18 +33,18 @@ __all__ = [
     "frozen_reference",
     "group_of",
     "level_table",
+    "load_train_and_eval",
     "over_seeds",
     "preview",
-    "problem_sets",
     "read_metrics",
-    "reference_of",
+    "reference_statistics",
     "reg_table",
     "run_name",
     "run_points",
     "score",
+    "sft_warm_start",
     "spread",
     "table",
     "train",
     "train_stages",
-    "warm_start",
 ]

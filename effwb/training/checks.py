@@ -6,7 +6,7 @@ from effwb.designs import Design, Group
 from effwb.errors import ConfigError, DataError, one_of
 from effwb.profiles import Training
 from effwb.training.engines import ENGINES
-from effwb.training.trl import accumulation, processes
+from effwb.training.trl_config import accumulation, processes
 
 LOSSES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo")
 RANGES = (  # field of Training, least and greatest value

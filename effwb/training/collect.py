@@ -8,10 +8,10 @@ import numpy as np
 
 from effwb import prompts
 from effwb.designs import Group
-from effwb.probes import Forcer, Traced, cuts_of
+from effwb.probes import Prober, ProbeTarget, cuts_of
 from effwb.rollouts import sample_seed
 from effwb.samplers.base import opened, with_opening
-from effwb.training.rounds import Asked, Rounds
+from effwb.training.rounds import PromptBatch, Rounds
 from effwb.verifiers import verify
 
 
@@ -23,7 +23,7 @@ class Round:
     """
 
     number: int
-    asked: Asked
+    asked: PromptBatch
     first: int
     completion_ids: list[list[int]]
     texts: list[str]
@@ -92,7 +92,7 @@ class Collector:
         other.clock = self.clock
         return other
 
-    def collect(self, trainer, number: int, asked: Asked) -> Round:
+    def collect(self, trainer, number: int, asked: PromptBatch) -> Round:
         """Sample and grade G rollouts of every prompt of `asked`."""
         P, world = len(asked.rows_P), trainer.accelerator.num_processes
         share, shape = P * self.G // world, (P, self.G)
@@ -136,9 +136,10 @@ class Collector:
         made.length_PG[slots] = table[..., 3]
         made.tokens += int(table[..., 3].sum())
 
-    def probe(self, trainer, made: Round, slots: list[int], design, forcer: Forcer, cap: int) -> None:
+    def probe(self, trainer, made: Round, slots: list[int], design, forcer: Prober, cap: int) -> None:
         """The second generation: stop the rollouts of the groups at `slots` where the design asks, and grade
-        their forced answers."""
+        their forced answers.
+        """
         from accelerate.utils import gather_object
 
         chosen, (P, G) = set(slots), made.correct_PG.shape
@@ -156,7 +157,7 @@ class Collector:
         asked = [bad for row in unread for bad in row]
         made.unparsed = float(np.mean(asked)) if asked else 0.0
 
-    def _forced(self, trainer, made: Round, here: list[int], design, forcer: Forcer, cap: int) -> list[tuple]:
+    def _forced(self, trainer, made: Round, here: list[int], design, forcer: Prober, cap: int) -> list[tuple]:
         """(points, correct at each, whether each forced answer was unreadable) of the local rows `here`.
 
         At a point beyond its end, and at the cap, a rollout counts by its own verdict.
@@ -169,7 +170,7 @@ class Collector:
             points.append(design.probe_points(self.rounds.ids[row], ids, cap, decode))
             reason = "stop" if made.finished_PG[p, g] else "length"
             cuts = [cut for cut in cuts_of(len(ids), reason, points[-1]) if cut < cap]
-            work.append(Traced(made.asked.prompt_ids_P[p], ids, made.asked.opened_P[p], cuts))
+            work.append(ProbeTarget(made.asked.prompt_ids_P[p], ids, made.asked.opened_P[p], cuts))
             golds += [self.rounds.answers[row]] * len(cuts)
             own.append(bool(made.correct_PG[p, g] and made.finished_PG[p, g]))
         with self.engine.sampler(trainer) as sampler:
@@ -204,7 +205,7 @@ class Collector:
                 done[i] = with_opening(tokenizer, forced, completion)
         return done
 
-    def _grade(self, asked: Asked, mine: list[tuple[int, int]], texts: list[str]):
+    def _grade(self, asked: PromptBatch, mine: list[tuple[int, int]], texts: list[str]):
         with self.phase("grade"):
             shown = [prompts.graded_text(asked.opened_P[p], t) for (p, _), t in zip(mine, texts, strict=True)]
             golds = [self.rounds.answers[asked.rows_P[p]] for p, _ in mine]

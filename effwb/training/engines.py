@@ -1,5 +1,6 @@
 """Who samples during training. One callable per engine: prompts as ids in; completions out, sampled with the
-weights the trainer has at that moment, and log-probabilities where the loss has to know the sampler's."""
+weights the trainer has at that moment, and log-probabilities where the loss has to know the sampler's.
+"""
 
 from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
@@ -7,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from effwb.errors import ConfigError, one_of
 from effwb.samplers import SamplingParams, open_sampler
 from effwb.samplers.base import completed
-from effwb.training.trl import world_size
+from effwb.training.trl_config import world_size
 
 ENGINES = ("transformers", "vllm", "trl", "trl-vllm-colocate", "trl-vllm-server")
 
@@ -21,7 +22,8 @@ def open_engine(name: str, model: str, params: SamplingParams):
 
 class OwnDecode:
     """effwb's decode loop on the trainer's own model: no rollout waits for a longer one, each has a seed of
-    its own, nothing is tokenised again."""
+    its own, nothing is tokenised again.
+    """
 
     def __init__(self, model: str, params: SamplingParams):
         self.params = params
@@ -46,7 +48,7 @@ def live_sampler(trainer):
     import torch
     from trl.models import unwrap_model_for_generation
 
-    from effwb.samplers.hf import TransformersSampler
+    from effwb.samplers.transformers.engine import TransformersSampler
 
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         raise ConfigError("sharded weights cannot be sampled from here; train with a trl-vllm engine")
@@ -60,14 +62,15 @@ def live_sampler(trainer):
     ) as model:
         model.eval()
         try:
-            yield TransformersSampler.around(model, trainer.processing_class)
+            yield TransformersSampler.from_model(model, trainer.processing_class)
         finally:
             model.train()
 
 
 class OwnVllm(OwnDecode):
     """vLLM in this process, given the trainer's weights before every round. Made for a CPU, where the copied
-    weights give the trainer's log-probabilities; on a GPU take TRL's, which corrects for what they do not."""
+    weights give the trainer's log-probabilities; on a GPU take TRL's, which corrects for what they do not.
+    """
 
     def __init__(self, model: str, params: SamplingParams):
         import torch
@@ -104,7 +107,8 @@ def _merged(model):
 
 class TrlGenerate(OwnDecode):
     """TRL's own generation: `model.generate`, or its vLLM (colocated or a server) where the config says so;
-    what TRL opened goes with its trainer. Probes are drawn as `OwnDecode` does."""
+    what TRL opened goes with its trainer. Probes are drawn as `OwnDecode` does.
+    """
 
     def __call__(self, trainer, prompt_ids: Sequence, seeds: Sequence[int]):
         import torch

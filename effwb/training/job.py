@@ -14,7 +14,7 @@ from pathlib import Path
 from effwb import profiles
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import Profile, Training
-from effwb.training.compare import practice_problems
+from effwb.training.points import load_train_problems
 from effwb.training.run import TrainResult, train
 
 KEYS = (
@@ -96,4 +96,4 @@ def _problems(told: str, here: Path, n: int | None):
         rows = Dataset.from_parquet(str(file), keep_in_memory=True)
         if "problem_id" in rows.column_names:
             return rows
-    return practice_problems(str(file) if file.is_file() else told, n)
+    return load_train_problems(str(file) if file.is_file() else told, n)

@@ -1,5 +1,6 @@
 """Rollouts of a model under a design before it is trained with it: a reward that is dead is seen here, before
-an hour of training is spent on it."""
+an hour of training is spent on it.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +76,8 @@ def score(
     design: Design, rollouts, cap: int, *, reference: Mapping | None = None, hint_tokens_P=None, closing=None
 ):
     """What `design` makes of a rollout table: the columns of `preview`. `closing` is the id of the token that
-    closes the thinking, for designs that ask whether a rollout thinks."""
+    closes the thinking, for designs that ask whether a rollout thinks.
+    """
     more = {"reference": reference, "hint_tokens_P": hint_tokens_P}
     if closing is not None:
         more["empty_PG"] = per_problem(rollouts, [ids[0] == closing for ids in rollouts["completion_ids"]])
@@ -105,7 +107,7 @@ def group_of(rollouts, cap: int, **more) -> Group:
     return Group(correct, length, finished, cap, list(rollouts["problem_id"].drop_duplicates()), **more)
 
 
-def reference_of(rollouts, cap: int) -> dict[str, dict[str, float]]:
+def reference_statistics(rollouts, cap: int) -> dict[str, dict[str, float]]:
     """Mean length and accuracy per problem of a frozen model's rollouts, for designs that compare with it."""
     return reference_table(group_of(rollouts, cap))
 

@@ -1,5 +1,6 @@
 """metrics.jsonl: one line per step, readable while the run goes on, and cut back to the checkpoint on
-resume."""
+resume.
+"""
 
 import json
 import math

@@ -1,5 +1,6 @@
 """What is asked in each round: which problems, with which prompts. A function of the seed, the round and the
-state of the design, so that a resumed run asks what the uninterrupted one would have."""
+state of the design, so that a resumed run asks what the uninterrupted one would have.
+"""
 
 from dataclasses import dataclass, fields
 
@@ -11,7 +12,7 @@ from effwb.rollouts import check_problems
 
 
 @dataclass(frozen=True)
-class Asked:
+class PromptBatch:
     """P prompts: rows of the problem table, their prompts as ids, and the lengths they ask for, if any."""
 
     rows_P: list[int]
@@ -19,7 +20,7 @@ class Asked:
     opened_P: list[bool]
     hint_tokens_P: np.ndarray | None
 
-    def put(self, place: int, other: "Asked", index: int) -> None:
+    def put(self, place: int, other: "PromptBatch", index: int) -> None:
         """Replace the prompt at `place` by number `index` of `other`."""
         for name in (f.name for f in fields(self)):
             if getattr(self, name) is not None:
@@ -39,25 +40,25 @@ class Rounds:
         self.closing = prompts.closing_id(tokenizer) if design.modes else None
         self._rendered: dict = {}
 
-    def of(self, number: int) -> Asked:
+    def of(self, number: int) -> PromptBatch:
         """The prompts of round `number`, counted from 0."""
         epoch, place = divmod(number, len(self.ids) // self.per_round)
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.ids))
         rows = order[place * self.per_round : (place + 1) * self.per_round].tolist()
         return self.ask(rows, np.random.default_rng([self.seed, 2, number]))
 
-    def refill(self, number: int, attempt: int, count: int, taken: list[int]) -> Asked:
+    def refill(self, number: int, attempt: int, count: int, taken: list[int]) -> PromptBatch:
         """`count` prompts of problems that are not in `taken`, to replace groups without spread."""
         rng = np.random.default_rng([self.seed, 3, number, attempt])
         left = np.setdiff1d(np.arange(len(self.ids)), taken)
         return self.ask(rng.choice(left, size=min(count, left.size), replace=False).tolist(), rng)
 
-    def ask(self, rows: list[int], rng: np.random.Generator) -> Asked:
+    def ask(self, rows: list[int], rng: np.random.Generator) -> PromptBatch:
         """The prompts of these rows, with lengths drawn by the design where it asks for any."""
         place = self.design.hint
         hints = self.design.draw_hints(rng, [self.ids[r] for r in rows]) if place else None
         found = [self._render(r, None if hints is None else int(hints[i])) for i, r in enumerate(rows)]
-        return Asked(rows, [ids for ids, _ in found], [opened for _, opened in found], hints)
+        return PromptBatch(rows, [ids for ids, _ in found], [opened for _, opened in found], hints)
 
     def longest(self) -> int:
         """Tokens of the longest prompt, with the longest hint there can be."""

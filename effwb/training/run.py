@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from effwb import grading, models, prompts
+from effwb import models, prompts
 from effwb.designs import Design, fit_design
 from effwb.errors import ConfigError, DataError, one_of
-from effwb.probes import Forcer
+from effwb.probes import Prober
 from effwb.profiles import Profile, Training
 from effwb.rollouts import FORCED_ROOM
 from effwb.runs import RunDir, digest, write_atomic
@@ -23,7 +23,7 @@ from effwb.training.engines import open_engine
 from effwb.training.launch import launch
 from effwb.training.record import Record, read_metrics
 from effwb.training.rounds import Rounds
-from effwb.training.trl import (
+from effwb.training.trl_config import (
     grpo_config,
     is_main,
     lora_config,
@@ -34,6 +34,7 @@ from effwb.training.trl import (
     silence,
     world_size,
 )
+from effwb.verifiers import grading
 
 WATCH = ("auto", "lines", "none")
 PLACEMENT = ("processes", "accelerate_config")
@@ -113,7 +114,7 @@ def train(
     check(chosen, made, cap, problems, reference, monitor)
     asked = copy.deepcopy(made)
     reference = reference if made.needs_reference else None  # what is not read decides nothing
-    plan = Plan(
+    plan = TrainingRun(
         made, problems, model, Path(run_dir), profile, chosen, cap, seed, effort, reference, monitor,
         verify_timeout,
     )  # fmt: skip
@@ -132,7 +133,7 @@ def train(
 
 
 @dataclass(eq=False)
-class Plan:
+class TrainingRun:
     """Everything `train` was asked for, checked; `execute` does it."""
 
     design: Design
@@ -206,14 +207,14 @@ class Plan:
         launch(self, record, self._listeners(watch, record), report_to)
 
     def _listeners(self, watch: str, record: Record) -> list:
-        from effwb.training.watch import listeners
+        from effwb.training.progress import listeners
 
         return listeners(watch, record, self.settings.steps, f"{self.design.NAME}, {self.source.name}")
 
     def execute(self, watch: str, report_to: list[str]) -> None:
         """Train from the last whole checkpoint, or the beginning, and leave the model behind."""
+        from effwb.training.progress import Metrics
         from effwb.training.trainer import STATE, last_checkpoint
-        from effwb.training.watch import Metrics
 
         folder = self.run_dir / "train"
         checkpoints, record = folder / "checkpoints", Record(folder / "metrics.jsonl")
@@ -275,12 +276,12 @@ class Plan:
         silence(trainer)
         return trainer
 
-    def _forcer(self) -> Forcer | None:
+    def _forcer(self) -> Prober | None:
         """What asks for forced answers, where the design rewards any."""
         if not self.design.probes:
             return None
         suffix = prompts.forced_suffix(prompts.template(self.profile.template))
-        return Forcer(self.tokenizer, suffix, self.profile.answer_tokens)
+        return Prober(self.tokenizer, suffix, self.profile.answer_tokens)
 
     def _finish(self, trainer) -> None:
         """The model under its final name, then the done marker, then the checkpoints may go."""

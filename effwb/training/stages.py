@@ -29,7 +29,7 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False)
-class PlanResult:
+class StagesResult:
     """The results of the stages, in order."""
 
     stages: tuple[str, ...]
@@ -60,7 +60,7 @@ def train_stages(
     run_dir: str | Path,
     profile: Profile,
     **common,
-) -> PlanResult:
+) -> StagesResult:
     """Run the stages one after the other, each in `run_dir/<number>-<name>`; `common` goes to every `train`.
 
     Resumes like `train`: finished stages are read back, the one that was killed continues.
@@ -86,4 +86,4 @@ def train_stages(
             **{**common, **stage.settings},
         )
         results.append(result)
-    return PlanResult(tuple(names), tuple(results))
+    return StagesResult(tuple(names), tuple(results))

@@ -16,7 +16,7 @@ from trl import GRPOTrainer
 from effwb.designs.segments import per_token
 from effwb.errors import TrainingError
 from effwb.runs import write_atomic, write_parquet
-from effwb.samplers.cache import left_pad
+from effwb.samplers.transformers.cache import left_pad
 from effwb.training.collect import Collector, Round
 from effwb.training.forward import log_probs
 
@@ -64,7 +64,7 @@ class GroupTrainer(GRPOTrainer):
         advantage, mask = self.design.advantage(group), self.design.mask(group)
         self.measured = _measure(made, group, self.design.reward(group), advantage, mask)
         self.measured["tokens"] += watched
-        self.measured |= {f"state/{name}": float(v) for name, v in self.design.watched(group).items()}
+        self.measured |= {f"state/{name}": float(v) for name, v in self.design.diagnostics(group).items()}
         self.design.observe(group)
         if made.empty_PG is not None:
             p_empty_P = self._p_empty(made)
@@ -121,7 +121,8 @@ class GroupTrainer(GRPOTrainer):
     @torch.no_grad()
     def _old_logps(self, out: dict, made: Round, p_empty_P: torch.Tensor) -> torch.Tensor:
         """Log-probabilities (B, T) under which the round was drawn: those of the weights that drew it, but of
-        the mode, which the first token chooses, the share that the design forces."""
+        the mode, which the first token chooses, the share that the design forces.
+        """
         old = out.get("old_per_token_logps")
         if old is None:
             ids = torch.cat([out["prompt_ids"], out["completion_ids"]], dim=1)
@@ -247,7 +248,7 @@ def _beyond_text(options: dict):
 
 
 def _idle(advantage: np.ndarray) -> np.ndarray:
-    """bool (P,): groups in which no rollout has an advantage, so that they teach nothing."""
+    """Bool (P,): groups in which no rollout has an advantage, so that they teach nothing."""
     return (advantage == 0).reshape(len(advantage), -1).all(axis=1)
 
 

@@ -33,8 +33,9 @@ def opinions(answers, golds, timeout: float = 5.0):
 
 
 def disagree(stored, said):
-    """bool array: the stored verdict is not today's, math-verify judges otherwise, or the letters are the
-    same and it is still not correct."""
+    """Bool array: the stored verdict is not today's, math-verify judges otherwise, or the letters are the
+    same and it is still not correct.
+    """
     import numpy as np
 
     right = {way: (said[way] == "correct").to_numpy() for way in WAYS}

@@ -1,0 +1,1 @@
+"""Private helpers that no notebook needs."""

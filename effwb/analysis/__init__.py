@@ -1,0 +1,1 @@
+"""Finished runs: read them, compare them, look at them, report on them."""

@@ -1,0 +1,7 @@
+"""`python -m effwb.cli`."""
+
+import sys
+
+from effwb.cli.main import main
+
+sys.exit(main())
