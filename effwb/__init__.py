@@ -105,8 +105,9 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = import_module(f"effwb.{name}")
     else:
-        moved = f"; it is now {_MOVED[name]}" if name in _MOVED else ""
-        raise AttributeError(f"module 'effwb' has no attribute {name!r}{moved}")
+        if name in _MOVED:  # an ImportError, because `from effwb import ...` hides any other message
+            raise ImportError(f"effwb.{name} is now {_MOVED[name]}")
+        raise AttributeError(f"module 'effwb' has no attribute {name!r}")
     globals()[name] = value
     return value
 

@@ -1,1 +1,9 @@
-"""Finished runs: read them, compare them, look at them, report on them."""
+"""Finished runs: find them, compare them, look at them, report on them.
+
+`RunSet` is where to start; `explorer.explore` opens the interactive view of it.
+"""
+
+from effwb.analysis.effect_tables import aes_table, effects, level_table, over_seeds
+from effwb.analysis.run_set import RunAnalysis, RunSet
+
+__all__ = ["RunAnalysis", "RunSet", "aes_table", "effects", "level_table", "over_seeds"]

@@ -1,12 +1,16 @@
-"""Look at finished runs with the mouse: `explore("data/runs")` in a notebook.
+"""The interactive view of finished runs: `explore("data/runs")` in a notebook.
 
-Choices on the left, figures and numbers on the right, rollouts below.
+Choices are on the left, figures and numbers on the right, rollouts below.
 """
+
+from __future__ import annotations
 
 import asyncio
 import html as markup
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -14,19 +18,28 @@ import pandas as pd
 from plotly.graph_objects import Figure, FigureWidget
 
 from effwb import plots
-from effwb.analysis.comparison import DIGITS, ISO_AES, MOST, compare, same_budgets
+from effwb._internal.paths import data_dir
+from effwb.analysis.comparison import DIGITS, ISO_AES, MAX_RUNS, compare, same_budgets
 from effwb.analysis.rollout_view import LEGEND, SIGNS, read_rollout
-from effwb.analysis.run_set import FRONTIERS, RunSet
+from effwb.analysis.run_set import RunSet
 from effwb.errors import ConfigError, EffwbError, EngineError, one_of
 from effwb.export.text_tables import readable
-from effwb.frontier import MODELS
+from effwb.frontier import BENCHMARKS, MODELS, Frontier
 from effwb.verifiers.opinions import WAYS
 
+FRONTIERS = (
+    "best of the chosen runs",
+    "best of the chosen runs, cross-fitted",
+    "best of all runs",
+    "best of all runs, cross-fitted",
+    "pocket",
+    *MODELS,
+)
 LISTED = 200  # rollouts in the list
 SETTLED = (1.0, 4.0)  # seconds after which a page that shows the widgets has laid them out
 RESAMPLES = 2000  # of the bootstrap; 10,000 elsewhere, where nobody waits with a finger on the mouse
-BEGIN = 4  # runs chosen at the start, where nobody says which
-SHOWN = {  # which rollouts are listed: a condition on the table of outcomes
+CHOSEN_AT_START = 4  # runs that are chosen first, where the caller names none
+SHOWN: dict[str, Callable[[pd.DataFrame], pd.Series]] = {  # which rollouts are listed
     "all": lambda t: t["length"] > 0,
     "right at the budget clicked": lambda t: t["at"] == 1,
     "wrong at the budget clicked": lambda t: t["at"] == 0,
@@ -37,60 +50,84 @@ SHOWN = {  # which rollouts are listed: a condition on the table of outcomes
     "verifiers disagree": lambda t: t["disagree"],
 }
 STYLE = """<style>
-.effwb-list select {font-family: ui-monospace, monospace; font-size: 12px}
-.effwb-numbers {border-collapse: collapse; font-size: 13px; margin: 4px 0}
-.effwb-numbers th, .effwb-numbers td {padding: 2px 8px; text-align: right; white-space: nowrap}
-.effwb-numbers th:first-child, .effwb-numbers td:first-child {text-align: left}
+.effwb-list select {font-family: ui-monospace, monospace; font-size: 12px} .effwb-numbers {border-collapse:
+collapse; font-size: 13px; margin: 4px 0} .effwb-numbers th, .effwb-numbers td {padding: 2px 8px;
+text-align: right; white-space: nowrap} .effwb-numbers th:first-child, .effwb-numbers td:first-child
+{text-align: left}
 </style>"""
 FIGURES = ("curves", "accuracy and tokens", "lengths")
 
 
-def explore(root: str | Path = "data/runs", **choices) -> "Explorer":
-    """Open what lies below a directory; `choices` go to `Explorer`.
+def explore(
+    root: str | Path = "data/runs", runs: Iterable[str] | None = None, frontier: str = FRONTIERS[0]
+) -> Explorer:
+    """Open an interactive view of all finished runs below a directory.
 
-    Raises ConfigError where there is no such directory, DataError where nothing below it is finished.
+    Args:
+        root: Directory to search.
+        runs: Names of the runs that are chosen at the start; default: the first four.
+        frontier: One of `FRONTIERS`.
+
+    Raises:
+        ConfigError: There is no such directory, or no run or frontier of that name.
+        DataError: Nothing below the directory is finished.
     """
-    return Explorer(RunSet(root), **choices)
+    return Explorer(RunSet.find(root), runs, frontier)
 
 
 class Explorer:
-    """Widgets over a `Store`. `display` it, or call `figure()` and `table` for what it shows right now.
+    """An interactive view of a `RunSet`.
 
-    `runs` are chosen at the start (default: the first 4), `frontier` is one of `FRONTIERS`. The widgets are
-    attributes, so that a cell may set what a mouse would: `view.l_max.value = 64`.
+    Display it in a notebook, or use `figure()` and `table` for what it shows right now. The widgets are
+    attributes, so a cell may set what a mouse would: `view.l_max.value = 64`.
+
+    Attributes:
+        all_runs: The `RunSet` that can be chosen from.
+        chosen: The `RunSet` that is shown; None where the choice cannot be shown (`note` says why).
+        best: The `Frontier` that REG is measured against.
+        table: The numbers below the figures, a row per run (`comparison.compare`).
+
+    Args:
+        runs: The runs to choose from.
+        names: Names of the runs that are chosen at the start; default: the first four.
+        frontier: One of `FRONTIERS`.
     """
 
-    def __init__(self, store: RunSet, runs=None, frontier: str = FRONTIERS[0]):
-        self.store, self._quiet, self._opinions, self._listed = store, False, {}, None
+    def __init__(self, runs: RunSet, names: Iterable[str] | None = None, frontier: str = FRONTIERS[0]):
+        self.all_runs, self._quiet = runs, False
+        self._opinions: dict[str, pd.DataFrame] = {}
+        self._list_state: tuple | None = None
+        self.chosen: RunSet | None = None
         self.table = pd.DataFrame()
-        runs = list(runs or store.names[:BEGIN])
-        for name in runs:
-            one_of("run", name, store.names)
+        names = list(names or runs.names[:CHOSEN_AT_START])
+        for name in names:
+            one_of("run", name, runs.names)
         one_of("frontier", frontier, FRONTIERS)
-        self._make_widgets(runs, frontier)
+        self._make_widgets(names, frontier)
         self._guarded(self.update)
         self._watch()
 
-    # ------------------------------------------------------------------------------------ what is there
-    def _make_widgets(self, runs, frontier: str) -> None:
+    # ----------------------------------------------------------------------------------- the widgets
+    def _make_widgets(self, names: list[str], frontier: str) -> None:
         wide = widgets.Layout(width="auto")
         self.filter = widgets.Text(placeholder="words in the names", continuous_update=False, layout=wide)
-        rows = min(14, max(4, len(self.store.names)))
-        self.runs = widgets.SelectMultiple(options=self.store.names, value=runs, rows=rows, layout=wide)
-        self.benchmark = widgets.Dropdown(options=self.store.benchmarks(runs), layout=wide)
+        rows = min(14, max(4, len(self.all_runs)))
+        self.runs = widgets.SelectMultiple(options=self.all_runs.names, value=names, rows=rows, layout=wide)
+        benchmarks = self.all_runs.filter(names=names).benchmarks()
+        self.benchmark = widgets.Dropdown(options=benchmarks, layout=wide)
         self.frontier = widgets.Dropdown(options=FRONTIERS, value=frontier, layout=wide)
         self.l_max = widgets.SelectionSlider(options=[0], continuous_update=False, layout=wide)
-        self.base = widgets.Dropdown(options=runs, layout=wide)
-        self.focus = widgets.Dropdown(options=runs, layout=wide)
+        self.base = widgets.Dropdown(options=names, layout=wide)
+        self.focus = widgets.Dropdown(options=names, layout=wide)
         self.axis = widgets.ToggleButtons(options=plots.AXES, style={"button_width": "90px"})
         self.tabs = widgets.Tab([_figure_widget() for _ in FIGURES], titles=FIGURES)
         self.numbers, self.note = widgets.HTML(), widgets.HTML()
         self.show = widgets.Dropdown(options=list(SHOWN), layout=wide)
-        self.ask = widgets.Button(description="ask the verifiers again", layout=wide)
+        self.regrade = widgets.Button(description="ask the verifiers again", layout=wide)
         self.count = widgets.HTML()
         self.rollouts = widgets.Select(options=[], rows=16, layout=wide).add_class("effwb-list")
         self.reader = widgets.HTML()
-        self.clicked: int | None = None  # the budget
+        self.clicked: int | None = None  # the budget, in tokens
 
     def _watch(self) -> None:
         for widget in (self.runs, self.benchmark, self.frontier, self.l_max, self.base, self.axis):
@@ -100,34 +137,41 @@ class Explorer:
         self._when(self.tabs, self._draw, "selected_index")
         self._when(self.show, self._list)
         self._when(self.rollouts, self._read)
-        self.ask.on_click(lambda _: self._guarded(self._ask))
+        self.regrade.on_click(lambda _: self._guarded(self._regrade))
 
-    def _when(self, widget, call, trait: str = "value") -> None:
-        """Call where a hand moves the widget, not where this class does."""
-        widget.observe(lambda _: self._quiet or self._guarded(call), trait)
+    def _when(self, widget: Any, call: Callable[[], None], trait: str = "value") -> None:
+        """Call when a person moves the widget, not when this class does."""
 
-    def _guarded(self, call, *given) -> None:
-        """Call, and show an error above the figures: nobody sees what a widget's callback raises."""
+        def moved(_change: object) -> None:
+            if not self._quiet:
+                self._guarded(call)
+
+        widget.observe(moved, trait)
+
+    def _guarded(self, call: Callable[..., None], *args: object) -> None:
+        """Call, and show an error above the figures: what a widget's callback raises is not seen."""
         self.note.value = ""
         try:
-            call(*given)
+            call(*args)
         except EffwbError as error:
             self.note.value = f"<p style='color:#B34700'><b>{markup.escape(str(error))}</b></p>"
 
     @property
     def widget(self) -> widgets.Widget:
         """All of it, as one widget."""
-        named = {
+        choices = {
             "runs (several: with Ctrl or Shift)": [self.filter, self.runs],
             "benchmark": [self.benchmark],
             "frontier": [self.frontier],
             "L_max: REG counts budgets up to here": [self.l_max],
-            "AES and its lines are against": [self.base],
+            "baseline run for AES": [self.base],
             "token axis": [self.axis],
         }
-        left = [part for text, of in named.items() for part in (widgets.HTML(f"<b>{text}</b>"), *of)]
-        picked = {"rollouts of": [self.focus], "shown": [self.show, self.ask, self.count, self.rollouts]}
-        listed = [part for text, of in picked.items() for part in (widgets.HTML(f"<b>{text}</b>"), *of)]
+        left = [
+            part for title, parts in choices.items() for part in (widgets.HTML(f"<b>{title}</b>"), *parts)
+        ]
+        lists = {"rollouts of": [self.focus], "shown": [self.show, self.regrade, self.count, self.rollouts]}
+        below = [part for title, parts in lists.items() for part in (widgets.HTML(f"<b>{title}</b>"), *parts)]
         legend = widgets.HTML(f"<p style='color:#595959;line-height:1.4'>{LEGEND}</p>")
         fixed = {"flex": "0 0 auto", "margin": "0 12px 0 0"}
         wide = {"flex": "1 1 auto", "min_width": "0"}
@@ -135,100 +179,122 @@ class Explorer:
             widgets.HBox([widgets.VBox(a, layout={"width": width, **fixed}), widgets.VBox(b, layout=wide)])
             for width, a, b in (
                 ("300px", left, [self.note, self.tabs, self.numbers]),
-                ("400px", listed, [self.reader, legend]),
+                ("400px", below, [self.reader, legend]),
             )
         ]
         return widgets.VBox([widgets.HTML(STYLE), *rows]).add_class("effwb-explorer")
 
-    def _ipython_display_(self):
+    def _ipython_display_(self) -> None:
         from IPython.display import display
 
         display(self.widget)
-        with suppress(RuntimeError):  # no loop runs outside Jupyter, and nobody looks
+        with suppress(RuntimeError):  # outside Jupyter no loop runs
             for seconds in SETTLED:
                 asyncio.get_running_loop().call_later(seconds, self._fit)
 
     def _fit(self) -> None:
-        """Have the figures measure their place: they were drawn before the page had one for them."""
+        """Let the figures measure their place: they were drawn before the page had one for them."""
         for shown in self.tabs.children:
             shown.layout.autosize = False
             shown.layout.autosize = True
 
-    # --------------------------------------------------------------------------------- what is computed
+    # --------------------------------------------------------------------------------- the numbers
     def update(self) -> None:
-        """Compute everything anew for the choices as they are."""
-        self.chosen, self.numbers.value = {}, ""
-        self._offer()
-        names, benchmark = list(self.runs.value), self.benchmark.value
-        chosen = self.store.chosen(names, benchmark)
-        self.best = self.store.frontier(self.frontier.value, names, benchmark, self._progress)
-        self._offer_budgets(next(iter(chosen.values())).curve.budgets)
+        """Compute everything anew for the current choices."""
+        self.chosen, self.numbers.value = None, ""
+        self._offer_choices()
+        chosen = self.all_runs.filter(names=self.runs.value).check_alike().on(self.benchmark.value)
+        self.best = self._frontier(chosen)
+        self._offer_budgets(next(iter(chosen)).curve.budgets)
         self.table = compare(chosen, self.best, self.l_max.value, self.base.value, RESAMPLES)
         self.chosen = chosen
         self.numbers.value = self._numbers()
         self.open(self.focus.value, self.clicked)
 
+    def _frontier(self, chosen: RunSet) -> Frontier:
+        """The frontier that is chosen; "best of all runs" means those that were measured like the first."""
+        kind = self.frontier.value
+        if kind == "pocket":
+            return Frontier.load(data_dir("pocket", "frontier.json"))
+        if kind in MODELS:
+            benchmark = self.benchmark.value
+            return Frontier.published(kind, benchmark if benchmark in BENCHMARKS else "average")
+        method = "cross_fit" if kind.endswith("cross-fitted") else "max"
+        if "chosen" in kind:
+            return chosen.frontier(method)
+        comparable = self.all_runs.like(chosen.names[0]).on(self.benchmark.value)
+        for name in self._progress(comparable.names):
+            comparable.curve(name)
+        return comparable.frontier(method)
+
     @contextmanager
-    def _silent(self):
+    def _silent(self) -> Iterator[None]:
         before, self._quiet = self._quiet, True
         try:
             yield
         finally:
             self._quiet = before
 
-    def _offer(self) -> None:
-        """Choices that depend on other choices; what was chosen stays where it can."""
+    def _offer_choices(self) -> None:
+        """Renew the choices that depend on other choices; a value stays where it is still legal."""
         names = list(self.runs.value)
-        if not 1 <= len(names) <= MOST:
-            raise ConfigError(f"{len(names)} runs are chosen; choose 1 to {MOST}")
+        if not 1 <= len(names) <= MAX_RUNS:
+            raise ConfigError(f"{len(names)} runs are chosen; choose 1 to {MAX_RUNS}")
         with self._silent():
-            for widget, options in (
-                (self.benchmark, self.store.benchmarks(names)),
-                (self.base, names),
-                (self.focus, names),
-            ):
-                _offer(widget, options)
+            benchmarks = self.all_runs.filter(names=names).benchmarks()
+            for widget, options in ((self.benchmark, benchmarks), (self.base, names), (self.focus, names)):
+                if list(widget.options) != options:
+                    value = widget.value
+                    widget.options = options
+                    widget.value = value if value in options else options[0]
 
-    def _offer_budgets(self, budgets) -> None:
-        budgets = [int(b) for b in budgets if 0 < b <= self.best.budgets[-1]]
+    def _offer_budgets(self, budgets: np.ndarray) -> None:
+        options = [int(b) for b in budgets if 0 < b <= self.best.budgets[-1]]
         with self._silent():
-            at = self.l_max.value if self.l_max.value in budgets else budgets[-1]
-            if list(self.l_max.options) != budgets:
-                self.l_max.options = budgets
-            self.l_max.value = at
+            l_max = self.l_max.value if self.l_max.value in options else options[-1]
+            if list(self.l_max.options) != options:
+                self.l_max.options = options
+            self.l_max.value = l_max
 
-    def _progress(self, names):
+    def _progress(self, names: list[str]) -> Iterator[str]:
         for i, name in enumerate(names):
             if i % 10 == 0:
-                self.note.value = (
-                    f"reading {i + 1} of {len(names)} runs, this time only: {markup.escape(name)}"
-                )
+                count = f"reading {i + 1} of {len(names)} runs, this time only"
+                self.note.value = f"{count}: {markup.escape(name)}"
             yield name
         self.note.value = ""
 
     def _filter(self) -> None:
         words, chosen = self.filter.value.split(), self.runs.value
-        with self._silent():  # the chosen stay in the list, first
-            found = [n for n in self.store.names if n not in chosen and all(w in n for w in words)]
-            self.runs.options = [*chosen, *found]
+        with self._silent():  # the chosen runs stay in the list, first
+            others = [n for n in self.all_runs.names if n not in chosen and all(w in n for w in words)]
+            self.runs.options = [*chosen, *others]
             self.runs.value = chosen
 
-    # ------------------------------------------------------------------------------------ what is drawn
-    def figure(self, which: str = "curves") -> Figure:
-        """One of `FIGURES` as it is now, a plain figure that needs no kernel."""
-        one_of("figure", which, FIGURES)
-        return (self._curves, self._tradeoff, self._lengths)[FIGURES.index(which)]()
+    # ---------------------------------------------------------------------------------- the figures
+    def figure(self, name: str = "curves") -> Figure:
+        """One of the figures as it is now, as a plain figure that needs no kernel.
+
+        Args:
+            name: "curves", "accuracy and tokens" or "lengths".
+        """
+        one_of("figure", name, FIGURES)
+        return (self._curves, self._tradeoff, self._lengths)[FIGURES.index(name)]()
+
+    def _shown(self) -> RunSet:
+        if self.chosen is None:
+            raise ConfigError("the chosen runs cannot be shown; see the note above the figures")
+        return self.chosen
 
     def _curves(self) -> Figure:
-        curves = {name: one.curve for name, one in self.chosen.items()}
-        few = {self.focus.value} if len(curves) > 3 else set(curves)
-        same = same_budgets(self.chosen[self.focus.value], self.best, self.l_max.value)
+        curves = self._shown().curves()
+        focus, l_max = self.focus.value, self.l_max.value
         return plots.curve_figure(
             curves,
             self.best,
-            l_max=self.l_max.value,
-            shade=self.focus.value if same else None,
-            bands=few,
+            l_max=l_max,
+            shade=focus if same_budgets(self._shown()[focus], self.best, l_max) else None,
+            bands={focus} if len(curves) > 3 else set(curves),
             resamples=RESAMPLES,
             axis=self.axis.value,
         )
@@ -238,94 +304,100 @@ class Explorer:
         return plots.tradeoff_figure(table, x="mean tokens", iso_aes=ISO_AES, base=self.base.value)
 
     def _lengths(self) -> Figure:
-        fig = plots.length_figure(self.chosen[self.focus.value].rollouts, axis=self.axis.value)
-        return fig.update_layout(title=self.focus.value)
+        figure = plots.length_figure(self._shown()[self.focus.value].rollouts, axis=self.axis.value)
+        return figure.update_layout(title=self.focus.value)
 
     def _draw(self) -> None:
-        """Put the figure of the open tab into its widget, and hear clicks on it."""
-        if not self.chosen:
+        """Put the figure of the open tab into its widget, and listen for clicks on it."""
+        if self.chosen is None:
             return
-        at = self.tabs.selected_index or 0
-        shown, new = self.tabs.children[at], self.figure(FIGURES[at])
+        tab = self.tabs.selected_index or 0
+        shown, figure = self.tabs.children[tab], self.figure(FIGURES[tab])
         with shown.batch_update():
             shown.data = []
-            shown.add_traces(list(new.data))
-            shown.layout = new.update_layout(width=None, autosize=True).layout  # as wide as its place
-        for trace in shown.data if FIGURES[at] != "lengths" else ():
+            shown.add_traces(list(figure.data))
+            shown.layout = figure.update_layout(width=None, autosize=True).layout  # as wide as its place
+        for trace in shown.data if FIGURES[tab] != "lengths" else ():
             trace.on_click(lambda *clicked: self._guarded(self._click, *clicked))
 
-    def _click(self, trace, points, _state=None) -> None:
-        """A point of a curve opens its run at its budget, one of the plane its run."""
+    def _click(self, trace: Any, points: Any, _state: object = None) -> None:
+        """A point of a curve opens its run at its budget; a point of the second figure opens its run."""
         name = trace.legendgroup or trace.name
-        if points.point_inds and name in self.chosen:
-            of_curve = not self.tabs.selected_index
-            self.open(name, int(trace.customdata[points.point_inds[0]][0]) if of_curve else None)
+        if points.point_inds and name in self._shown():
+            on_a_curve = not self.tabs.selected_index
+            self.open(name, int(trace.customdata[points.point_inds[0]][0]) if on_a_curve else None)
 
     def _numbers(self) -> str:
-        first = next(iter(self.chosen.values()))
-        note = f"Intervals: 95 %, over problems. Frontier: {self.best.name}. {first.caption()}."
+        first = next(iter(self._shown()))
+        note = f"Intervals: 95 % over problems. Frontier: {self.best.name}. {first.caption()}."
         if self.frontier.value in MODELS:
             note += " The frontier is another model's, and its average is over benchmarks, not over problems."
         if not same_budgets(first, self.best, self.l_max.value):
-            note += " Its budgets are others: REG is of linear interpolations and has no interval."
-        shown = readable(self.table, DIGITS).to_html(index=False, border=0, classes="effwb-numbers")
-        return f"{shown}<p style='color:#595959;max-width:860px;line-height:1.4'>{markup.escape(note)}</p>"
+            note += " Its budgets differ: REG is computed from linear interpolations and has no interval."
+        table = readable(self.table, DIGITS).to_html(index=False, border=0, classes="effwb-numbers")
+        return f"{table}<p style='color:#595959;max-width:860px;line-height:1.4'>{markup.escape(note)}</p>"
 
-    # -------------------------------------------------------------------------------- what was written
+    # --------------------------------------------------------------------------------- the rollouts
     def open(self, name: str, budget: int | None = None) -> None:
-        """The rollouts of a run below the figures, with their verdicts at a budget where one is given."""
+        """Show the rollouts of a run below the figures.
+
+        Args:
+            name: One of the chosen runs.
+            budget: A budget in tokens at which their verdicts are shown too.
+        """
         self.clicked = budget
-        if not self.chosen:  # what was chosen cannot be shown, and the note says why
+        if self.chosen is None:  # the choice cannot be shown, and the note says why
             return
-        one_of("run", name, self.chosen)
+        one_of("run", name, self.chosen.names)
         with self._silent():
             self.focus.value = name
         self._draw()
         self._list()
 
     def _list(self) -> None:
-        """The rollouts that are asked for, those that wasted most first."""
-        if not self.chosen:
+        """List the rollouts of the kind that is chosen, those that wasted most tokens first."""
+        if self.chosen is None:
             return
         name = self.focus.value
-        wanted = (name, self.benchmark.value, self.clicked, self.show.value, name in self._opinions)
-        if wanted == self._listed:
+        state = (name, self.benchmark.value, self.clicked, self.show.value, name in self._opinions)
+        if state == self._list_state:
             return
-        self._listed, one = wanted, self.chosen[name]
-        scores = one.scores
-        at = scores.get(self.clicked, np.nan)
-        table = one.outcomes.assign(at=at, end=scores.iloc[:, -1], disagree=False)
+        self._list_state, run = state, self.chosen[name]
+        scores = run.scores
+        table = run.outcomes.assign(
+            at=scores.get(self.clicked, np.nan), end=scores.iloc[:, -1], disagree=False
+        )
         if name in self._opinions:
             table["disagree"] = self._opinions[name]["disagree"]
-        found = table[SHOWN[self.show.value](table)].sort_values("wasted", ascending=False, kind="stable")
+        rows = table[SHOWN[self.show.value](table)].sort_values("wasted", ascending=False, kind="stable")
         where = f" at {self.clicked:,} tokens" if self.clicked is not None else ""
-        many = f", the first {LISTED} are listed" if len(found) > LISTED else ""
-        some = f"<b>{len(found):,} of {len(table):,}</b> rollouts"
-        self.count.value = f"{some} of <b>{markup.escape(name)}</b>{where}{many}"
-        lines = [(_line(row), row.Index) for row in found.head(LISTED).itertuples()]
+        limit = f", the first {LISTED} are listed" if len(rows) > LISTED else ""
+        share = f"<b>{len(rows):,} of {len(table):,}</b> rollouts"
+        self.count.value = f"{share} of <b>{markup.escape(name)}</b>{where}{limit}"
+        lines = [(_line(row), row.Index) for row in rows.head(LISTED).itertuples()]
         with self._silent():
             self.rollouts.options = lines
             self.rollouts.index = 0 if lines else None
         self._read()
 
     def _read(self) -> None:
-        """The rollout that is marked in the list."""
-        if self.rollouts.value is None or not self.chosen:
+        """Show the rollout that is marked in the list."""
+        if self.rollouts.value is None or self.chosen is None:
             self.reader.value = "no rollout to show"
             return
         name, (problem, sample) = self.focus.value, self.rollouts.value
-        said = self._opinions.get(name)
-        now = None if said is None else said.loc[(problem, sample), list(WAYS)].to_dict()
-        self.reader.value = read_rollout(self.chosen[name].run_dir, problem, sample).html(now)
+        opinions = self._opinions.get(name)
+        verdicts = None if opinions is None else opinions.loc[(problem, sample), list(WAYS)].to_dict()
+        self.reader.value = read_rollout(self.chosen[name].run_dir, problem, sample).html(verdicts)
 
-    def _ask(self) -> None:
-        """What the verifiers say today of every stored answer of the run shown."""
+    def _regrade(self) -> None:
+        """Ask the verifiers of today about every stored answer of the run that is shown."""
         name = self.focus.value
-        said = self._opinions[name] = self.store.opinions(name)
+        opinions = self._opinions[name] = self.all_runs.opinions(name)
         self._list()
         self.note.value = (
-            f"{int(said['disagree'].sum())} of {len(said)} answers of {markup.escape(name)} are judged "
-            "differently by the stored verdict, effwb's verifier now, math-verify alone, or the letters"
+            f"{int(opinions['disagree'].sum())} of {len(opinions)} answers of {markup.escape(name)} are "
+            "judged differently by the stored verdict, effwb's verifier now, math-verify alone, or the letters"
         )
 
 
@@ -336,15 +408,7 @@ def _figure_widget() -> FigureWidget:
         raise EngineError("a figure that can be clicked needs anywidget: pip install anywidget") from error
 
 
-def _offer(widget, options: list) -> None:
-    """Give a widget new options and leave its value where it is still legal."""
-    if list(widget.options) != options:
-        value = widget.value
-        widget.options = options
-        widget.value = value if value in options else options[0]
-
-
-def _line(row) -> str:
+def _line(row: Any) -> str:
     """A rollout in the list: problem, sample, tokens, and when it was right."""
     problem, sample = row.Index
     end = SIGNS["correct" if row.end else "wrong"]

@@ -1,121 +1,226 @@
-"""Find finished evaluations below a directory, read one back, and tell whether several were measured alike."""
+"""Find finished evaluations on disk, read one back, and check that several were measured alike."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from effwb.curves import BudgetCurve, budget_curve
+from effwb.curves import budget_curve
 from effwb.errors import ConfigError, DataError
 from effwb.evaluation import Evaluation
-from effwb.runs import RunDir, digest, read_parquet
+from effwb.runs import SCHEMA, RunDir, digest, read_parquet, write_atomic
 
-ROLLOUTS_READ = ["problem_id", "sample", "length", "finish_reason", "verdict"]  # what a curve needs
-PROBES_READ = ["problem_id", "sample", "budget", "verdict"]
+ROLLOUT_COLUMNS = ["problem_id", "sample", "length", "finish_reason", "verdict"]  # what a curve needs
+PROBE_COLUMNS = ["problem_id", "sample", "budget", "verdict"]
 CATEGORIES = ("problem_id", "finish_reason", "verdict")
+BASE = "base"  # the method name of the model that training starts from
+EVALUATION = "eval"  # the folder of a training run that holds its evaluation
 
 
-def finished_below(root: str | Path, *, largest: bool = False) -> dict[str, BudgetCurve]:
-    """The curve of every finished evaluation below `root`, by the name of its run: what makes a frontier.
+class RunInfo(NamedTuple):
+    """What a run is, as its config.json says.
 
-    Finished is a directory with all its rollouts and probes. It goes by its path below `root`, a directory
-    `eval` by that of the run it lies in. Curves are recomputed from the tables, without the tokens.
-
-    One frontier needs one measure: the same problems, budgets, forced answer and verifier. `DataError` names
-    what differs and where, unless `largest` asks for the largest set of evaluations that are measured alike.
-    Which model and prompt were measured, the temperature, cap and number of samples may differ.
+    Attributes:
+        method: Short name of what was trained or prompted, the same for all seeds of it.
+        seed: Seed of the training, or of the rollouts where nothing was trained.
+        design: Name of the design; None where nothing was trained.
+        params: Parameters of the design by name.
+        after: Method of the run that this one continues; None for one that starts from the base model.
+        training_dir: Directory of the training run; None where nothing was trained.
     """
-    runs = finished_runs(root)
-    sets = _alike({name: measure_of(run) for name, run in runs.items()})
-    if len(sets) > 1 and not largest:
-        most = max(map(len, sets.values()))
-        raise DataError(
-            f"the evaluations below {root} {_unlike(sets)}; give the directory of one kind, or largest=True "
-            f"for the {most} that agree"
-        )
-    found = max(sets.values(), key=len, default=[])
-    return {name: read_evaluation(runs[name].path, name).curve for name in found}
+
+    method: str
+    seed: int
+    design: str | None
+    params: dict[str, Any]
+    after: str | None
+    training_dir: Path | None
 
 
 def finished_runs(root: str | Path) -> dict[str, RunDir]:
-    """The directory of every finished evaluation below `root`, by the name of its run, sorted; no table is
-    read.
+    """Find every finished evaluation below a directory; no table is read.
 
-    `ConfigError` where there is no such directory.
+    An evaluation is finished when all its rollouts and forced answers are there. Its name is its path below
+    `root`; an evaluation in the folder `eval` of a training run is named after that run.
+
+    Args:
+        root: Directory to search.
+
+    Returns:
+        The run directory of each evaluation by name, sorted by name.
+
+    Raises:
+        ConfigError: There is no such directory.
     """
-    root, found = Path(root), {}
+    root = Path(root)
     if not root.is_dir():
         raise ConfigError(f"no directory {root}")
+    runs = {}
     for folder in (done.parents[1] for done in root.rglob("probes/DONE")):
         run = RunDir(folder)
         if run.is_done("rollouts") and run.is_done("probes"):
-            name = str((folder.parent if folder.name == "eval" else folder).relative_to(root))
-            found[root.name if name == "." else name] = run
-    return dict(sorted(found.items()))
+            runs[run_name_below(root, folder)] = run
+    return dict(sorted(runs.items()))
 
 
-def check_alike(measures: Mapping[str, str]) -> None:
-    """Raise `DataError` where evaluations may not be compared, with what differs between them and where.
-
-    `measures` are the `measure_of` of each, by name.
-    """
-    sets = _alike(measures)
-    if len(sets) > 1:
-        raise DataError(f"these evaluations {_unlike(sets)}")
+def run_name_below(root: Path, folder: Path) -> str:
+    """Name an evaluation by its path below `root`, without the last folder where that is `eval`."""
+    named = folder.parent if folder.name == EVALUATION and folder != root else folder
+    name = str(named.relative_to(root)) if named.is_relative_to(root) else "."
+    return named.name if name == "." else name
 
 
 def read_evaluation(run_dir: str | Path, name: str = "") -> Evaluation:
-    """A finished evaluation as it lies on disk, whatever model made it; its tables lack texts and tokens, and
-    their ids and verdicts are categories.
+    """Read a finished evaluation back, whatever model it is of.
 
-    `DataError` where it is not finished.
+    The tables hold what a curve needs: no texts and no tokens, and ids and verdicts as categories.
+
+    Args:
+        run_dir: Directory of the evaluation.
+        name: Name of the curve; default: the name of the directory.
+
+    Raises:
+        DataError: The evaluation is not finished, or a shard of it cannot be read.
     """
     run = RunDir(run_dir)
     name = name or run.path.name
-    table, probed = (
-        run.read(of, columns=columns, categories=[c for c in CATEGORIES if c in columns])
-        for of, columns in (("rollouts", ROLLOUTS_READ), ("probes", PROBES_READ))
+    rollouts, probes = (
+        run.read(table, columns=columns, categories=[c for c in CATEGORIES if c in columns])
+        for table, columns in (("rollouts", ROLLOUT_COLUMNS), ("probes", PROBE_COLUMNS))
     )
-    made = run.config["probes"]["identity"]
-    curve = budget_curve(table, probed, made["budgets"], name=name, snap=made.get("snap"))
-    return Evaluation(name, run.path, table, probed, curve)
+    identity = run.config["probes"]["identity"]
+    curve = budget_curve(rollouts, probes, identity["budgets"], name=name, snap=identity.get("snap"))
+    return Evaluation(name, run.path, rollouts, probes, curve)
 
 
+# ------------------------------------------------------------------------------- what a run is
+def describe_run(folder: str | Path, info: Mapping[str, Any]) -> None:
+    """Write what a run is into its config.json, where `run_info` reads it; it identifies nothing.
+
+    Args:
+        folder: Directory of the evaluation.
+        info: `method`, `seed`, and `design`, `params`, `after` where something was trained.
+    """
+    run = RunDir(folder)
+    if run.config.get("run") != info:
+        run.path.mkdir(parents=True, exist_ok=True)
+        config = json.dumps({"schema": SCHEMA, **run.config, "run": dict(info)}, indent=1, default=str)
+        write_atomic(run.path / "config.json", config.encode())
+
+
+def run_info(folder: str | Path) -> RunInfo:
+    """Read what a run is from its config.json and from that of the training it belongs to.
+
+    Runs of version 0.1 have no section `run`: their method is put together from the design and the
+    parameters that differ from its defaults.
+    """
+    folder = Path(folder)
+    config = RunDir(folder).config
+    training_dir = folder.parent if folder.name == EVALUATION else folder
+    trained = RunDir(training_dir).config.get("train", {}).get("identity")
+    if "run" in config:
+        run = config["run"]
+        return RunInfo(
+            run["method"],
+            run["seed"],
+            run.get("design"),
+            run.get("params", {}),
+            run.get("after"),
+            training_dir if trained else None,
+        )
+    if trained is None:
+        identity = config["rollouts"]["identity"]
+        method = BASE if folder.name == EVALUATION else folder.name
+        if method == BASE and identity.get("effort"):
+            method = f"{identity['effort']} effort"
+        return RunInfo(method, identity.get("seed", 0), None, {}, None, None)
+    params = {key: value for key, value in trained["design"].items() if key != "name"}
+    design, changed = trained["design"]["name"], _changed_params(trained)
+    after = _method_before(training_dir, trained["model"])
+    words = [design, *(f"{key}={value}" for key, value in changed.items())]
+    method = " ".join([*words, *([f"after {after}"] if after else [])])
+    return RunInfo(method, trained["seed"], design, params, after, training_dir)
+
+
+def _changed_params(trained: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters in a training's identity that differ from the design's defaults at its cap."""
+    from effwb.designs import DESIGNS, fit_design
+
+    params = {key: value for key, value in trained["design"].items() if key != "name"}
+    if trained["design"]["name"] not in DESIGNS:
+        return {}
+    try:
+        defaults = fit_design(trained["design"]["name"], trained["max_tokens"]).parameters()
+    except ConfigError:  # a design that has no defaults at this cap
+        defaults = {}
+    plain = json.loads(json.dumps(defaults, default=str))
+    return {key: value for key, value in params.items() if plain.get(key) != value}
+
+
+def _method_before(training_dir: Path, model: str) -> str | None:
+    """The method of the run beside this one that left `model`; None where there is no such run."""
+    before = training_dir.parent / model
+    if before == training_dir or not (before / "train").is_dir():
+        return None
+    return run_info(before / EVALUATION if (before / EVALUATION).is_dir() else before).method
+
+
+# --------------------------------------------------------------------------- what is comparable
 def measure_of(run: RunDir) -> str:
-    """What two curves must share to be compared, in words and digests: a JSON object."""
-    made, probed = (run.config[table]["identity"] for table in ("rollouts", "probes"))
-    asked = read_parquet(run.path / "problems.parquet", ["problem_id", "answer"]).sort_values("problem_id")
-    budgets, verifiers = probed["budgets"], [made["verifier"], probed["verifier"]]
-    forced = [probed["suffix"], probed["answer_tokens"]]
-    snap = f", cut down to blocks of {probed['snap']}" if "snap" in probed else ""
-    shared = {
-        "problems": f"{len(asked)} ({digest(asked.to_numpy().tolist())})",
-        "budgets": f"{len(budgets)} from {budgets[0]} to {budgets[-1]} ({digest(budgets)}){snap}",
-        "forced answer": f"{forced[0]!r} and {forced[1]} tokens",
-        "verifier": f"{verifiers[0]['verifier']['name']} {verifiers[0]['verifier']['version']} "
-        f"({digest(verifiers)})",
-    }
-    return json.dumps(shared)
+    """Say what two evaluations must share to be compared, in words and digests.
+
+    Returns:
+        A JSON object with the problems, the budgets, the forced answer and the verifier.
+    """
+    rollouts, probes = (run.config[table]["identity"] for table in ("rollouts", "probes"))
+    problems = read_parquet(run.path / "problems.parquet", ["problem_id", "answer"]).sort_values("problem_id")
+    budgets, verifiers = probes["budgets"], [rollouts["verifier"], probes["verifier"]]
+    snap = f", cut down to blocks of {probes['snap']}" if "snap" in probes else ""
+    verifier = verifiers[0]["verifier"]
+    return json.dumps(
+        {
+            "problems": f"{len(problems)} ({digest(problems.to_numpy().tolist())})",
+            "budgets": f"{len(budgets)} from {budgets[0]} to {budgets[-1]} ({digest(budgets)}){snap}",
+            "forced answer": f"{probes['suffix']!r} and {probes['answer_tokens']} tokens",
+            "verifier": f"{verifier['name']} {verifier['version']} ({digest(verifiers)})",
+        }
+    )
 
 
-def _alike(measures: Mapping[str, str]) -> dict[str, list[str]]:
-    """Names by what they share as a measure."""
-    sets: dict[str, list] = {}
+def check_alike(measures: Mapping[str, str]) -> None:
+    """Refuse evaluations that may not be compared, and say in what they differ.
+
+    Args:
+        measures: What `measure_of` says of each evaluation, by name.
+
+    Raises:
+        DataError: They differ in problems, budgets, forced answer or verifier.
+    """
+    sets = group_alike(measures)
+    if len(sets) > 1:
+        raise DataError(f"these evaluations are not measured alike ({differences(sets)})")
+
+
+def group_alike(measures: Mapping[str, str]) -> dict[str, list[str]]:
+    """Group names by measure, in order of appearance."""
+    sets: dict[str, list[str]] = {}
     for name, measure in measures.items():
         sets.setdefault(measure, []).append(name)
     return sets
 
 
-def _unlike(sets: dict[str, list[str]]) -> str:
-    """In what the evaluations differ, with an example of each value."""
+def differences(sets: Mapping[str, list[str]]) -> str:
+    """Say in what sets of evaluations differ, with an example of each value."""
     parts = [(json.loads(measure), names) for measure, names in sets.items()]
     lines = []
-    for what in parts[0][0]:
-        runs: dict[str, list] = {}
+    for key in parts[0][0]:
+        runs: dict[str, list[str]] = {}
         for measure, names in parts:
-            runs.setdefault(measure[what], []).extend(names)
+            runs.setdefault(measure[key], []).extend(names)
         if len(runs) > 1:
-            shown = [
-                f"{value} in {n[0]}{f' and {len(n) - 1} more' if n[1:] else ''}" for value, n in runs.items()
+            examples = [
+                f"{value} in {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}"
+                for value, names in runs.items()
             ]
-            lines.append(f"{what}: {', '.join(shown)}")
-    return f"are not measured alike ({'; '.join(lines)})"
+            lines.append(f"{key}: {', '.join(examples)}")
+    return "; ".join(lines)

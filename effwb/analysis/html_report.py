@@ -1,15 +1,20 @@
-"""A page to send to somebody: some runs in one HTML file that needs neither Python nor a network.
+"""One HTML page about a few runs that opens without Python and without a network.
 
-Curves, the REG table, lengths, sample rollouts and the settings, as they are in the run directories.
+It has the curves, the table of REG, the lengths, sample rollouts and the settings.
 """
+
+from __future__ import annotations
 
 import html as markup
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from effwb import __version__
-from effwb.analysis.comparison import DIGITS, ISO_AES, MOST, compare
+from effwb.analysis.comparison import DIGITS, ISO_AES, MAX_RUNS, compare
 from effwb.analysis.rollout_view import LEGEND, read_rollout
 from effwb.analysis.run_set import RunAnalysis, RunSet
 from effwb.errors import ConfigError
@@ -17,57 +22,67 @@ from effwb.export.text_tables import readable
 from effwb.frontier import Frontier
 from effwb.runs import flat
 
-KINDS = {  # sample rollouts: of each kind the one that wrote most after it was right first
-    "right at the end, most written after it was right first": lambda t: (t["end"] == 1) & (t["wasted"] > 0),
+SAMPLES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {  # of each kind: the one with most wasted tokens
+    "right at the end, most tokens after it was first right": lambda t: (t["end"] == 1) & (t["wasted"] > 0),
     "right before, wrong at the end": lambda t: t["first_right"].notna() & (t["end"] == 0),
     "never right": lambda t: t["first_right"].isna(),
 }
 STYLE = """
-body {font: 15px/1.5 Arial, Helvetica, sans-serif; max-width: 980px; margin: 2em auto; padding: 0 1em}
-table {border-collapse: collapse; margin: 1em 0} th, td {padding: 3px 10px; text-align: right}
-th {border-bottom: 1px solid black} td {border-bottom: 1px solid #DDD; font-size: 14px}
-th:first-child, td:first-child {text-align: left} .note {color: #595959; font-size: 14px}
-details {margin: 6px 0} summary {cursor: pointer} .settings td, .settings th {text-align: left}
+body {font: 15px/1.5 Arial, Helvetica, sans-serif; max-width: 980px; margin: 2em auto; padding: 0 1em} table
+{border-collapse: collapse; margin: 1em 0} th, td {padding: 3px 10px; text-align: right} th {border-bottom:
+1px solid black} td {border-bottom: 1px solid #DDD; font-size: 14px} th:first-child, td:first-child
+{text-align: left} .note {color: #595959; font-size: 14px} details {margin: 6px 0} summary {cursor: pointer}
+.settings td, .settings th {text-align: left}
 """
 
 
 def write_report(
-    store: RunSet,
+    runs: RunSet,
     path: str | Path,
     frontier: Frontier | None = None,
     *,
-    names: Sequence[str] | None = None,
     l_max: int | None = None,
     base: str | None = None,
     title: str = "",
 ) -> Path:
-    """Write the page about 1 to 12 runs of a store (default: all) and return its path.
+    """Write one HTML page about 1 to 12 runs.
 
-    `frontier` defaults to the best of these runs, `l_max` to the last budget that frontier and curves share,
-    `base`, which AES is against, to the first run. Intervals are 95 %, over problems.
+    Args:
+        runs: The runs; they must be measured alike.
+        path: The file to write.
+        frontier: What REG is measured against; default: the frontier of these runs.
+        l_max: Last budget that counts, in tokens; default: the last one that frontier and curves share.
+        base: Name of the run that AES compares with; default: the first.
+        title: Heading of the page; default: the names of the runs.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ConfigError: There are more than 12 runs, or no run is called `base`.
+        DataError: The runs were not measured alike.
     """
-    names = list(names or store.names)
-    if len(names) > MOST:
-        raise ConfigError(f"a report is about 1 to {MOST} runs, got {len(names)}; name some of them")
-    chosen = store.chosen(names)
-    curves = {name: one.curve for name, one in chosen.items()}
-    best = Frontier.from_curves(curves) if frontier is None else frontier
-    l_max = l_max or int(min(best.budgets[-1], *(c.budgets[-1] for c in curves.values())))
-    base, title = base or names[0], title or ", ".join(names)
-    table = compare(chosen, best, l_max, base)
+    if not 1 <= len(runs) <= MAX_RUNS:
+        raise ConfigError(f"a report is about 1 to {MAX_RUNS} runs, got {len(runs)}; name some of them")
+    runs.check_alike()
+    frontier = runs.frontier() if frontier is None else frontier
+    curves = runs.curves().values()
+    l_max = l_max or int(min(frontier.budgets[-1], *(curve.budgets[-1] for curve in curves)))
+    base, title = base or runs.names[0], title or ", ".join(runs.names)
+    table = compare(runs, frontier, l_max, base)
     parts = [
         f"<h1>{markup.escape(title)}</h1>",
-        _lead(chosen, best),
-        *_figures(chosen, table, best, l_max, base),
+        _lead(runs, frontier),
+        *_figures(runs, table, frontier, l_max, base),
         "<h2>Numbers</h2>",
         readable(table, DIGITS).to_html(index=False, border=0),
         f"<p class='note'>REG: area between curve and frontier up to {l_max:,} tokens, accuracy x tokens. "
         f"AES: accuracy-efficiency score against {markup.escape(base)}. "
-        "In brackets: 95 %, over problems.</p>",
+        "In brackets: 95 % intervals over problems.</p>",
         f"<h2>Sample rollouts</h2><p class='note'>{LEGEND}</p>",
-        *(_samples(one) for one in chosen.values()),
+        *(_samples(run) for run in runs),
         "<h2>Settings</h2>",
-        _settings(chosen),
+        _settings(runs),
     ]
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,61 +92,60 @@ def write_report(
     return path
 
 
-def _lead(chosen: Mapping[str, RunAnalysis], best: Frontier) -> str:
-    made = f"effwb {__version__}, {time.strftime('%Y-%m-%d')}"
-    captions = dict.fromkeys(one.caption() for one in chosen.values())
-    said = "".join(f"<p class='note'>{markup.escape(c)}.</p>" for c in captions)
-    return f"<p>{len(chosen)} runs against the {markup.escape(best.name)}. {made}.</p>{said}"
+def _lead(runs: RunSet, frontier: Frontier) -> str:
+    version = f"effwb {__version__}, {time.strftime('%Y-%m-%d')}"
+    captions = dict.fromkeys(run.caption() for run in runs)
+    notes = "".join(f"<p class='note'>{markup.escape(caption)}.</p>" for caption in captions)
+    return f"<p>{len(runs)} runs against the {markup.escape(frontier.name)}. {version}.</p>{notes}"
 
 
-def _figures(chosen, table, best: Frontier, l_max: int, base: str):
-    """The figures as HTML; the first brings the drawing library along, 5 MB."""
+def _figures(runs: RunSet, table: pd.DataFrame, frontier: Frontier, l_max: int, base: str) -> Iterator[str]:
+    """The figures as HTML; the first one brings the drawing library along, 5 MB."""
     from effwb import plots
 
-    curves = {name: one.curve for name, one in chosen.items()}
-    bands = None if len(curves) <= 3 else []
+    curves = runs.curves()
+    bands = None if len(curves) <= 3 else ()
     plane = table.rename(columns={"accuracy low": "low", "accuracy high": "high"})
     figures = {
-        "Accuracy at each token budget": plots.curve_figure(curves, best, l_max=l_max, bands=bands),
+        "Accuracy at each token budget": plots.curve_figure(curves, frontier, l_max=l_max, bands=bands),
         "Accuracy and tokens spent": plots.tradeoff_figure(
             plane, x="mean tokens", iso_aes=ISO_AES, base=base
         ),
     }
-    figures |= {f"Lengths of {name}": plots.length_figure(one.rollouts) for name, one in chosen.items()}
-    for i, (title, fig) in enumerate(figures.items()):
+    figures |= {f"Lengths of {run.name}": plots.length_figure(run.rollouts) for run in runs}
+    for i, (title, figure) in enumerate(figures.items()):
         yield f"<h2>{markup.escape(title)}</h2>"
-        yield fig.to_html(full_html=False, include_plotlyjs=i == 0)
+        yield figure.to_html(full_html=False, include_plotlyjs=i == 0)
 
 
-def _samples(one: RunAnalysis) -> str:
-    table = one.outcomes.assign(end=one.scores.iloc[:, -1])
-    parts = [f"<h3>{markup.escape(one.name)}</h3>"]
-    for kind, of in KINDS.items():
-        found = table[of(table)].sort_values("wasted", ascending=False, kind="stable")
-        share = f"{len(found):,} of {len(table):,} rollouts"
-        text = "none"
-        if len(found):
-            text = read_rollout(one.run_dir, *found.index[0]).html()
+def _samples(run: RunAnalysis) -> str:
+    outcomes = run.outcomes.assign(end=run.scores.iloc[:, -1])
+    parts = [f"<h3>{markup.escape(run.name)}</h3>"]
+    for kind, condition in SAMPLES.items():
+        rows = outcomes[condition(outcomes)].sort_values("wasted", ascending=False, kind="stable")
+        share = f"{len(rows):,} of {len(outcomes):,} rollouts"
+        text = read_rollout(run.run_dir, *rows.index[0]).html() if len(rows) else "none"
         parts.append(f"<details><summary>{kind}: {share}</summary>{text}</details>")
     return "".join(parts)
 
 
-def _settings(chosen: Mapping[str, RunAnalysis]) -> str:
-    """What identifies each run: first what differs between them, then what they share."""
-    import pandas as pd
-
-    identities = {
-        name: flat({key: of["identity"] for key, of in one.config.items() if key != "schema"})
-        for name, one in chosen.items()
-    }
+def _settings(runs: RunSet) -> str:
+    """The settings that identify each run: first those that differ, then those that all share."""
+    identities = {run.name: _identity(run.config) for run in runs}
     frame = pd.DataFrame(identities).astype(object)
-    shown = frame.map(lambda value: "" if value is None or value != value else str(value))
-    same = (shown.nunique(axis=1) == 1).to_numpy()
-    parts = []
-    if (~same).any() and len(chosen) > 1:
-        parts.append("<p>What differs:</p>" + shown[~same].to_html(border=0, classes="settings"))
-    shared = shown[same].iloc[:, :1].set_axis(["all runs"], axis=1)
-    table = shared.to_html(border=0, classes="settings")
-    return (
-        "".join(parts) + f"<details><summary>{same.sum()} settings that all share</summary>{table}</details>"
-    )
+    texts = frame.map(lambda value: "" if value is None or value != value else str(value))
+    same = (texts.nunique(axis=1) == 1).to_numpy()
+    differing = ""
+    if (~same).any() and len(runs) > 1:
+        differing = "<p>What differs:</p>" + texts[~same].to_html(border=0, classes="settings")
+    shared = texts[same].iloc[:, :1].set_axis(["all runs"], axis=1).to_html(border=0, classes="settings")
+    return f"{differing}<details><summary>{same.sum()} settings that all share</summary>{shared}</details>"
+
+
+def _identity(config: dict[str, Any]) -> dict[str, Any]:
+    tables = {key: part["identity"] for key, part in config.items() if "identity" in _dict(part)}
+    return flat(tables)
+
+
+def _dict(value: object) -> dict:
+    return value if isinstance(value, dict) else {}

@@ -1,6 +1,10 @@
-"""Published tables as DataFrames: what they say can be derived again, and what does not add up is seen."""
+"""Published tables as DataFrames: derive again what they say, and see what does not add up."""
+
+from __future__ import annotations
 
 import json
+
+import pandas as pd
 
 from effwb._internal.paths import data_dir
 from effwb.budgets import PAPER_CAP
@@ -9,16 +13,16 @@ from effwb.frontier import BENCHMARKS, MODELS, Frontier
 CELLS = list(BENCHMARKS[:-1])
 
 
-def published_reg_table():
-    """Tables 1 and 3 of arXiv 2506.07104, a DataFrame row per model, method and benchmark or "average".
+def published_reg_table() -> pd.DataFrame:
+    """Tables 1 and 3 of arXiv 2506.07104.
 
-    Columns: model, method, tables, reference, signs_inferred; accuracy (percent), length (tokens),
-    change_pct (as printed, against `reference`), reg (absolute: printed for the reference rows, derived
-    from change_pct for the others), area (what the model's own curve must then enclose on [0, 16384]:
-    frontier minus reg) and mean_accuracy (that area / 16384, in percent).
+    Returns:
+        A row per model, method and benchmark (or "average"). Columns: `model`, `method`, `tables`,
+        `reference`, `signs_inferred`; `accuracy` (percent), `length` (tokens), `change_pct` (as printed,
+        against `reference`), `reg` (absolute: printed for the reference rows, derived from `change_pct` for
+        the others), `area` (what the model's own curve must then enclose on [0, 16384]: frontier minus REG)
+        and `mean_accuracy` (that area / 16384, in percent).
     """
-    import pandas as pd
-
     records = json.loads(data_dir("published", "reg_tables.json").read_text(encoding="utf-8"))["reg"]["rows"]
     printed = {(r["model"], r["method"]): r["reg_absolute"] for r in records if "reg_absolute" in r}
     rows = []
@@ -38,13 +42,19 @@ def published_reg_table():
     return frame.assign(mean_accuracy=100 * frame["area"] / PAPER_CAP)
 
 
-def check_reg_table(frame):
-    """Does each printed average follow from its four cells? A row per model and method, with flags.
+def check_reg_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Check whether each printed average follows from its four cells.
 
-    Cells and averages carry one decimal, so they may differ by 0.1 in all (percent of the reference for
-    REG). Columns: *_error (mean of the cells minus the printed average), *_ok, and `possible`: every mean
-    accuracy that a cell implies is below the frontier's maximum and below the final accuracy + 2 points.
+    Cells and averages carry one decimal, so they may differ by 0.1 in all (percent of the reference for REG).
     Rows whose signs were inferred from the average can fail in magnitude only.
+
+    Args:
+        frame: What `published_reg_table` returns.
+
+    Returns:
+        A row per model and method: `*_error` (mean of the cells minus the printed average), `*_ok`, and
+        `possible` (every mean accuracy that a cell implies is below the frontier's maximum and below the
+        final accuracy + 2 points).
     """
     wide = frame.set_index(["model", "method", "benchmark"]).unstack("benchmark")
     out = frame.groupby(["model", "method"])[["signs_inferred"]].first()
@@ -57,7 +67,7 @@ def check_reg_table(frame):
     return out
 
 
-def _possible(frame):
+def _possible(frame: pd.DataFrame) -> pd.Series:
     """Per row: can a curve enclose the implied area? The averages are not judged, their cells are."""
     top = {(m, b): 100 * Frontier.published(m, b).accuracy.max() for m in MODELS for b in BENCHMARKS}
     highest = [top[key] for key in zip(frame["model"], frame["benchmark"], strict=True)]

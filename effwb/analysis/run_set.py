@@ -1,184 +1,529 @@
-"""What lies below a directory, read when it is asked for and never with its tokens or texts.
+"""`RunSet`: a set of finished runs, read when they are needed.
 
-Opening lists the runs and reads no table. The tables of a run are read when it is chosen and kept while few
-are; its curve stays.
+Opening a set lists the runs and reads no table. The tables of a run are read when it is used. The last 32
+runs that were used stay in memory, and so does every curve.
 """
 
+from __future__ import annotations
+
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from effwb._internal.paths import data_dir
-from effwb.analysis.finished import check_alike, finished_runs, measure_of, read_evaluation
+from effwb.analysis import effect_tables
+from effwb.analysis.finished import (
+    RunInfo,
+    check_alike,
+    finished_runs,
+    group_alike,
+    measure_of,
+    read_evaluation,
+    run_info,
+    run_name_below,
+)
 from effwb.curves import BudgetCurve, budget_curve, first_right, score_table
-from effwb.errors import DataError, one_of
-from effwb.evaluation import Evaluation
-from effwb.frontier import BENCHMARKS, MODELS, Frontier
+from effwb.errors import ConfigError, DataError, one_of
+from effwb.frontier import Frontier, pooled_seeds, reg, reg_changes, reg_row
 from effwb.rollouts import problems_of, solved
 from effwb.runs import RunDir
 from effwb.verifiers.opinions import disagree, opinions
 
-ALL = "all"  # benchmarks
+if TYPE_CHECKING:
+    from effwb.evaluation import Evaluation
+
+ALL = "all"  # the benchmark that stands for all problems of a run
 KEPT = 32  # runs whose tables stay in memory
-FRONTIERS = (
-    "best of the chosen runs",
-    "best of the chosen runs, cross-fitted",
-    "best of all runs",
-    "best of all runs, cross-fitted",
-    "pocket",
-    *MODELS,
-)
 
 
 @dataclass(frozen=True, eq=False)
-class RunAnalysis(Evaluation):
-    """A run on one benchmark, and what is computed of it once."""
+class RunAnalysis:
+    """One finished run on all of its problems, or on those of one benchmark.
+
+    Attributes:
+        name: Name of the run, unique within its set.
+        run_dir: Directory of its evaluation.
+        info: What the run is: method, seed, design, parameters.
+        evaluation: Its tables and curve. The tables have no texts and no tokens (`texts` has).
+        benchmark: Which problems these are; "all" for all of them.
+    """
+
+    name: str
+    run_dir: Path
+    info: RunInfo
+    evaluation: Evaluation
+    benchmark: str = ALL
+
+    @property
+    def method(self) -> str:
+        """Short name of what was trained or prompted, the same for all seeds of it."""
+        return self.info.method
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training."""
+        return self.info.seed
+
+    @property
+    def curve(self) -> BudgetCurve:
+        """Accuracy at each token budget."""
+        return self.evaluation.curve
+
+    @property
+    def rollouts(self) -> pd.DataFrame:
+        """A row per rollout: problem_id, sample, length (tokens), finish_reason, verdict."""
+        return self.evaluation.rollouts
+
+    @property
+    def probes(self) -> pd.DataFrame:
+        """A row per forced answer: problem_id, sample, budget (tokens), verdict."""
+        return self.evaluation.probes
+
+    def texts(self) -> pd.DataFrame:
+        """Read the rollouts with their texts and tokens (`rollouts.COLUMNS`); they are not kept."""
+        table = RunDir(self.run_dir).read("rollouts")
+        return table if self.benchmark == ALL else table[_benchmark_of(table) == self.benchmark]
+
+    @property
+    def model(self) -> str | None:
+        """Directory of the trained model; None where nothing was trained."""
+        return None if self.info.training_dir is None else str(self.info.training_dir / "model")
+
+    @property
+    def metrics(self) -> pd.DataFrame | None:
+        """The training's metrics, a row per step; None where nothing was trained."""
+        from effwb.training.record import read_metrics
+
+        folder = self.info.training_dir
+        return None if folder is None else read_metrics(folder / "train" / "metrics.jsonl")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings of the run: its config.json."""
+        return RunDir(self.run_dir).config
+
+    def summary(self) -> dict[str, Any]:
+        """Accuracy with its 95 % interval over problems, mean lengths (tokens), share of truncated."""
+        return self.evaluation.summary()
+
+    def caption(self) -> str:
+        """The settings that every table and figure must name."""
+        return self.evaluation.caption()
+
+    def correct_PN(self) -> np.ndarray:
+        """Whether each rollout is correct, float (P, N); a truncated one is wrong."""
+        return self.evaluation.correct_PN()
+
+    def length_PN(self) -> np.ndarray:
+        """Length of each rollout in tokens, float (P, N)."""
+        return self.evaluation.length_PN()
 
     @cached_property
-    def per_problem(self):
-        """A DataFrame by problem_id, sorted: share of correct rollouts, mean length in tokens."""
+    def per_problem(self) -> pd.DataFrame:
+        """Share of correct rollouts and mean length (tokens) of each problem, sorted by id."""
         table = self.rollouts.assign(correct=solved(self.rollouts).astype(float))
         return table.groupby("problem_id")[["correct", "length"]].mean()
 
     @cached_property
-    def scores(self):
-        """0 or 1 by rollout and budget: `score_table`."""
+    def scores(self) -> pd.DataFrame:
+        """0 or 1 for each rollout (row) at each budget (column); see `curves.score_table`."""
         return score_table(self.rollouts, self.probes, self.curve.budgets)
 
     @cached_property
-    def outcomes(self):
-        """A row per rollout, indexed as `scores`: length, finish_reason, verdict, first_right and wasted
-        (tokens; NaN where the answer is never right).
+    def outcomes(self) -> pd.DataFrame:
+        """What became of each rollout, indexed like `scores`.
+
+        Columns: `length`, `finish_reason`, `verdict`, `first_right` (tokens after which the answer was first
+        right) and `wasted` (tokens after that); NaN where the answer is never right.
         """
         table = self.rollouts.set_index(["problem_id", "sample"]).sort_index()
         first = np.minimum(first_right(self.scores), table["length"])
         return table.assign(first_right=first, wasted=table["length"] - first)
 
-    @property
-    def config(self) -> dict:
-        """What was asked: the config.json of the run."""
-        return RunDir(self.run_dir).config
-
     @cached_property
     def levels(self) -> dict[str, int] | None:
-        """The level of difficulty of each problem; None where they have none, or other ones than numbers."""
-        asked = problems_of(self.run_dir)
-        if "level" not in asked or not asked["level"].astype(str).str.isdigit().all():
+        """Difficulty of each problem; None where the problems have no levels that are numbers."""
+        problems = problems_of(self.run_dir)
+        if "level" not in problems or not problems["level"].astype(str).str.isdigit().all():
             return None
-        return dict(zip(asked["problem_id"], asked["level"].astype(int), strict=True))
+        return dict(zip(problems["problem_id"], problems["level"].astype(int), strict=True))
 
-    @cached_property
-    def sources(self):
-        """Where the problem of each rollout comes from: the beginning of its id."""
-        return self.rollouts["problem_id"].astype(str).str.rpartition("-")[0]
+    def on(self, benchmark: str) -> RunAnalysis:
+        """The same run on the problems of one benchmark.
+
+        Raises:
+            DataError: The run has no problem of it.
+        """
+        if benchmark == self.benchmark:
+            return self
+        rollouts = self.rollouts[_benchmark_of(self.rollouts) == benchmark]
+        if len(rollouts) == 0:
+            raise DataError(f"{self.name} has no problem of {benchmark!r}")
+        curve = budget_curve(rollouts, self.probes, self.curve.budgets, name=self.curve.name)
+        part = type(self.evaluation)(self.name, self.run_dir, rollouts, self.probes, curve)
+        return RunAnalysis(self.name, self.run_dir, self.info, part, benchmark)
+
+
+def _benchmark_of(rollouts: pd.DataFrame) -> pd.Series:
+    """Where the problem of each rollout comes from: its id without the digest at the end."""
+    return rollouts["problem_id"].astype(str).str.rpartition("-")[0]
 
 
 class RunSet:
-    """The finished evaluations below some directories, by name; of several, the directory's name comes first.
+    """A set of finished runs: list, filter, read and compare them.
 
-    `ConfigError` for a directory that is not there, `DataError` for one without a finished evaluation.
+    Made by `RunSet.find`, by `Study.train`, or by filtering another set. A run has a `name` (its directory),
+    a `method` (what was trained or prompted, the same for all seeds) and a `seed`.
+
+    Example:
+        >>> runs = RunSet.find("data/runs/training/pocket")  # doctest: +SKIP
+        >>> runs.filter(design="reo_rl").effects("vanilla")  # doctest: +SKIP
     """
 
-    def __init__(self, *roots: str | Path):
-        self.runs: dict[str, RunDir] = {}
+    def __init__(
+        self, library: Library, names: Iterable[str], benchmark: str = ALL, labels: Mapping | None = None
+    ):
+        self._library, self.names, self.benchmark = library, list(names), benchmark
+        self._labels = dict(labels or {})  # method -> the name to show for it
+
+    @classmethod
+    def find(cls, *roots: str | Path) -> RunSet:
+        """Find the finished evaluations below some directories.
+
+        Args:
+            *roots: Directories to search. Of several, the directory's name comes first in the run's name.
+
+        Raises:
+            ConfigError: A directory does not exist.
+            DataError: Nothing below a directory is finished, or two runs get the same name.
+        """
+        runs: dict[str, RunDir] = {}
         for root in map(Path, roots):
-            found = finished_runs(root)
-            if not found:
+            below = finished_runs(root)
+            if not below:
                 raise DataError(f"no finished evaluation below {root}; `effwb eval` makes one")
-            for name, run in found.items():
-                named = name if len(roots) == 1 or name == root.name else f"{root.name}/{name}"
-                if named in self.runs:
-                    raise DataError(f"two runs are called {named!r}: {self.runs[named].path} and {run.path}")
-                self.runs[named] = run
-        self._measured: OrderedDict[tuple, RunAnalysis] = OrderedDict()
-        self._curves: dict[tuple, BudgetCurve] = {}
-        self._frontiers: dict[tuple, Frontier] = {}
-        self._measures: dict[str, str] = {}
+            for name, run in below.items():
+                full = name if len(roots) == 1 or name == root.name else f"{root.name}/{name}"
+                if full in runs:
+                    raise DataError(f"two runs are called {full!r}: {runs[full].path} and {run.path}")
+                runs[full] = run
+        return cls(Library(runs), runs)
+
+    @classmethod
+    def of(cls, root: str | Path, folders: Iterable[str | Path]) -> RunSet:
+        """Make a set of known evaluations.
+
+        Args:
+            root: Directory below which the runs are named by their path.
+            folders: Directories of finished evaluations, in the order of the set.
+        """
+        runs = {run_name_below(Path(root), Path(folder)): RunDir(folder) for folder in folders}
+        return cls(Library(runs), runs)
+
+    # ------------------------------------------------------------------------------- which runs
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[RunAnalysis]:
+        return map(self._read, self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __getitem__(self, name: str) -> RunAnalysis:
+        """The run of that name, or the only run of that method."""
+        if name in self.names:
+            return self._read(name)
+        of_method = [run for run in self.names if self.method(run) == name]
+        if len(of_method) > 1:
+            raise ConfigError(f"{len(of_method)} runs have the method {name!r}: {', '.join(of_method)}")
+        one_of("run", of_method[0] if of_method else name, self.names)
+        return self._read(of_method[0])
+
+    def __repr__(self) -> str:
+        return f"RunSet of {len(self)} runs: {', '.join(self.names[:8])}{' ...' if len(self) > 8 else ''}"
+
+    def info(self, name: str) -> RunInfo:
+        """What a run is: method, seed, design, parameters."""
+        info = self._library.info(name)
+        return info._replace(method=self._labels.get(info.method, info.method))
+
+    def method(self, name: str) -> str:
+        """The method of a run."""
+        return self.info(name).method
 
     @property
-    def names(self) -> list[str]:
-        return list(self.runs)
+    def methods(self) -> dict[str, list[str]]:
+        """The names of the runs of each method, by seed; methods in order of appearance."""
+        methods: dict[str, list[str]] = {}
+        for name in self.names:
+            methods.setdefault(self.method(name), []).append(name)
+        return {method: sorted(names, key=lambda n: self.info(n).seed) for method, names in methods.items()}
 
-    def measured(self, name: str, benchmark: str = ALL) -> RunAnalysis:
-        """A run on one benchmark; `DataError` where it has no problem of it."""
-        one_of("run", name, self.runs)
-        key = (name, benchmark)
-        if key not in self._measured:
-            found = self._read(name) if benchmark == ALL else _part(self.measured(name), benchmark)
-            self._measured[key], self._curves[key] = found, found.curve
-        self._measured.move_to_end(key)
-        while len(self._measured) > KEPT:
-            self._measured.popitem(last=False)
-        return self._measured[key]
+    def filter(
+        self,
+        *,
+        names: Iterable[str] | None = None,
+        method: str | Iterable[str] | None = None,
+        design: str | Iterable[str] | None = None,
+        seed: int | Iterable[int] | None = None,
+        where: Callable[[RunInfo], bool] | None = None,
+    ) -> RunSet:
+        """The runs that meet all conditions; a condition that is not given holds for every run.
 
-    def chosen(self, names: Sequence[str], benchmark: str = ALL) -> dict[str, RunAnalysis]:
-        """Several runs; `DataError` where they are not measured alike, with what differs."""
-        check_alike({name: self._measure(name) for name in names})
-        return {name: self.measured(name, benchmark) for name in names}
-
-    def benchmarks(self, names: Sequence[str]) -> list[str]:
-        """What the problems of some runs can be split into, `ALL` first."""
-        found = sorted({str(source) for name in names for source in self.measured(name).sources.unique()})
-        return [ALL, *found] if len(found) > 1 else [ALL]
-
-    def frontier(self, which: str, names: Sequence[str], benchmark: str = ALL, progress=iter) -> Frontier:
-        """One of `FRONTIERS`, for the runs `names` on a benchmark.
-
-        "best of all runs" is of those measured like the first of `names`. They are all read the first time:
-        `progress` wraps the list of them, as tqdm does.
+        Args:
+            names: Names of runs; the new set has their order. An unknown name raises `ConfigError`.
+            method: One method, or several.
+            design: One name in `DESIGNS`, or several.
+            seed: One seed, or several.
+            where: A function of a run's `RunInfo`.
         """
-        one_of("frontier", which, FRONTIERS)
-        if which == "pocket":
-            return Frontier.load(data_dir("pocket", "frontier.json"))
-        if which in MODELS:
-            return Frontier.published(which, benchmark if benchmark in BENCHMARKS else "average")
-        method = "cross_fit" if which.endswith("cross-fitted") else "max"
-        if "chosen" in which:
-            return Frontier.from_curves({n: self.measured(n, benchmark).curve for n in names}, method)
-        key = (self._measure(names[0]), benchmark, method)
-        if key not in self._frontiers:
-            same = [name for name in self.runs if self._measure(name) == key[0]]
-            curves = {name: self._curve(name, benchmark) for name in progress(same)}
-            self._frontiers[key] = Frontier.from_curves(curves, method)
-        return self._frontiers[key]
+        chosen = list(self.names if names is None else names)
+        for name in chosen:
+            one_of("run", name, self.names)
+        for field, values in (("method", method), ("design", design), ("seed", seed)):
+            if values is not None:
+                legal = {values} if isinstance(values, str | int) else set(values)
+                chosen = [name for name in chosen if getattr(self.info(name), field) in legal]
+        if where is not None:
+            chosen = [name for name in chosen if where(self.info(name))]
+        return self._with(chosen)
 
-    def opinions(self, name: str):
-        """`effwb.verifiers.opinions` of every stored answer of a run, and whether they `disagree`; the index
-        is (problem_id, sample).
+    def rename(self, labels: Mapping[str, str]) -> RunSet:
+        """The same runs with other names for their methods in tables and figures.
+
+        Args:
+            labels: New name by method; methods that are not in it keep theirs.
+        """
+        return RunSet(self._library, self.names, self.benchmark, {**self._labels, **labels})
+
+    def on(self, benchmark: str) -> RunSet:
+        """The same runs, on the problems of one benchmark only (one of `benchmarks`)."""
+        one_of("benchmark", benchmark, self.benchmarks())
+        return RunSet(self._library, self.names, benchmark, self._labels)
+
+    def benchmarks(self) -> list[str]:
+        """What the problems can be split into: "all", and each benchmark where there are several."""
+        sources = {str(s) for name in self.names for s in self._library.benchmarks(name)}
+        return [ALL, *sorted(sources)] if len(sources) > 1 else [ALL]
+
+    def largest(self) -> RunSet:
+        """The largest subset whose runs were measured alike, so that they can be compared."""
+        sets = list(group_alike(self._measures()).values())
+        return self._with(max(sets, key=len) if sets else [])
+
+    def like(self, name: str) -> RunSet:
+        """The runs that were measured like the run `name`, that run among them."""
+        measures = self._measures()
+        return self._with([other for other in self.names if measures[other] == measures[name]])
+
+    def check_alike(self) -> RunSet:
+        """This set, if its runs may be compared.
+
+        Raises:
+            DataError: They differ in problems, budgets, forced answer or verifier; the message says in which.
+        """
+        try:
+            check_alike(self._measures())
+        except DataError as error:
+            most = len(self.largest())
+            raise DataError(f"{error}; RunSet.largest() takes the {most} that agree") from None
+        return self
+
+    def _measures(self) -> dict[str, str]:
+        return {name: self._library.measure(name) for name in self.names}
+
+    def _with(self, names: Iterable[str]) -> RunSet:
+        return RunSet(self._library, names, self.benchmark, self._labels)
+
+    def _read(self, name: str) -> RunAnalysis:
+        run = self._library.read(name, self.benchmark)
+        if run.info.method not in self._labels:
+            return run
+        return RunAnalysis(run.name, run.run_dir, self.info(name), run.evaluation, run.benchmark)
+
+    # ---------------------------------------------------------------------------- what they say
+    def table(self) -> pd.DataFrame:
+        """A row per run with its accuracy, lengths and area.
+
+        Returns:
+            Columns `name` (the method), `seed`, `run`, `accuracy`, `low`, `high` (95 % over problems),
+            `mean length`, `length, correct`, `length, wrong` (tokens), `truncated` (share of rollouts),
+            `area` (under the curve, accuracy x tokens).
+        """
+        rows = []
+        for run in self:
+            area = run.curve.area(int(run.curve.budgets[-1]))
+            rows.append(
+                {**run.summary(), "name": run.method, "seed": run.seed, "run": run.name, "area": area}
+            )
+        table = pd.DataFrame(rows)
+        first = ["name", "seed", "run"]
+        return table[[*first, *(c for c in table if c not in first)]]
+
+    def effects(self, baseline: str = "vanilla") -> pd.DataFrame:
+        """A row per method: differences to `baseline`, paired by seed; see `effect_tables.effects`."""
+        return effect_tables.effects(self.table(), baseline)
+
+    def aes(self, baseline: str = "base") -> pd.DataFrame:
+        """A row per method: the AES against `baseline`; see `effect_tables.aes_table`."""
+        return effect_tables.aes_table(self.table(), baseline)
+
+    def by_level(self, levels: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """A row per run and level of difficulty; see `effect_tables.level_table`.
+
+        Args:
+            levels: Level by problem id; default: the levels that the problems have.
+        """
+        return effect_tables.level_table(self, levels)
+
+    def curve(self, name: str) -> BudgetCurve:
+        """The accuracy-budget curve of one run; it stays in memory."""
+        return self._library.curve(name, self.benchmark)
+
+    def curves(self) -> dict[str, BudgetCurve]:
+        """The accuracy-budget curve of each run, by name."""
+        return {name: self.curve(name) for name in self.names}
+
+    def pooled(self) -> dict[str, BudgetCurve]:
+        """The curve of each method: the mean over its seeds, problem by problem."""
+        curves = self.curves()
+        return {
+            method: pooled_seeds(method, [curves[name] for name in names])
+            for method, names in self.methods.items()
+        }
+
+    def metrics(self) -> dict[str, pd.DataFrame]:
+        """The training metrics of every run that was trained, by name of the run."""
+        tables = {run.name: run.metrics for run in self}
+        return {name: table for name, table in tables.items() if table is not None}
+
+    def frontier(self, method: str = "max") -> Frontier:
+        """The best accuracy of these runs at each budget; its owners are run names.
+
+        Args:
+            method: "max", the paper's definition, or "cross_fit", without the upward bias of a maximum.
+
+        Raises:
+            DataError: The runs were not measured alike.
+        """
+        return self._library.frontier(self.check_alike().names, self.benchmark, method)
+
+    def reg(self, frontier: Frontier | None = None, l_max: int | None = None) -> pd.DataFrame:
+        """A row per run: its Reasoning Efficiency Gap to one frontier (2506.07104, section 3).
+
+        Args:
+            frontier: Default: the frontier of this set. A frontier that was measured on the same problems is
+                resampled together with the run.
+            l_max: Last budget that counts, in tokens; default: the last one of frontier and curves.
+
+        Returns:
+            Columns `name` (the method), `seed`, `run`, `J(<l_max>)`, `mean tokens`, `REG`, `REG low`,
+            `REG high` (95 % over problems; accuracy x tokens); with the set's own frontier also
+            `REG, cross-fitted`, against the frontier without the upward bias.
+        """
+        cross_fitted = None
+        if frontier is None:
+            frontier, cross_fitted = self.frontier(), self.frontier("cross_fit")
+        curves = self.curves()
+        l_max = l_max or int(min(c.budgets[-1] for c in (frontier, *curves.values())))
+        rows = []
+        for name, curve in curves.items():
+            row = {"name": self.method(name), "seed": self.info(name).seed, "run": name}
+            row |= reg_row(frontier, curve, l_max)
+            if cross_fitted is not None:
+                row["REG, cross-fitted"] = reg(cross_fitted, curve, l_max)
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def reg_changes(
+        self, frontier: Frontier | None = None, baseline: str = "vanilla", l_max: int | None = None
+    ) -> pd.DataFrame:
+        """A row per method: REG of the mean over seeds and its change against `baseline`.
+
+        See `frontier.reg_changes` for the columns. `frontier` defaults to the frontier of this set.
+        """
+        curves = self.curves()
+        by_method = {method: [curves[name] for name in names] for method, names in self.methods.items()}
+        return reg_changes(frontier or self.frontier(), by_method, baseline, l_max)
+
+    def opinions(self, name: str) -> pd.DataFrame:
+        """What several verifiers say of every stored answer of a run, and whether they disagree.
+
+        Returns:
+            Columns of `verifiers.opinions`, and `disagree`; the index is (problem_id, sample).
         """
         keys = ["problem_id", "sample"]
-        table = self.runs[name].read("rollouts", columns=[*keys, "extracted", "verdict"])
-        golds = problems_of(self.runs[name].path).set_index("problem_id")["answer"]
-        said = opinions(table["extracted"], table["problem_id"].map(golds))
-        said = said.assign(disagree=disagree(table["verdict"], said))
-        return said.set_index(pd.MultiIndex.from_frame(table[keys])).sort_index()
+        run = self._library.runs[name]
+        table = run.read("rollouts", columns=[*keys, "extracted", "verdict"])
+        golds = problems_of(run.path).set_index("problem_id")["answer"]
+        answers = opinions(table["extracted"], table["problem_id"].map(golds))
+        answers = answers.assign(disagree=disagree(table["verdict"], answers))
+        return answers.set_index(pd.MultiIndex.from_frame(table[keys])).sort_index()
 
-    def _curve(self, name: str, benchmark: str) -> BudgetCurve:
-        """Of a run that need not be kept."""
-        key = (name, benchmark)
-        if key not in self._curves:
-            whole = self._read(name)
-            self._curves[key] = (whole if benchmark == ALL else _part(whole, benchmark)).curve
-        return self._curves[key]
 
-    def _measure(self, name: str) -> str:
-        one_of("run", name, self.runs)
+class Library:
+    """Reads the runs of a `RunSet` and of all sets made from it, and keeps what was read."""
+
+    def __init__(self, runs: Mapping[str, RunDir]):
+        self.runs = dict(runs)
+        self._analyses: OrderedDict[tuple[str, str], RunAnalysis] = OrderedDict()
+        self._curves: dict[tuple[str, str], BudgetCurve] = {}
+        self._frontiers: dict[tuple, Frontier] = {}
+        self._infos: dict[str, RunInfo] = {}
+        self._measures: dict[str, str] = {}
+        self._benchmarks: dict[str, list[str]] = {}
+
+    def info(self, name: str) -> RunInfo:
+        """What a run is, from its config.json."""
+        if name not in self._infos:
+            self._infos[name] = run_info(self.runs[name].path)
+        return self._infos[name]
+
+    def measure(self, name: str) -> str:
+        """What a run must share with another to be compared with it."""
         if name not in self._measures:
             self._measures[name] = measure_of(self.runs[name])
         return self._measures[name]
 
-    def _read(self, name: str) -> RunAnalysis:
-        return RunAnalysis(**vars(read_evaluation(self.runs[name].path, name)))
+    def benchmarks(self, name: str) -> list[str]:
+        """The sources of a run's problems."""
+        if name not in self._benchmarks:
+            ids = problems_of(self.runs[name].path)[["problem_id"]]
+            self._benchmarks[name] = sorted(_benchmark_of(ids).unique())
+        return self._benchmarks[name]
 
+    def read(self, name: str, benchmark: str) -> RunAnalysis:
+        """A run on one benchmark, out of memory where it is one of the last that were read."""
+        key = (name, benchmark)
+        if key not in self._analyses:
+            if benchmark == ALL:
+                run = self.runs[name]
+                evaluation = read_evaluation(run.path, name)
+                self._analyses[key] = RunAnalysis(name, run.path, self.info(name), evaluation)
+            else:
+                self._analyses[key] = self.read(name, ALL).on(benchmark)
+            self._curves[key] = self._analyses[key].curve
+        self._analyses.move_to_end(key)
+        while len(self._analyses) > KEPT:
+            self._analyses.popitem(last=False)
+        return self._analyses[key]
 
-def _part(whole: RunAnalysis, benchmark: str) -> RunAnalysis:
-    table = whole.rollouts[whole.sources == benchmark]
-    if len(table) == 0:
-        raise DataError(f"{whole.name} has no problem of {benchmark!r}")
-    curve = budget_curve(table, whole.probes, whole.curve.budgets, name=whole.name)
-    return RunAnalysis(whole.name, whole.run_dir, table, whole.probes, curve)
+    def curve(self, name: str, benchmark: str) -> BudgetCurve:
+        """The curve of a run; it stays in memory, the tables do not have to."""
+        if (name, benchmark) not in self._curves:
+            self.read(name, benchmark)
+        return self._curves[name, benchmark]
+
+    def frontier(self, names: list[str], benchmark: str, method: str) -> Frontier:
+        """The frontier of some runs."""
+        key = (tuple(names), benchmark, method)
+        if key not in self._frontiers:
+            curves = {name: self.curve(name, benchmark) for name in names}
+            self._frontiers[key] = Frontier.from_curves(curves, method)
+        return self._frontiers[key]

@@ -2,18 +2,9 @@
 
 from effwb.training.points import (
     Point,
-    Trained,
-    aes_table,
-    effects,
-    frontier_of,
     frozen_reference,
-    level_table,
     load_train_and_eval,
-    over_seeds,
-    reg_table,
     run_name,
-    run_points,
-    table,
 )
 from effwb.training.preview import group_of, preview, reference_statistics, score, spread
 from effwb.training.record import read_metrics
@@ -21,30 +12,42 @@ from effwb.training.run import TrainResult, train
 from effwb.training.sft import sft_warm_start
 from effwb.training.stages import Stage, StagesResult, train_stages
 
+_MOVED = {
+    "Trained": "effwb.analysis.RunAnalysis",
+    "aes_table": "RunSet.aes, or effwb.analysis.aes_table",
+    "effects": "RunSet.effects, or effwb.analysis.effects",
+    "frontier_of": "RunSet.frontier",
+    "level_table": "RunSet.by_level, or effwb.analysis.level_table",
+    "over_seeds": "effwb.analysis.over_seeds",
+    "problem_sets": "effwb.training.load_train_and_eval",
+    "reference_of": "effwb.training.reference_statistics",
+    "reg_table": "RunSet.reg",
+    "run_points": "effwb.study.run_points, or Study.train",
+    "table": "RunSet.table",
+    "warm_start": "effwb.training.sft_warm_start",
+}
+
 __all__ = [
     "Point",
     "Stage",
     "StagesResult",
     "TrainResult",
-    "Trained",
-    "aes_table",
-    "effects",
-    "frontier_of",
     "frozen_reference",
     "group_of",
-    "level_table",
     "load_train_and_eval",
-    "over_seeds",
     "preview",
     "read_metrics",
     "reference_statistics",
-    "reg_table",
     "run_name",
-    "run_points",
     "score",
     "sft_warm_start",
     "spread",
-    "table",
     "train",
     "train_stages",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in _MOVED:  # an ImportError, because `from effwb.training import ...` hides any other message
+        raise ImportError(f"effwb.training.{name} is now {_MOVED[name]}")
+    raise AttributeError(f"module 'effwb.training' has no attribute {name!r}")

@@ -31,81 +31,10 @@ def line(view, name, at=0):
     return next(t for t in figure.data if name in (t.name, t.legendgroup) and t.customdata is not None)
 
 
-class TestStore:
-    def test_no_table_is_read_before_it_is_asked_for(self, finished, monkeypatch):
-        monkeypatch.setattr("effwb.analysis.run_set.read_evaluation", None)
-        assert RunSet(finished).names == ["free", "low"]
-
-    def test_tokens_and_texts_are_never_read_for_numbers(self, finished, monkeypatch):
-        from effwb import runs
-
-        seen, read = [], runs._read_arrow
-        monkeypatch.setattr(
-            runs, "_read_arrow", lambda p, c=None, *a, **k: seen.append(c) or read(p, c, *a, **k)
-        )
-        store = RunSet(finished)
-        chosen = store.chosen(store.names)
-        compare(chosen, store.frontier("best of all runs", store.names), 64, "free")
-        assert not {"completion_ids", "text", "prompt_ids"} & {
-            c for columns in seen for c in columns or ["text"]
-        }
-
-    def test_few_runs_keep_their_tables(self, finished, monkeypatch):
-        monkeypatch.setattr("effwb.analysis.run_set.KEPT", 1)
-        store = RunSet(finished)
-        first = store.measured("free")
-        assert store.measured("free") is first
-        store.measured("low")
-        assert store.measured("free") is not first
-
-    def test_runs_measured_differently_are_refused(self, tmp_path):
-        made(tmp_path / "a")
-        made(tmp_path / "b", version=2)
-        with pytest.raises(DataError, match=r"verifier: effwb 1 .* in a, effwb 2 .* in b"):
-            RunSet(tmp_path).chosen(["a", "b"])
-
-    def test_the_best_of_all_leaves_out_what_is_measured_differently(self, tmp_path):
-        for name, right in (("a", 0), ("b", 1)):
-            made(tmp_path / name, right)
-        made(tmp_path / "c", version=2)
-        best = RunSet(tmp_path).frontier("best of all runs", ["a"])
-        assert best.accuracy.tolist() == [0, 1, 1]
-        assert set(best.owner) <= {"a", "b"}
-
-    def test_one_benchmark_of_several(self, tmp_path):
-        made(tmp_path / "a", ids=("x-1", "x-2", "y-1"))
-        store = RunSet(tmp_path)
-        assert store.benchmarks(["a"]) == ["all", "x", "y"]
-        assert len(store.measured("a", "x").curve.per_problem) == 2
-        with pytest.raises(DataError, match="no problem of 'z'"):
-            store.measured("a", "z")
-
-    def test_several_directories(self, finished, tmp_path):
-        made(tmp_path / "mine")
-        assert RunSet(finished, tmp_path / "mine").names == [
-            f"{finished.name}/free",
-            f"{finished.name}/low",
-            "mine",
-        ]
-        with pytest.raises(DataError, match="two runs are called 'mine'"):
-            RunSet(tmp_path / "mine", tmp_path / "mine")
-        (tmp_path / "empty").mkdir()
-        with pytest.raises(DataError, match="effwb eval"):
-            RunSet(tmp_path / "empty")
-
-    def test_the_rows_of_all_measures_belong_together(self, finished):
-        one = RunSet(finished).measured("free")
-        assert list(one.per_problem.index) == list(one.curve.problem_ids)
-        assert one.outcomes.index.equals(one.scores.index)
-        assert one.per_problem["correct"].mean() == pytest.approx(one.correct_PN().mean())
-        assert (one.outcomes["wasted"].dropna() >= 0).all()
-
-
 class TestCompare:
     def test_it_is_reg_and_aes(self, finished):
-        store = RunSet(finished)
-        chosen = store.chosen(store.names)
-        best = Frontier.from_curves({n: m.curve for n, m in chosen.items()})
+        chosen = RunSet.find(finished)
+        best = chosen.frontier()
         table = compare(chosen, best, 64, "free").set_index("name")
         assert table.loc["low", "REG"] == pytest.approx(reg(best, chosen["low"].curve, 64))
         assert table.loc["low", "REG low"] <= table.loc["low", "REG"] <= table.loc["low", "REG high"]
@@ -113,11 +42,11 @@ class TestCompare:
         assert table.loc["low", "AES low"] <= table.loc["low", "AES"] <= table.loc["low", "AES high"]
 
     def test_other_budgets_are_interpolated_without_an_interval(self, finished):
-        one = RunSet(finished).measured("free")
+        free = RunSet.find(finished).filter(names=["free"])
         other = Frontier([0, 30, 64], [0.5, 0.6, 0.7])
-        assert not same_budgets(one, other, 64)
-        row = compare({"free": one}, other, 64, "free").iloc[0]
-        assert row["REG"] == pytest.approx(reg(other, one.curve, 64, interpolate=True))
+        assert not same_budgets(free["free"], other, 64)
+        row = compare(free, other, 64, "free").iloc[0]
+        assert row["REG"] == pytest.approx(reg(other, free.curve("free"), 64, interpolate=True))
         assert np.isnan(row["REG low"])
 
 
@@ -137,10 +66,19 @@ class TestChoices:
         assert shaded.name.endswith(f"{view.table['REG'][0]:,.1f}")
         assert max(shaded.x) == 32
 
+    def test_the_best_of_all_leaves_out_what_is_measured_differently(self, tmp_path):
+        for name, right in (("a", 0), ("b", 1)):
+            made(tmp_path / name, right)
+        made(tmp_path / "c", version=2)
+        view = E.explore(tmp_path, runs=["a"], frontier="best of all runs")
+        assert view.note.value == ""
+        assert view.best.accuracy.tolist() == [0, 1, 1]
+        assert set(view.best.owner) <= {"a", "b"}
+
     def test_a_frontier_of_its_own_grid(self, view):
         view.frontier.value = "pocket"
         assert "pocket frontier" in view.numbers.value
-        assert "REG is of linear interpolations" in view.numbers.value
+        assert "REG is computed from linear interpolations" in view.numbers.value
         view.frontier.value = "qwen3-8b"
         assert "its average is over benchmarks" in view.numbers.value
         assert view.note.value == ""
@@ -220,13 +158,13 @@ class TestClicks:
 
     def test_lists_are_what_they_say(self, view):
         view.open("low", 16)
-        one = view.chosen["low"]
+        run = view.chosen["low"]
         view.show.value = "right at the budget clicked"
-        assert len(view.rollouts.options) == int(one.scores[16].sum())
+        assert len(view.rollouts.options) == int(run.scores[16].sum())
         view.show.value = "wrong at the budget clicked"
-        assert len(view.rollouts.options) == int((one.scores[16] == 0).sum())
+        assert len(view.rollouts.options) == int((run.scores[16] == 0).sum())
         view.show.value = "cut off by the cap"
-        assert len(view.rollouts.options) == (one.rollouts["finish_reason"] == "length").sum()
+        assert len(view.rollouts.options) == (run.rollouts["finish_reason"] == "length").sum()
 
     def test_an_empty_list_says_so(self, view):
         view.show.value = "verifiers disagree"
@@ -240,13 +178,13 @@ class TestClicks:
         assert view.reader.value != first
 
     def test_the_verifiers_are_asked_again(self, view):
-        view.ask.click()
+        view.regrade.click()
         assert "0 of 28 answers of free" in view.note.value
         assert "math-verify: <b>" in view.reader.value
-        said = view._opinions["free"]
-        view._opinions["free"] = said.assign(disagree=np.arange(len(said)) == 4)
+        opinions = view._opinions["free"]
+        view._opinions["free"] = opinions.assign(disagree=np.arange(len(opinions)) == 4)
         view.show.value = "verifiers disagree"
-        assert view.rollouts.value == said.index[4]
+        assert view.rollouts.value == opinions.index[4]
 
 
 class TestFigures:

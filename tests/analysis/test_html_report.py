@@ -6,6 +6,7 @@ import pytest
 
 from effwb import cli
 from effwb.analysis import papers
+from effwb.analysis.finished import RunInfo, describe_run
 from effwb.analysis.html_report import write_report
 from effwb.analysis.run_set import RunSet
 from effwb.errors import ConfigError, DataError
@@ -16,7 +17,7 @@ from tests.made_up import made
 @pytest.fixture(scope="module")
 def page(finished, tmp_path_factory):
     path = write_report(
-        RunSet(finished), tmp_path_factory.mktemp("report") / "new" / "page.html", title="A <title>"
+        RunSet.find(finished), tmp_path_factory.mktemp("report") / "new" / "page.html", title="A <title>"
     )
     return path.read_text(encoding="utf-8")
 
@@ -47,10 +48,10 @@ class TestReport:
         assert "rollouts.max_tokens" not in differs
 
     def test_too_many_runs(self, finished, tmp_path):
-        store = RunSet(finished)
-        store.runs = {str(i): None for i in range(13)}
-        with pytest.raises(ConfigError, match="1 to 12 runs, got 13"):
-            write_report(store, tmp_path / "x.html")
+        runs = RunSet.find(finished)
+        runs.names *= 7
+        with pytest.raises(ConfigError, match="1 to 12 runs, got 14"):
+            write_report(runs, tmp_path / "x.html")
 
     def test_from_the_command_line(self, finished, tmp_path, capsys):
         out = tmp_path / "r.html"
@@ -69,52 +70,42 @@ class TestReport:
 
 class TestPapers:
     @pytest.fixture
-    def store(self, tmp_path):
-        for name in (
-            "base-seed0",
-            "vanilla-seed0",
-            "vanilla-seed1",
-            "lead-seed0",
-            "lead-seed1",
-            "leader",
-            "mrt-seed0",
+    def runs(self, tmp_path):
+        for method, design, seeds in (
+            ("base", None, 1),
+            ("vanilla", "vanilla", 2),
+            ("lead", "lead", 2),
+            ("lead static=0.5", "lead", 1),
+            ("mrt", "mrt", 1),
         ):
-            made(tmp_path / name / "eval", int("lead" in name))
-        return RunSet(tmp_path)
+            for seed in range(seeds):
+                folder = made(tmp_path / f"{method}-{seed}" / "eval", int("lead" in method))
+                describe_run(folder, {"method": method, "seed": seed, "design": design})
+        return RunSet.find(tmp_path)
 
-    def test_methods_and_seeds(self, store):
-        assert papers.methods_of(store)["lead"] == {0: "lead-seed0", 1: "lead-seed1"}
-        assert papers.methods_of(store)["leader"] == {0: "leader"}
-
-    def test_base_and_vanilla_come_first(self, store):
-        assert list(papers.runs_of("lead", store)) == ["base", "vanilla", "lead", "leader"]
-        assert papers.runs_of("lapo", store) == {}
+    def test_base_and_vanilla_come_first(self, runs):
+        assert list(papers.runs_of("lead", runs).methods) == ["base", "vanilla", "lead static=0.5", "lead"]
+        assert len(papers.runs_of("lapo", runs)) == 0
         with pytest.raises(ConfigError, match="unknown paper"):
-            papers.runs_of("laep", store)
+            papers.runs_of("laep", runs)
 
-    def test_the_set(self, store):
-        runs = papers.runs_of("lead", store)
-        found = papers.figures_of(store, runs, store.frontier("best of all runs", ["base-seed0"]))
-        assert set(found) == {"curves", "accuracy-tokens", "reg"}  # these problems have no level
-        table = found["reg"][1].set_index("name")
+    def test_the_figures_and_tables(self, runs):
+        figures = papers.figures_of(papers.runs_of("lead", runs), runs.frontier())
+        assert set(figures) == {"curves", "accuracy-tokens", "reg"}  # these problems have no level
+        table = figures["reg"][1].set_index("name")
         assert table.loc["lead", "seeds"] == 2
         assert table.loc["lead", "REG %"] == -100
-        assert len(found["accuracy-tokens"][1]) == 6
+        assert len(figures["accuracy-tokens"][1]) == 6
         with pytest.raises(DataError, match="no runs"):
-            papers.figures_of(store, {}, Frontier([0, 10], [0, 1]))
+            papers.figures_of(runs.filter(names=[]), Frontier([0, 10], [0, 1]))
 
-    def test_the_names_are_those_that_training_gives(self):
-        from effwb.training.points import Point, run_name
+    def test_every_paper_has_designs_that_exist(self):
+        from effwb.designs import DESIGNS
 
-        discovery = Point("lapo_discovery")
-        names = {
-            "reo-rl": Point("reo_rl", {"n": 10}),
-            "train-to-reason-efficiently": Point("length_group_norm", {"alpha": 0.1}),
-            "lapo": Point("lapo_internalization", after=discovery),
-            "lead": Point("lead", {"static": 0.5}),
-            "art": Point("truncation", {"target": 64, "variant": "-I"}),
-        }
-        assert set(names) == set(papers.PAPERS)
-        for paper, point in names.items():
-            method = papers.SEED.fullmatch(run_name(point.name, 0))[1]
-            assert any(re.fullmatch(p, method) for p in papers.PAPERS[paper].methods), method
+        for paper in papers.PAPERS.values():
+            assert set(paper.designs) <= set(DESIGNS)
+
+    def test_longer_training_belongs_to_lapo(self):
+        longer = RunInfo("vanilla after vanilla", 0, "vanilla", {}, "vanilla", None)
+        assert papers.PAPERS["lapo"].has(longer)
+        assert not papers.PAPERS["lapo"].has(longer._replace(after=None))

@@ -5,18 +5,20 @@ import dataclasses
 import pytest
 
 from effwb.analysis.finished import read_evaluation
-from effwb.analysis.rollout_view import Piece, Reading, read_rollout
+from effwb.analysis.rollout_view import RolloutView, Segment, read_rollout
 from effwb.errors import DataError
 from effwb.runs import RunDir
 
 
-def reading(*verdicts, length=30, finish="stop", **changed):
+def view_of(*verdicts, length=30, finish="stop", **changed):
     """A rollout with cuts at 0, 10, 20 ... and the verdicts given; the last is its own."""
     at = [10 * i for i in range(len(verdicts) - 1)] + [length]
-    pieces = [Piece(a, f"text to {a} ", "7", v, a != length) for a, v in zip(at, verdicts, strict=True)]
-    given = dict(problem_id="p-1", sample=0, question="3+4=?", gold="7", text="", length=length, cut=True)
-    given |= dict(finish_reason=finish, extracted="7", verdict=verdicts[-1], pieces=tuple(pieces))
-    return Reading(**{**given, **changed})
+    segments = [Segment(a, f"text to {a} ", "7", v, a != length) for a, v in zip(at, verdicts, strict=True)]
+    fields = dict(
+        problem_id="p-1", sample=0, question="3+4=?", gold="7", text="", length=length, has_cuts=True
+    )
+    fields |= dict(finish_reason=finish, extracted="7", verdict=verdicts[-1], segments=tuple(segments))
+    return RolloutView(**{**fields, **changed})
 
 
 class TestWhenItWasRight:
@@ -31,69 +33,71 @@ class TestWhenItWasRight:
         ],
     )
     def test_first_after_and_for_good(self, verdicts, first, wasted, good):
-        one = reading(*verdicts)
-        assert (one.first_right, one.wasted, one.right_for_good) == (first, wasted, good)
+        view = view_of(*verdicts)
+        assert (view.first_right, view.wasted, view.right_for_good) == (first, wasted, good)
 
     def test_the_page_says_so(self):
-        assert "right for good after <b>30</b>" in reading("wrong", "correct", "wrong", "correct").html()
-        assert "wrong again at the end" in reading("correct", "wrong").html()
-        assert "never right" in reading("wrong", "wrong").html()
-        assert "only at the end" in reading("wrong", "wrong", "correct").html()
+        assert "right for good after <b>30</b>" in view_of("wrong", "correct", "wrong", "correct").html()
+        assert "wrong again at the end" in view_of("correct", "wrong").html()
+        assert "never right" in view_of("wrong", "wrong").html()
+        assert "only at the end" in view_of("wrong", "wrong", "correct").html()
 
 
 class TestHtml:
     def test_text_is_escaped(self):
         evil = "<script>alert('x')</script>"
-        pieces = (Piece(0, evil, evil, "wrong", True),)
-        shown = dataclasses.replace(reading("wrong", "wrong"), question=evil, gold=evil, pieces=pieces).html()
+        segments = (Segment(0, evil, evil, "wrong", True),)
+        shown = dataclasses.replace(
+            view_of("wrong", "wrong"), question=evil, gold=evil, segments=segments
+        ).html()
         assert "<script" not in shown
         assert "onmouse" not in shown
         assert shown.count("&lt;script&gt;") == 5  # question, gold, text, mark and its title
 
     def test_an_answer_is_written_out_only_where_it_changed(self):
-        shown = reading("wrong", "wrong", "correct", "correct", length=40).html()
+        shown = view_of("wrong", "wrong", "correct", "correct", length=40).html()
         assert shown.count("border-radius") == 2
         assert "30: 7" not in shown
 
     def test_grey_begins_behind_the_first_right_answer(self):
-        shown = reading("wrong", "correct", "correct").html()
+        shown = view_of("wrong", "correct", "correct").html()
         assert "color:#555'>text to 30" in shown
         assert "color:#555'>text to 10" not in shown
 
     def test_other_verdicts_are_told(self):
-        shown = reading("correct", "correct").html({"effwb": "correct", "math-verify": None})
+        shown = view_of("correct", "correct").html({"effwb": "correct", "math-verify": None})
         assert "math-verify: <b>not asked</b>" in shown
 
     def test_without_a_tokenizer_the_text_is_whole(self):
-        shown = reading("wrong", "correct", cut=False, text="all of it").html()
+        shown = view_of("wrong", "correct", has_cuts=False, text="all of it").html()
         assert "all of it" in shown
         assert "tokenizer of this run is not on this machine" in shown
 
 
 class TestReadRollout:
     def test_the_pieces_are_the_text(self, finished):
-        one = read_evaluation(finished / "free").rollouts.iloc[5]
-        found = read_rollout(finished / "free", one["problem_id"], one["sample"])
-        assert found.cut
-        assert "".join(p.text for p in found.pieces) == found.text
-        assert found.pieces[-1].at == found.length == one["length"]
-        assert [p.at for p in found.pieces] == sorted({p.at for p in found.pieces})
+        row = read_evaluation(finished / "free").rollouts.iloc[5]
+        view = read_rollout(finished / "free", row["problem_id"], row["sample"])
+        assert view.has_cuts
+        assert "".join(p.text for p in view.segments) == view.text
+        assert view.segments[-1].at == view.length == row["length"]
+        assert [p.at for p in view.segments] == sorted({p.at for p in view.segments})
 
     def test_it_agrees_with_the_table_of_all(self, finished):
         from effwb.analysis.run_set import RunSet
 
-        outcomes = RunSet(finished).measured("low").outcomes
+        outcomes = RunSet.find(finished)["low"].outcomes
         for (problem, sample), row in outcomes.head(8).iterrows():
-            found = read_rollout(finished / "low", problem, sample)
-            assert (found.first_right is None) == (row["first_right"] != row["first_right"])
-            assert found.first_right is None or found.wasted == row["wasted"]
+            view = read_rollout(finished / "low", problem, sample)
+            assert (view.first_right is None) == (row["first_right"] != row["first_right"])
+            assert view.first_right is None or view.wasted == row["wasted"]
 
     def test_another_tokenizer_is_noticed(self, finished, monkeypatch):
         monkeypatch.setattr("effwb.analysis.rollout_view._tokenizers", lambda run: [])
         name = read_evaluation(finished / "free").rollouts["problem_id"].iloc[0]
-        found = read_rollout(finished / "free", name, 0)
-        assert not found.cut
-        assert found.text in found.html().replace("&#x27;", "'")
+        view = read_rollout(finished / "free", name, 0)
+        assert not view.has_cuts
+        assert view.text in view.html().replace("&#x27;", "'")
 
     def test_what_is_not_there_is_named(self, finished):
         with pytest.raises(DataError, match=r"no sample 99 of the problem 'toy-1'"):

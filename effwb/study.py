@@ -1,0 +1,413 @@
+"""`Study`: one experiment, from a profile to trained models, evaluations and figures.
+
+A notebook opens a study, trains points with it, reads the results as a `RunSet` and saves its figures. What
+is finished already is read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from effwb import notebook, profiles
+from effwb.analysis.finished import BASE, EVALUATION, describe_run
+from effwb.analysis.run_set import RunAnalysis, RunSet
+from effwb.designs import DESIGNS
+from effwb.errors import ConfigError, one_of
+from effwb.evaluation import evaluate
+from effwb.frontier import Frontier
+from effwb.profiles import Profile, Training
+from effwb.prompts import Prompting
+from effwb.samplers import Sampler, open_sampler
+from effwb.training.points import Point, frozen_reference, load_train_and_eval, run_name, short_value
+from effwb.training.run import TrainResult, train
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+
+Points = Sequence[Point] | Mapping[str, Point]
+
+
+class Study:
+    """One experiment: a profile, the problems, the directory of its runs and of its figures.
+
+    Made by `Study.open`.
+
+    Attributes:
+        profile: The scale, with all overrides; `profile.training` are the training settings.
+        run_root: Directory of the runs, one below it for each.
+        figures_dir: Directory of the figures.
+        prefix: How the names of its figures begin.
+        runs: The `RunSet` of all that was trained and evaluated through this object, in that order.
+
+    Example:
+        >>> study = Study.open("pocket", training={"steps": 20})  # doctest: +SKIP
+        >>> points = [Point("vanilla"), Point("kimi", {"weight": 0.5})]
+        >>> runs = study.train(points, seeds=[0, 1, 2])  # doctest: +SKIP
+        >>> runs.effects()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        run_root: Path,
+        figures_dir: Path,
+        *,
+        prefix: str = "",
+        train_source: str | None = None,
+        eval_engine: str | None = None,
+    ):
+        self.profile, self.run_root, self.figures_dir, self.prefix = profile, run_root, figures_dir, prefix
+        self.train_source, self.eval_engine = train_source, eval_engine
+        self._folders: list[Path] = []
+        self._labels: dict[str, str] = {}
+
+    @classmethod
+    def open(
+        cls,
+        profile: str | Profile = "pocket",
+        *,
+        run_root: str | Path = "data/runs/training",
+        figures_dir: str | Path = "figures",
+        prefix: str = "",
+        n_problems: int | None = None,
+        n_samples: int | None = None,
+        max_tokens: int | None = None,
+        train_source: str | None = None,
+        eval_engine: str | None = None,
+        training: Mapping[str, Any] | None = None,
+    ) -> Study:
+        """Open an experiment and check its settings; nothing is loaded yet.
+
+        In a notebook it first checks that papermill injected no unknown parameter.
+
+        Args:
+            profile: Name in `PROFILES`, or a `Profile`.
+            run_root: The runs lie in `run_root/<profile>`; a relative path is taken from the project's root.
+            figures_dir: Directory of the figures, taken the same way.
+            prefix: How the names of the figures begin, for example "20".
+            n_problems: Problems of an evaluation; None: the profile's.
+            n_samples: Rollouts per problem of an evaluation; None: the profile's.
+            max_tokens: Cap of a completion in tokens; None: the profile's.
+            train_source: Where the training problems come from (`problems.load`); None: the profile's source.
+            eval_engine: Engine that samples outside training; None: the profile's.
+            training: Fields of `profiles.Training` over the profile's; a value of None changes nothing.
+
+        Raises:
+            ConfigError: An unknown profile, field or notebook parameter, or a value that is not legal.
+        """
+        notebook.check_parameters()
+        named = profile if isinstance(profile, Profile) else profiles.profile(profile)
+        scale = named.override(
+            n_problems=n_problems,
+            n_samples=n_samples,
+            max_tokens=max_tokens,
+            training=named.training.override(**(training or {})),
+        )
+        folder = profile if isinstance(profile, str) else Path(scale.model).name
+        return cls(
+            scale,
+            notebook.from_root(f"{run_root}/{folder}"),
+            notebook.from_root(figures_dir),
+            prefix=prefix,
+            train_source=train_source,
+            eval_engine=eval_engine,
+        )
+
+    @property
+    def training(self) -> Training:
+        """The training settings."""
+        return self.profile.training
+
+    @property
+    def max_tokens(self) -> int:
+        """The cap of a completion in tokens."""
+        return self.profile.max_tokens
+
+    @cached_property
+    def _problems(self) -> tuple[Dataset, Dataset]:
+        return load_train_and_eval(self.profile, self.training.n_problems, self.train_source)
+
+    @property
+    def train_problems(self) -> Dataset:
+        """The problems to train on."""
+        return self._problems[0]
+
+    @property
+    def eval_problems(self) -> Dataset:
+        """The problems to evaluate on; none of them is trained on."""
+        return self._problems[1]
+
+    @property
+    def runs(self) -> RunSet:
+        """All that was trained and evaluated through this object, in that order."""
+        return RunSet.of(self.run_root, dict.fromkeys(self._folders))
+
+    def settings(self) -> pd.DataFrame:
+        """The training settings as a table, one field per row."""
+        import pandas as pd
+
+        return pd.Series(self.training.as_dict(), name="value").to_frame()
+
+    def sampler(self, model: str | None = None) -> Sampler:
+        """A sampler for a model, to be used as a context manager.
+
+        Args:
+            model: Hub id or directory; default: the model that training starts from.
+        """
+        engine = self.eval_engine or self.profile.engine
+        return open_sampler(model or self.profile.model, engine, dtype=self.profile.dtype)
+
+    def reference(self, n: int | None = None) -> dict[str, dict[str, float]]:
+        """Length and accuracy of the starting model on each training problem, for designs that need it.
+
+        Args:
+            n: Rollouts per problem; default: those of an evaluation.
+        """
+        return frozen_reference(
+            self.profile, self.train_problems, run_root=self.run_root, n=n, engine=self.eval_engine
+        )
+
+    def train(
+        self,
+        points: Points,
+        seeds: Sequence[int] = (0,),
+        *,
+        base: bool = True,
+        model: str | None = None,
+        reference: Mapping | None = None,
+        report_to: Sequence[str] = (),
+        watch: str = "auto",
+    ) -> RunSet:
+        """Train every point under every seed and evaluate each model at all budgets.
+
+        Call it again after a kill: finished runs are read back, the others continue.
+
+        Args:
+            points: The points; a mapping gives them other names than their own.
+            seeds: One run of each point per seed; three are the least that say something about a method.
+            base: Evaluate the starting model as well, as the method "base".
+            model: Model to start from; default: the profile's.
+            reference: What `reference()` gives; default: made where a design needs it.
+            report_to: Live logs besides metrics.jsonl: "tensorboard", "trackio", "wandb".
+            watch: "auto" (lines, and a live figure in a notebook), "lines" or "none".
+
+        Returns:
+            The runs in order: the base under each seed, then each point under each seed.
+        """
+        listed = points.values() if isinstance(points, Mapping) else points
+        if reference is None and any(point.design in DESIGNS and _needs_reference(point) for point in listed):
+            reference = self.reference()
+        runs = run_points(
+            points,
+            self.train_problems,
+            self.eval_problems,
+            self.profile,
+            run_root=self.run_root,
+            seeds=seeds,
+            base=base,
+            model=model,
+            eval_engine=self.eval_engine,
+            reference=reference,
+            report_to=report_to,
+            watch=watch,
+        )
+        self._folders += [run.run_dir for run in runs]
+        return runs
+
+    def evaluate(
+        self,
+        name: str = BASE,
+        *,
+        model: str | None = None,
+        effort: str | None = None,
+        prompting: Prompting | None = None,
+        seed: int = 0,
+        run_dir: str | Path | None = None,
+        progress: bool = True,
+    ) -> RunAnalysis:
+        """Sample and stop a model at every budget of the profile, on the evaluation problems.
+
+        Args:
+            name: Name of the method in tables and figures.
+            model: Hub id or directory; default: the model that training starts from.
+            effort: An effort prompt: "low", "medium" or "high".
+            prompting: Other changes of the prompt.
+            seed: Seed of the rollouts.
+            run_dir: Directory of the evaluation; default: `<run_root>/<name>-seed<seed>/eval`.
+            progress: Show progress bars.
+        """
+        folder = Path(run_dir) if run_dir else self.run_root / run_name(name, seed) / EVALUATION
+        describe_run(folder, {"method": name, "seed": seed})
+        with self.sampler(model) as sampler:
+            evaluate(
+                self.eval_problems,
+                sampler,
+                self.profile,
+                run_dir=folder,
+                name=name,
+                seed=seed,
+                effort=effort,
+                prompting=prompting,
+                progress=progress,
+            )
+        self._folders.append(folder)
+        return next(iter(RunSet.of(self.run_root, [folder])))
+
+    def save(self, **results: Any) -> pd.DataFrame:
+        """Write figures and tables to `figures_dir`, each as `<prefix>_<name>`.
+
+        Args:
+            **results: By name: a figure (written as HTML), a DataFrame (CSV), a `Frontier` (JSON), or a pair
+                (figure, DataFrame) where the CSV is what the figure was drawn from.
+
+        Returns:
+            A row per file, and per run directory of this study: path, files, kB.
+        """
+        written = []
+        for name, result in results.items():
+            stem = self.figures_dir / (f"{self.prefix}_{name}" if self.prefix else name)
+            written += _write(stem, result)
+        return notebook.files_written(*dict.fromkeys(self._run_folders()), *written)
+
+    def _run_folders(self) -> list[Path]:
+        return [folder.parent if folder.name == EVALUATION else folder for folder in self._folders]
+
+
+def _needs_reference(point: Point) -> bool:
+    return DESIGNS[point.design].needs_reference or (
+        point.after is not None and point.after.design in DESIGNS and _needs_reference(point.after)
+    )
+
+
+def run_points(
+    points: Points,
+    train_problems: Dataset,
+    eval_problems: Dataset,
+    profile: Profile,
+    *,
+    run_root: str | Path,
+    seeds: Sequence[int] = (0,),
+    base: bool = True,
+    model: str | None = None,
+    eval_engine: str | None = None,
+    reference: Mapping | None = None,
+    monitor: Dataset | None = None,
+    report_to: Sequence[str] = (),
+    watch: str = "auto",
+) -> RunSet:
+    """Train every point under every seed, and evaluate each model at the budgets of `profile`.
+
+    Call it again after a kill: it continues. What a point comes `after` is trained once, and evaluated only
+    where it is a point itself.
+
+    Args:
+        points: The points; a list goes by their own names, a mapping gives other ones.
+        train_problems: Problems to train on.
+        eval_problems: Problems to evaluate on.
+        profile: The scale; `profile.training` are the training settings.
+        run_root: A run lies in `run_root/<name>-seed<seed>`, its evaluation in `eval` below.
+        seeds: One run of each point per seed.
+        base: Evaluate the starting model as well, as the method "base".
+        model: Model to start from; default: the profile's.
+        eval_engine: Engine of the evaluations; default: the profile's.
+        reference: See `train`.
+        monitor: See `train`.
+        report_to: See `train`.
+        watch: See `train`.
+
+    Returns:
+        The runs in order: the base under each seed, then each point under each seed.
+
+    Raises:
+        ConfigError: Two points have the same name, a design is unknown, or a point is called "base".
+    """
+    named = dict(points) if isinstance(points, Mapping) else {point.name: point for point in points}
+    if len(named) < len(points):
+        raise ConfigError("two points have the same name; give a mapping with a name for each")
+    if BASE in named:
+        raise ConfigError(f"a point cannot be called {BASE!r}: that is the model all start from")
+    for point in named.values():
+        one_of("design", point.design, DESIGNS)
+    root, folders = Path(run_root), []
+    options = dict(profile=profile, reference=reference, monitor=monitor, report_to=report_to, watch=watch)
+
+    def measure(model: str, name: str, seed: int, point: Point | None) -> None:
+        folder = root / run_name(name, seed) / EVALUATION
+        describe_run(folder, _description(name, seed, point))
+        with open_sampler(model, eval_engine or profile.engine, dtype=profile.dtype) as sampler:
+            evaluate(eval_problems, sampler, profile, run_dir=folder, name=name, seed=seed, progress=False)
+        folders.append(folder)
+
+    for seed in seeds if base else ():
+        measure(model or profile.model, BASE, seed, None)
+    for name, point in named.items():
+        for seed in seeds:
+            result = _train_point(name, named, train_problems, root, seed, model=model, **options)
+            measure(result.model, name, seed, point)
+    return RunSet.of(root, folders)
+
+
+def _train_point(
+    name: str, points: Mapping[str, Point], train_problems: Dataset, root: Path, seed: int, **options: Any
+) -> TrainResult:
+    """Train one point under a seed, or read it back; the point that it comes after is trained first."""
+    point = points[name]
+    if point.after is not None:
+        earlier = next((other for other in points if points[other] == point.after), point.after.name)
+        before = _train_point(
+            earlier, {**points, earlier: point.after}, train_problems, root, seed, **options
+        )
+        options["model"] = before.model
+        if point.after.design in DESIGNS[point.design].takes_state_of:
+            options["state"] = before.state
+    return train(
+        point.design,
+        train_problems,
+        run_dir=root / run_name(name, seed),
+        design_params=point.params or None,
+        max_tokens=point.max_tokens,
+        seed=seed,
+        **options,
+        **point.training,
+    )
+
+
+def _description(name: str, seed: int, point: Point | None) -> dict[str, Any]:
+    """What a run's config.json says of it."""
+    if point is None:
+        return {"method": name, "seed": seed}
+    return {
+        "method": name,
+        "seed": seed,
+        "design": point.design,
+        "params": {key: _plain(value) for key, value in point.params.items()},
+        "after": point.after.name if point.after else None,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as JSON holds it; a frontier, curve or long table by its short name."""
+    plain = value is None or isinstance(value, bool | int | float | str | list | tuple)
+    return value if plain else short_value(value)
+
+
+def _write(stem: Path, result: Any) -> list[Path]:
+    """Write a figure, a table, a frontier, or a pair of figure and table; returns the files."""
+    from effwb.export import save
+
+    figure, table = result if isinstance(result, tuple) else (result, None)
+    if hasattr(figure, "write_html"):
+        return save(figure, stem, table)
+    path = Path(f"{stem}.json" if isinstance(figure, Frontier) else f"{stem}.csv")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(figure, Frontier):
+        figure.save(path)
+    elif hasattr(figure, "to_csv"):
+        figure.to_csv(path, index=False)
+    else:
+        raise ConfigError(f"{stem.name} is neither a figure, a table nor a frontier: {type(figure).__name__}")
+    return [path]
