@@ -2,10 +2,10 @@
 
     python -m benchmarks.same_results OTHER [--keep DIR]
 
-OTHER is the root of the other checkout. Both run the same small experiments on the pocket model, each in a process
-of its own: two evaluations, and three steps of training under several designs. Compared are the identities in
-config.json, every column of the tables and of metrics.jsonl but the seconds, and the trained weights, bit for bit.
-This checkout must also read back the runs of the other one.
+OTHER is the root of the other checkout. Both run the same small experiments on the pocket model, each in a
+process of its own: two evaluations, and three steps of training under several designs. Compared are the
+identities in config.json, every column of the tables and of metrics.jsonl but the seconds, and the trained
+weights, bit for bit. This checkout must also read back the runs of the other one.
 """
 
 import argparse

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from effwb import notebook, profiles
 from effwb.analysis.finished import BASE, EVALUATION, describe_run
 from effwb.analysis.run_set import RunAnalysis, RunSet
-from effwb.designs import DESIGNS
+from effwb.designs import DESIGNS, fit_design
 from effwb.errors import ConfigError, one_of
 from effwb.evaluation import evaluate
 from effwb.frontier import Frontier
@@ -22,6 +22,7 @@ from effwb.profiles import Profile, Training
 from effwb.prompts import Prompting
 from effwb.samplers import Sampler, open_sampler
 from effwb.training.points import Point, frozen_reference, load_train_and_eval, run_name, short_value
+from effwb.training.preview import preview
 from effwb.training.run import TrainResult, train
 
 if TYPE_CHECKING:
@@ -170,6 +171,40 @@ class Study:
         return frozen_reference(
             self.profile, self.train_problems, run_root=self.run_root, n=n, engine=self.eval_engine
         )
+
+    def preview(
+        self, point: Point, *, model: str | None = None, reference: Mapping | None = None
+    ) -> pd.DataFrame:
+        """Reward rollouts of the starting model as in training, before anything is trained.
+
+        A group whose rewards are all equal teaches nothing; `training.spread` sums the table up and
+        `plots.reward_figure` draws it.
+
+        Args:
+            point: The design with its parameters.
+            model: Model to sample; default: the profile's.
+            reference: What `reference()` gives; default: made where the design needs it.
+
+        Returns:
+            A row per rollout; see `training.preview`.
+        """
+        profile = self.profile.override(max_tokens=point.max_tokens)
+        design = fit_design(point.design, profile.max_tokens, **point.params)
+        if design.needs_reference and reference is None:
+            reference = self.reference()
+        own_prompts = design.hint or design.modes  # else all designs share their rollouts
+        stem = f"preview-{point.design}" if own_prompts else "preview"
+        folder = f"{stem}-{profile.max_tokens}x{profile.training.group_size}"
+        with self.sampler(model) as sampler:
+            return preview(
+                design,
+                self.train_problems,
+                sampler,
+                profile,
+                run_dir=self.run_root / folder,
+                reference=reference,
+                progress=False,
+            )
 
     def train(
         self,

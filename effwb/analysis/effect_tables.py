@@ -10,6 +10,7 @@ import pandas as pd
 
 from effwb.errors import ConfigError, DataError
 from effwb.metrics import aes, clustered_interval
+from effwb.rollouts import problems_of
 
 if TYPE_CHECKING:
     from effwb.analysis.run_set import RunAnalysis
@@ -123,9 +124,7 @@ def level_table(runs: Iterable[RunAnalysis], levels: Mapping[str, Any] | None = 
     """
     rows = []
     for run in runs:
-        level_of = run.levels if levels is None else levels
-        if level_of is None:
-            raise DataError(f"the problems of {run.name} have no levels; give them as {{problem id: level}}")
+        level_of = _levels(run) if levels is None else levels
         names = run.rollouts["problem_id"].drop_duplicates().map(level_of).astype(str).to_numpy()
         for level in sorted(set(names), key=lambda v: (not v.isdigit(), int(v) if v.isdigit() else 0, v)):
             inside = names == level
@@ -138,3 +137,11 @@ def level_table(runs: Iterable[RunAnalysis], levels: Mapping[str, Any] | None = 
                 row |= dict(zip((key, f"{prefix}low", f"{prefix}high"), interval, strict=True))
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _levels(run: RunAnalysis) -> dict[str, str]:
+    """The level of each problem of a run."""
+    problems = problems_of(run.run_dir)
+    if "level" not in problems:
+        raise DataError(f"the problems of {run.name} have no levels; give them as {{problem id: level}}")
+    return dict(zip(problems["problem_id"], problems["level"].astype(str), strict=True))
