@@ -82,7 +82,7 @@ class Mrt(Design):
         """Float (P, G, K + 1), one per segment. Pure."""
         reward, real = self.progress(group), self._real(group)
         real &= self.mask(group)[..., None]
-        return segments.normalised_over_all(reward, real, self.std, self.eps)
+        return segments.normalise_together(reward, real, std=self.std, eps=self.eps)
 
     def _real(self, group: Group) -> np.ndarray:
         """Bool (P, G, K + 1): segments that have tokens; a rollout with fewer steps repeats its last

@@ -148,7 +148,7 @@ class ReoRl(Design):
         """Float (P, G, K + 1), one per segment; see `segments`. Pure."""
         returns = segments.returns_to_go(require_probes(group, self.NAME) * self.weights(group))
         options = {"std": self.std, "eps": self.eps, "mask_PG": self.mask(group)}
-        found = segments.normalised(returns, **options, masked_in_statistics=self.masked_in_statistics)
+        found = segments.normalise_each(returns, **options, masked_in_statistics=self.masked_in_statistics)
         if self.segment == "paper":
             found = np.concatenate([np.zeros_like(found[..., :1]), found[..., :-1]], axis=-1)
         return found
