@@ -10,7 +10,7 @@ from effwb.designs.group import Group
 
 @design
 class Cosine(Design):
-    """Rewards correct answers less, and wrong answers more, the longer they are.
+    """A longer correct answer gets less reward, a longer wrong answer gets more.
 
         value = end + 0.5 (start - end) (1 + cos(pi min(len, max_len) / max_len))
 

@@ -11,8 +11,7 @@ from effwb.errors import ConfigError, one_of
 
 @design
 class Gfpo(Design):
-    """Trains on k of the G rollouts of each problem, the shortest or the most efficient, and ignores the
-    others.
+    """Trains only on k of the G rollouts of each problem: the shortest, or the most efficient ones.
 
         kept = the k smallest len (metric "length") or the k largest r / len ("efficiency")
         A_i = (r_i - mean_kept) / (std_kept + eps) if kept else 0

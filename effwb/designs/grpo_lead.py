@@ -84,8 +84,8 @@ class GrpoLead(Design):
         return plain * np.where(plain > 0, self.difficulty_weight(rho), self.difficulty_weight(1.0 - rho))
 
     def difficulty_weight(self, rho: np.ndarray) -> np.ndarray:
-        """w(rho) for solve rates `rho`: near B for problems that are never solved, near A for always solved
-        ones.""" return self.A + (self.B - self.A) * statistics.sigmoid(-self.k * (rho - self.rho_0))
+        """Return w(rho): near B where the solve rate `rho` is 0, near A where it is 1."""
+        return self.A + (self.B - self.A) * statistics.sigmoid(-self.k * (rho - self.rho_0))
 
     def _is_shaped(self, length: np.ndarray) -> np.ndarray:
         """Bool (P, 1): groups whose lengths are shaped."""

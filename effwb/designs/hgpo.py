@@ -15,8 +15,7 @@ ROUNDING = 1e-12  # 0.7 + 0.2 is below 0.9 in floating point; such a tie must no
 
 @design
 class Hgpo(TwoModes):
-    """Rewards the better of two modes, thinking or not, at the token that chooses it, and the best
-    responses per mode.
+    """Rewards choosing the better mode, thinking or not thinking, and the best responses within each mode.
 
         R_i     = 1{correct}, its mean per mode: R_think, R_empty
         inter_i = 1 if i is in argmax{R_think, R_empty + delta}, else 0

@@ -10,8 +10,7 @@ from effwb.designs.group import Group
 
 @design
 class Kimi(Design):
-    """Rewards the shortest rollout of a group most and the longest least; wrong answers gain nothing by
-    being short.
+    """Rewards correct answers, the shorter the better within the group; short wrong answers gain nothing.
 
         lambda_i = 0.5 - (len_i - min_len) / (max_len - min_len);   0 where max_len = min_len
         r_i = c_i + weight (lambda_i if correct else min(0, lambda_i))

@@ -65,10 +65,9 @@ class Laser(Design):
 
 @design
 class LaserD(Laser):
-    """Rewards correct answers within a target length that depends on difficulty and is re-estimated during
-    training.
+    """Rewards correct answers, with a bonus up to a target length that depends on the difficulty.
 
-        r_i as in LASER, with L_T,d for the difficulty d of the problem
+        r_i as in LASER, with the target L_T,d of the problem's difficulty d
         L_T,d = the smallest l in {L_T, .., 16384} (multiples of 1024) with P_{l,d} |C_d| >= 1
 
     d follows from the solve rate of the group: easy from 2/3, medium from 1/3, hard below. |C_d| is the

@@ -19,8 +19,7 @@ READINGS = {
 
 @design
 class LengthGroupNorm(Design):
-    """Rewards correct answers less the longer they are, compared with the other correct answers to the
-    problem.
+    """Rewards correct answers, the shorter the better compared with other correct answers to the problem.
 
         r_i = c_i (1 - alpha sigmoid((len_i - mean_c) / (std_c + eps)))
 

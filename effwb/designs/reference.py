@@ -41,8 +41,8 @@ def _row(pid: str, row: Mapping[str, float]) -> tuple[float, float]:
     length, accuracy = float(row["length"]), float(row["accuracy"])
     if not (np.isfinite(length) and length > 0 and 0 <= accuracy <= 1):
         raise DataError(
-            f"the reference of {pid} has length {length} and accuracy {accuracy}; the length must be above 0, "
-            "the accuracy in [0, 1]"
+            f"the reference of {pid} has length {length} and accuracy {accuracy}; the length must be "
+            "above 0, the accuracy in [0, 1]"
         )
     return length, accuracy
 

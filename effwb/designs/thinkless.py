@@ -11,8 +11,7 @@ from effwb.designs.modes import TwoModes, after_first_token, require_modes
 
 @design
 class Thinkless(TwoModes):
-    """Rewards correct answers, most of all those without thinking, and gives the token that chooses its own
-    weight.
+    """Rewards correct answers, most of all those without thinking; the choice to think has its own weight.
 
         R_i  = 1 correct without thinking, 0.5 correct with it, -1 wrong;   A = group-normalised R
         loss = alpha mean over rollouts of the first token's loss + mean of the loss of all other tokens
