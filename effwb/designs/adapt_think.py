@@ -12,7 +12,7 @@ from effwb.designs.reference import reference_arrays
 
 @design
 class AdaptThink(TwoModes):
-    """Rewards not thinking wherever that is about as accurate as the starting model was with thinking.
+    """Rewards answers without thinking wherever they are about as accurate as the starting model with it.
 
         A_i = 1{correct} - acc_ref(problem) + delta 1{no thinking}
 
@@ -36,8 +36,7 @@ class AdaptThink(TwoModes):
         rule: The advantage rule, see `Design`. Default "none".
         delta: Bonus for not thinking. Default 0.05.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> ref = {"toy-000000000000": {"length": 450.0, "accuracy": 0.75}}

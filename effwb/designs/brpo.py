@@ -46,7 +46,8 @@ class Brpo(Design):
         baseline: "both" (default), or the paper's ablations "V1" and "V2".
         lam: Decay of the rollout's past, in (0, 1]. Default 0.5.
 
-    Parameters that all designs share are described in `Design`; `rule` must be "group" and is not used.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`;
+    `rule` must be "group" and is not used.
 
     >>> from effwb.designs import toy_group
     >>> probes = {"probe_budgets_K": [2000, 4000, 6000], "probe_correct_PGK": [[[0, 1, 1], [0, 0, 0]]]}

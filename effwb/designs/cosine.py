@@ -33,8 +33,7 @@ class Cosine(Design):
         max_len: Length in tokens at which the cosine ends. None (default): the cap of the group. If you
             give it, also give the `cap` it belongs to.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([0, 1000, 2000, 0, 1000, 3000], [1, 1, 1, 0, 0, 0], finished=[1] * 5 + [0], cap=2000)

@@ -31,8 +31,7 @@ class Dler(Design):
         rule: The advantage rule, see `Design`. Default "batch".
         masked_in_statistics: See `Design`. Default False.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4500], [1, 1, 0, 1])

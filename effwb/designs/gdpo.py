@@ -32,8 +32,7 @@ class Gdpo(Design):
             Default False.
         rule: The advantage rule, see `Design`. Default "decoupled".
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 5000, 6000], [1, 0, 1, 0])

@@ -36,8 +36,7 @@ class Gfpo(Design):
         std: See `Design`. Default "population".
         masked_in_statistics: See `Design`. Default False: statistics over the kept rollouts only.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 0, 0, 1])

@@ -23,8 +23,7 @@ class Gr3(Design):
         alpha: Strength of the length factor, at least 0. Default 0.33.
         rule: The advantage rule, see `Design`. Default "group_no_std": minus the group mean, no std.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> Gr3().reward(toy_group([10, 20, 10, 40], [1, 1, 0, 1]))["total"].round(6).tolist()

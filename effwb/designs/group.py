@@ -22,14 +22,14 @@ class Group:
 
     Probe budgets have three legal shapes, because designs probe in three ways:
 
-    | shape of `probe_budgets_K` | the budgets                    | order along K     | used by           |
-    |----------------------------|--------------------------------|-------------------|-------------------|
-    | (K,)                       | are the same for all rollouts  | strictly rising   | reo_rl, brpo      |
-    | (P, K)                     | differ by problem              | strictly rising   | reo_rl, q_spec    |
-    | (P, G, K)                  | differ by rollout              | rising, may repeat | mrt              |
+    | shape of `probe_budgets_K` | the budgets                   | order along K      | used by             |
+    |----------------------------|-------------------------------|--------------------|---------------------|
+    | (K,)                       | are the same for all rollouts | strictly rising    | reo_rl, brpo        |
+    | (P, K)                     | differ by problem             | strictly rising    | reo_rl with q_spec  |
+    | (P, G, K)                  | differ by rollout             | rising, may repeat | mrt                 |
 
-    In the last shape a rollout with fewer budgets than K repeats its last one. Read
-    `probe_budgets_PGK`: it is (P, G, K) in all three cases.
+    In the last shape a rollout that has fewer than K budgets repeats its last one. To read budgets, use the
+    property `probe_budgets_PGK`: it is (P, G, K) whichever shape was given.
 
     Args:
         correct_PG: Bool (P, G). The verdict on the full completion. A truncated rollout may be True here;

@@ -37,8 +37,7 @@ class GrpoLead(Design):
         k: Steepness between the two, at least 0. Default 10.0.
         rho_0: Solve rate in the middle between the two, in [0, 1]. Default 0.75.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> GrpoLead().reward(toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1]))["total"].round(6).tolist()

@@ -27,8 +27,7 @@ class Hapo(Design):
         w: Weight of the length term, at least 0. Default 1.0.
         c: Lowest length term of a correct answer, in [-1, 0]. Default -0.7.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> design = Hapo()

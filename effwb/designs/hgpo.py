@@ -40,10 +40,8 @@ class Hgpo(TwoModes):
         ties: "all" (default): every response as good as the best of its mode is rewarded, so a mode in
             which all are wrong is rewarded throughout. "first": only the first such response.
 
-
-    Parameters that all designs share are described in `Design`.
-
-    `rule` may be "group" (default), "group_no_std" or "rloo".
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`;
+    `rule` must be "group", "group_no_std" or "rloo".
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([400, 500, 20, 30], [1, 1, 1, 0], empty_PG=[[0, 0, 1, 1]])

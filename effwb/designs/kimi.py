@@ -27,8 +27,7 @@ class Kimi(Design):
             it for this baseline.
         warmup_steps: Steps without the length term. Default 0.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1])

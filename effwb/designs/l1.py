@@ -65,7 +65,7 @@ class L1Exact(_L1):
         n_min: Shortest length in tokens that a prompt asks for, above 0. Default 100.
         n_max: Longest length in tokens that a prompt asks for, at least `n_min`. Default 4000.
 
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1], hint_tokens_P=[2000])
@@ -102,8 +102,7 @@ class L1Max(_L1):
         delta: Reward of a correct answer of exactly n tokens, in [0, 1]. Default 0.5.
         slope: "paper" (default), the printed formula, or "released", the code's.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1], hint_tokens_P=[2000])

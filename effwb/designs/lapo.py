@@ -87,7 +87,8 @@ class LapoDiscovery(_Lapo):
     - Its lengths are of re-encoded text with the "<think>" of the prompt.
     - It writes M = 0 for an unsolved problem; the lines that turn this into 4096 are commented out. Here it
       is None, for which stage two has `unsolved`.
-    - It has the median only; its minimum is taken over wrong answers too, starts at 0 and is always 0.
+    - It has the median only; its minimum is taken over the wrong answers, starts from 0 and so is
+      always 0.
 
     Args:
         statistic: How M(q) follows from the correct lengths of a visit: "median" (default, the paper's),
@@ -97,7 +98,7 @@ class LapoDiscovery(_Lapo):
         high: Upper percentile of the window, in [`low`, 100]. Default 70.
         falloff: Distance from the window in tokens at which the length term is 0. Default 100.
 
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> design = LapoDiscovery()
@@ -183,7 +184,7 @@ class LapoInternalization(_Lapo):
         unsolved_centre: The length that is worth most on such a problem. "asked" (default, the paper's):
             `unsolved` itself. "group" (the code's): the median of the correct lengths of the current group.
 
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> design = LapoInternalization(beta=0.8)

@@ -30,7 +30,7 @@ class Laser(Design):
         no_answer: Reward of a truncated rollout, below 1; the paper's value for an answer that is not
             well-formed. Default -1.0.
 
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> Laser(target=2500).reward(toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1]))["total"].tolist()
@@ -98,8 +98,7 @@ class LaserD(Laser):
             monitoring problems in the paper.
         reading: "paper" (default) or "released"; see above.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> design = LaserD(target=1024, monitor="held_out")
@@ -221,8 +220,7 @@ class LaserDE(LaserD):
             monitoring problems in the paper.
         reading: "paper" (default) or "released", see `LaserD`.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> LaserDE(target=2500).reward(toy_group([1000, 2000, 3000, 4000], [1, 0, 0, 1]))["total"].tolist()

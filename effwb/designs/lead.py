@@ -50,7 +50,7 @@ class Instability(NamedTuple):
 
 @design
 class Lead(Design):
-    """Rewards being as long as the group's own correct answers, weighted by what there is left to learn.
+    """Rewards answers as long as the group's own correct ones, weighted by what is left to learn.
 
         L* = clip(mean len of the correct rollouts of the group, 1000, Bmax);   none correct: L* = Bmax
         e_i = max(-1, 1 - |len_i - L*| / L*), right or wrong
@@ -103,7 +103,7 @@ class Lead(Design):
         weighting: See `Design`. None (default): "token" for the rules "batch" and "decoupled", "rollout"
             for others.
 
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1])

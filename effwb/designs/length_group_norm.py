@@ -41,8 +41,7 @@ class LengthGroupNorm(Design):
             "reo_rl", 2506.07104: population std over the correct rollouts, no eps, GRPO.
         rule: The advantage rule, see `Design`. None (default): the one of `reading`, with its std and eps.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1])

@@ -17,7 +17,8 @@ class LengthHarmonizing(Design):
         r_i = Lref_mean(x) / len_i - 1 + gamma (c_i - Aref_mean(x))
 
     Lref_mean and Aref_mean are the mean length and accuracy of K samples per problem of the frozen starting
-    model (K = 16 for Marco, 12 for QwQ), given as `Group.reference`.
+    model (K = 16 for Marco, 12 for QwQ), given as `Group.reference`. `reward` raises DataError
+    for problems that it misses.
 
     - Wrong answers get the length term too. Where the reference solves nothing, a shorter wrong answer is
       simply better.
@@ -33,10 +34,7 @@ class LengthHarmonizing(Design):
         clip: (low, high), the limits of the total reward. None (default): no clipping; (-2, 4) in the
             released code.
 
-
-    Parameters that all designs share are described in `Design`.
-
-    `reward` raises DataError for problems that the reference misses.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> table = {"toy-000000000000": {"length": 3000, "accuracy": 0.5}}

@@ -31,12 +31,14 @@ class Mrt(Design):
     Args:
         alpha: Weight of the full response, at least 0. Default 0.2.
         keywords: A step ends before each of these, where they begin a word. Default: `KEYWORDS` of this
-            module.
+            module, which are not the paper's.
         min_tokens: Fewest tokens of a step, at least 1; a keyword that comes earlier does not end it.
-            Default 4.
-        max_steps: Most steps of a rollout, at least 1; what follows belongs to the last one. Default 8.
+            Default 4, not the paper's.
+        max_steps: Most steps of a rollout, at least 1; what follows belongs to the last one. Default 8,
+            not the paper's.
 
-    Parameters that all designs share are described in `Design`; `rule` must be "group".
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`;
+    `rule` must be "group".
 
     >>> from effwb.designs import toy_group
     >>> probes = {"probe_budgets_K": [[[0, 10], [0, 10]]], "probe_correct_PGK": [[[0, 1], [0, 0]]]}

@@ -48,8 +48,9 @@ class ReoRl(Design):
     The attribute `chosen` holds the budgets in tokens, int (N,); None for "q_spec".
 
     Args:
-        budgets: Where rollouts are stopped: a rising list of tokens strictly between 0 and the cap, or a
-            rule. "exp" (default): L_i = l_min (cap / l_min)^((i-1)/n).
+        budgets: Where rollouts are stopped: a rising list of tokens strictly between 0 and the cap, or one of
+            these rules.
+            "exp" (default): L_i = l_min (cap / l_min)^((i-1)/n).
             "linear": equally spaced.
             "oracle": greedy on `frontier`.
             "q_spec": one budget per problem, from `table`; the paper also calls it Task-Specific.
@@ -65,7 +66,8 @@ class ReoRl(Design):
         std: See `Design`. Default "population".
         eps: See `Design`. Default 0.0.
 
-    Parameters that all designs share are described in `Design`; `rule` must be "group".
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`;
+    `rule` must be "group".
 
     >>> from effwb.designs import toy_group
     >>> R = [[[0, 0, 1], [0, 0, 0], [0, 0, 0], [0, 1, 1]]]

@@ -26,8 +26,7 @@ class ShorterBetter(Design):
         alpha: Reward of a correct answer, at least 0. Default 2.0.
         beta: Price per token of distance, at least 0. Default 0.001.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> ShorterBetter().reward(toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1]))["total"].tolist()

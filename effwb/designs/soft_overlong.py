@@ -24,15 +24,14 @@ class SoftOverlong(Design):
       `masked_in_statistics=False`.
 
     Args:
-        l_max: L_max in tokens. Default 20480 (section 3.4).
-        l_cache: L_cache in tokens, at most `l_max`. Default 4096 (section 3.4).
+        l_max: L_max in tokens. Default 20480.
+        l_cache: L_cache in tokens, at most `l_max`. Default 4096.
         factor: Weight of the penalty, at least 0. Default 1.0; penalty_factor in verl.
         wrong: Reward of a wrong answer, below 1. Default -1.0, DAPO's rule-based reward; 0 gives the 0/1
             reward of the other designs.
         filtering: True: overlong filtering instead of the penalty. Default False.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([2900, 3000, 3500, 4000, 4001], [1, 1, 1, 1, 1])

@@ -33,8 +33,7 @@ class Thinkless(TwoModes):
         split: True (default): the split above. False: plain GRPO on the same reward, whose mode collapses
             in the paper.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([400, 20], [1, 1], empty_PG=[[0, 1]])

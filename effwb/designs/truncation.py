@@ -48,8 +48,7 @@ class Truncation(Design):
         variant: Which rollouts are masked: "Vanilla" (default), "-I", "-L&C", "-L&C-S&I" or "-L&C-L&I", the
             paper's names.
 
-
-    Parameters that all designs share are described in `Design`.
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1])
