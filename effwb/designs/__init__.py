@@ -1,8 +1,14 @@
-"""Length-aware training designs: one small picklable class per paper, Group -> rewards -> advantages."""
+"""Length-aware training designs: one small picklable class per paper.
+
+A design turns the rollouts of a step (`Group`) into rewards and advantages. `DESIGNS` lists all of them by
+name; `effwb.designs.base` shows how to write your own.
+"""
+
+from typing import Any
 
 from effwb.designs.adapt_think import AdaptThink
 from effwb.designs.alp import Alp
-from effwb.designs.base import Design
+from effwb.designs.base import Design, design
 from effwb.designs.brpo import Brpo
 from effwb.designs.cosine import Cosine
 from effwb.designs.dler import Dler
@@ -70,6 +76,7 @@ __all__ = [
     "DESIGNS",
     "Design",
     "Group",
+    "design",
     "fit_design",
     "make_design",
     "question_budgets",
@@ -78,8 +85,15 @@ __all__ = [
 ]
 
 
-def make_design(name: str, **params) -> Design:
-    """The design `name` with the paper's defaults, overridden by `params`; ConfigError lists the legal names.
+def make_design(name: str, **params: Any) -> Design:
+    """Return a design with its paper's defaults, for a run with the paper's cap.
+
+    Args:
+        name: A name in `DESIGNS`.
+        **params: Parameters of the design that differ from the paper's.
+
+    Raises:
+        ConfigError: The name is unknown (the message lists the legal ones), or a parameter is not legal.
 
     >>> make_design("kimi", weight=0.2).weight
     0.2
@@ -88,11 +102,20 @@ def make_design(name: str, **params) -> Design:
     return DESIGNS[name](**params)
 
 
-def fit_design(name: str, cap: int, **params) -> Design:
-    """The design `name` for a run with `cap` tokens: the paper's defaults scaled to that cap, and `params`
-    over them. Values in `params` that are tokens (or per token) are meant at `cap` and are not scaled.
+def fit_design(name: str, cap: int, **params: Any) -> Design:
+    """Return a design with its paper's defaults scaled to the cap of a run.
 
-    >>> fit_design("truncation", 512).target, fit_design("truncation", 512, target=200).target (125.0, 200)
+    Args:
+        name: A name in `DESIGNS`.
+        cap: The cap of the run in tokens.
+        **params: Parameters of the design that differ from the paper's. Values in tokens (or per token) are
+            meant at `cap` and are not scaled.
+
+    Raises:
+        ConfigError: The name is unknown, a parameter is not legal, or `cap` is among `params`.
+
+    >>> fit_design("truncation", 512).target, fit_design("truncation", 512, target=200).target
+    (125.0, 200)
     """
     one_of("design", name, DESIGNS)
     if "cap" in params:

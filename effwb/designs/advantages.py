@@ -1,4 +1,4 @@
-"""How the rewards of a step become advantages: the rules of the field as functions on (P, G) arrays.
+"""Advantage rules: how the rewards of a step become advantages, as functions on (P, G) arrays.
 
     group         (r - mean) / (std + eps) within the group                      GRPO
     group_no_std  r - mean within the group                                      Dr.GRPO, prime-rl
@@ -7,25 +7,38 @@
     decoupled     each component by `group`, weighted sum, then batch whitening  GDPO, LEAD
     none          r                                                              AdaptThink
 
-`std` is "sample" (n - 1; torch.std, hence verl and TRL), "population" (n; Arora's reward, GFPO) or "none";
-`eps` is added to the standard deviation. Both change results: they belong in the caption of a figure.
+All rules take these keyword arguments:
 
-Masked rollouts (mask False) get advantage 0. `masked_in_statistics=True` still counts their rewards in mean
-and std, which is what masking the loss alone does; False computes the statistics over the kept ones only.
+- `std`: "sample" divides squares by n - 1 (torch.std, hence verl and TRL), "population" by n (Arora's
+  reward, GFPO), "none" does not divide by a standard deviation.
+- `eps`: added to the standard deviation. `std` and `eps` both change results: name them in the caption of a
+  figure.
+- `mask_PG`: bool (P, G). A rollout with False gets advantage 0. None: no rollout is masked.
+- `masked_in_statistics`: True still counts masked rewards in mean and std, as masking only the loss does;
+  False computes the statistics over the other rollouts only.
 
-Rewards that are all equal give exactly 0, with any eps and in the batch rules too (the token-weighted
-whitening of the released code gives such groups a constant instead; the papers drop those groups). A group
-of one is refused: verl takes mean 0 and std 1 there, so the raw reward becomes the advantage, which no
-paper describes.
+Two corner cases are the same in every rule that compares rollouts:
+
+- If all rewards of a group are equal, its advantages are exactly 0, with any eps and in the batch rules too.
+  The token-weighted whitening of the released code gives such groups a constant; the papers drop them.
+- A group of one rollout is refused. verl takes mean 0 and std 1 there, so that the raw reward becomes the
+  advantage, which no paper describes.
 """
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from effwb.designs import statistics
 from effwb.errors import ConfigError, DataError, one_of
 
-STDS = {"sample": 1, "population": 0, "none": None}
-EQUAL = 1e-12  # rewards whose spread is below this share of their size differ by rounding only
+DDOF = {"sample": 1, "population": 0}
+STDS = (*DDOF, "none")
+# Rewards whose spread is below this share of their size differ by floating-point rounding only. Dividing
+# that by its own std would turn it into advantages of size 1.
+EQUAL = 1e-12
+# (std, eps) of each rule, used where a design gives none
 DEFAULTS = {
     "group": ("sample", 1e-6),
     "group_no_std": ("none", 0.0),
@@ -36,18 +49,36 @@ DEFAULTS = {
 }
 
 
-def group(reward_PG, *, std="sample", eps=1e-6, mask_PG=None, masked_in_statistics=True) -> np.ndarray:
+def group(
+    reward_PG: ArrayLike,
+    *,
+    std: str = "sample",
+    eps: float = 1e-6,
+    mask_PG: ArrayLike | None = None,
+    masked_in_statistics: bool = True,
+) -> np.ndarray:
     """(r - group mean) / (group std + eps), float (P, G). Shao et al. 2402.03300 (GRPO).
+
+    The arguments are described at the top of this module.
 
     >>> group([[1, 1, 0, 0]], std="population", eps=0.0).tolist()
     [[1.0, 1.0, -1.0, -1.0]]
     """
     reward, keep, counted = _prepare(reward_PG, mask_PG, masked_in_statistics, std, eps)
-    return np.where(keep, _normalised(reward, counted, std, eps), 0.0)
+    return np.where(keep, _normalise(reward, counted, std, eps), 0.0)
 
 
-def group_no_std(reward_PG, *, std="none", eps=0.0, mask_PG=None, masked_in_statistics=True) -> np.ndarray:
-    """R - group mean, float (P, G). Dr.GRPO; `std` must be "none" and is there to be uniform.
+def group_no_std(
+    reward_PG: ArrayLike,
+    *,
+    std: str = "none",
+    eps: float = 0.0,
+    mask_PG: ArrayLike | None = None,
+    masked_in_statistics: bool = True,
+) -> np.ndarray:
+    """R - group mean, float (P, G). Dr.GRPO, 2503.20783.
+
+    `std` must be "none" and `eps` is not used; all rules take the same arguments, see the top of this module.
 
     >>> group_no_std([[1, 1, 0, 0]]).tolist()
     [[0.5, 0.5, -0.5, -0.5]]
@@ -57,66 +88,107 @@ def group_no_std(reward_PG, *, std="none", eps=0.0, mask_PG=None, masked_in_stat
     return group(reward_PG, std="none", eps=0.0, mask_PG=mask_PG, masked_in_statistics=masked_in_statistics)
 
 
-def rloo(reward_PG, *, std="none", eps=0.0, mask_PG=None, masked_in_statistics=True) -> np.ndarray:
+def rloo(
+    reward_PG: ArrayLike,
+    *,
+    std: str = "none",
+    eps: float = 0.0,
+    mask_PG: ArrayLike | None = None,
+    masked_in_statistics: bool = True,
+) -> np.ndarray:
     """R minus the mean of the other rollouts, float (P, G). Ahmadian et al. 2402.14740.
+
+    The arguments are described at the top of this module.
 
     >>> rloo([[1, 1, 0, 0]]).round(6).tolist()
     [[0.666667, 0.666667, -0.666667, -0.666667]]
     """
     reward, keep, counted = _prepare(reward_PG, mask_PG, masked_in_statistics, std, eps)
     n = statistics.count(counted)
-    others = np.where(n > 1, n / np.maximum(n - 1, 1), 0.0)
-    return np.where(keep, _normalised(reward, counted, std, eps) * others, 0.0)
+    leave_one_out = np.where(n > 1, n / np.maximum(n - 1, 1), 0.0)
+    return np.where(keep, _normalise(reward, counted, std, eps) * leave_one_out, 0.0)
 
 
 def batch(
-    reward_PG, *, std="sample", eps=1e-8, mask_PG=None, masked_in_statistics=True, weight_PG=None
+    reward_PG: ArrayLike,
+    *,
+    std: str = "sample",
+    eps: float = 1e-8,
+    mask_PG: ArrayLike | None = None,
+    masked_in_statistics: bool = True,
+    weight_PG: ArrayLike | None = None,
 ) -> np.ndarray:
     """R - group mean, divided by the std of that over the batch, float (P, G). DLER, 2510.15110.
 
-    `weight_PG` (lengths) gives the released code's masked whitening over tokens, which also subtracts the
-    token-weighted batch mean, so group means are then not 0.
+    Args:
+        reward_PG: Float (P, G).
+        std: See the top of this module.
+        eps: See the top of this module.
+        mask_PG: See the top of this module.
+        masked_in_statistics: See the top of this module.
+        weight_PG: Float (P, G): lengths in tokens, for the masked whitening over tokens of the released code.
+            It also subtracts the token-weighted batch mean, so that group means are no longer 0. None: every
+            rollout counts once.
 
     >>> batch([[1, 0], [1, 1]], std="population", eps=0.0).round(6).tolist()
     [[1.414214, -1.414214], [0.0, 0.0]]
     """
     reward, keep, counted = _prepare(reward_PG, mask_PG, masked_in_statistics, std, eps)
-    centred, still = _centred(reward, counted), _uniform(reward, counted)
-    return np.where(keep, _whiten(centred, counted, std, eps, weight_PG, still), 0.0)
+    centred, equal = _centre(reward, counted), _all_equal(reward, counted)
+    return np.where(keep, _whiten(centred, counted, std, eps, weight_PG, equal), 0.0)
 
 
 def decoupled(
-    components,
-    weights,
+    components: Mapping[str, ArrayLike],
+    weights: Mapping[str, float],
     *,
-    std="sample",
-    eps=1e-6,
-    whiten_eps=1e-8,
-    mask_PG=None,
-    masked_in_statistics=True,
-    weight_PG=None,
+    std: str = "sample",
+    eps: float = 1e-6,
+    whiten_eps: float = 1e-8,
+    mask_PG: ArrayLike | None = None,
+    masked_in_statistics: bool = True,
+    weight_PG: ArrayLike | None = None,
 ) -> np.ndarray:
     """Batch-whitened sum_k w_k (r_k - mean_k) / (std_k + eps), float (P, G). GDPO, 2601.05242.
 
-    `components` and `weights` are dicts with the same keys. A component that is equal within a group adds 0
-    there, so a scarce reward is not drowned by a constant one.
+    A component whose values are equal within a group adds 0 there, so that a constant component does not
+    drown a rare one.
 
-    >>> both = {"correct": np.array([[1.0, 0.0]]), "short": np.array([[1.0, 1.0]])}
-    >>> decoupled(both, {"correct": 1, "short": 1}, std="population", eps=0, whiten_eps=0).tolist()
+    Args:
+        components: The parts of the reward by name, each float (P, G).
+        weights: w_k of each part, under the same names.
+        std: See the top of this module; used within the group and over the batch.
+        eps: Added to the std within the group.
+        whiten_eps: Added to the std over the batch.
+        mask_PG: See the top of this module.
+        masked_in_statistics: See the top of this module.
+        weight_PG: Lengths in tokens, float (P, G), to whiten over tokens. None: over rollouts.
+
+    >>> parts = {"correct": np.array([[1.0, 0.0]]), "short": np.array([[1.0, 1.0]])}
+    >>> decoupled(parts, {"correct": 1, "short": 1}, std="population", eps=0, whiten_eps=0).tolist()
     [[1.0, -1.0]]
     """
     if not components or set(components) != set(weights):
         raise ConfigError(f"weights {sorted(weights)} do not match the components {sorted(components)}")
-    summed, still = 0.0, True
+    total, equal = np.zeros(()), np.ones((), bool)
     for name, reward_PG in components.items():
         reward, keep, counted = _prepare(reward_PG, mask_PG, masked_in_statistics, std, eps)
-        summed = summed + weights[name] * _normalised(reward, counted, std, eps)
-        still = still & _uniform(reward, counted)
-    return np.where(keep, _whiten(summed, counted, std, whiten_eps, weight_PG, still), 0.0)
+        total = total + weights[name] * _normalise(reward, counted, std, eps)
+        equal = equal & _all_equal(reward, counted)
+    return np.where(keep, _whiten(total, counted, std, whiten_eps, weight_PG, equal), 0.0)
 
 
-def none(reward_PG, *, std="none", eps=0.0, mask_PG=None, masked_in_statistics=True) -> np.ndarray:
-    """R itself, float (P, G): for rewards that have their own baseline. 2505.13417; `std` must be "none".
+def none(
+    reward_PG: ArrayLike,
+    *,
+    std: str = "none",
+    eps: float = 0.0,
+    mask_PG: ArrayLike | None = None,
+    masked_in_statistics: bool = True,
+) -> np.ndarray:
+    """R itself, float (P, G), for rewards that have their own baseline. AdaptThink, 2505.13417.
+
+    `std` must be "none"; all rules take the same arguments, see the top of this module.
 
     >>> none([[0.25, -0.75]]).tolist()
     [[0.25, -0.75]]
@@ -127,11 +199,19 @@ def none(reward_PG, *, std="none", eps=0.0, mask_PG=None, masked_in_statistics=T
     return np.where(keep, reward, 0.0)
 
 
-RULES = {"group": group, "group_no_std": group_no_std, "rloo": rloo, "batch": batch, "none": none}
+RULES: dict[str, Callable[..., np.ndarray]] = {
+    "group": group,
+    "group_no_std": group_no_std,
+    "rloo": rloo,
+    "batch": batch,
+    "none": none,
+}
 
 
-def _prepare(reward_PG, mask_PG, masked_in_statistics: bool, std: str, eps: float):
-    """Rewards as float, the kept rollouts, and those that enter the statistics; all (P, G)."""
+def _prepare(
+    reward_PG: ArrayLike, mask_PG: ArrayLike | None, masked_in_statistics: bool, std: str, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Check the arguments; return rewards as float, the unmasked rollouts, and those in the statistics."""
     one_of("std", std, STDS)
     if not (np.isfinite(eps) and eps >= 0):
         raise ConfigError(f"eps={eps} must be a finite number of at least 0")
@@ -151,37 +231,45 @@ def _prepare(reward_PG, mask_PG, masked_in_statistics: bool, std: str, eps: floa
     return reward, keep, np.ones(reward.shape, bool) if masked_in_statistics else keep
 
 
-def _uniform(reward: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """(P, 1): no two counted rewards of the group differ."""
+def _all_equal(reward: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Bool (P, 1): no two counted rewards of the group differ."""
     high = np.where(counted, reward, -np.inf).max(axis=1, keepdims=True)
     low = np.where(counted, reward, np.inf).min(axis=1, keepdims=True)
-    some = np.isfinite(high)
-    high, low = np.where(some, high, 0.0), np.where(some, low, 0.0)
+    nonempty = np.isfinite(high)
+    high, low = np.where(nonempty, high, 0.0), np.where(nonempty, low, 0.0)
     return high - low <= EQUAL * np.maximum(np.abs(high), np.abs(low))
 
 
-def _centred(reward: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    return np.where(_uniform(reward, counted), 0.0, reward - statistics.mean(reward, counted))
+def _centre(reward: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    return np.where(_all_equal(reward, counted), 0.0, reward - statistics.mean(reward, counted))
 
 
-def _normalised(reward: np.ndarray, counted: np.ndarray, std: str, eps: float) -> np.ndarray:
-    centred = _centred(reward, counted)
+def _normalise(reward: np.ndarray, counted: np.ndarray, std: str, eps: float) -> np.ndarray:
+    centred = _centre(reward, counted)
     if std == "none":
         return centred
-    scale = statistics.std(reward, counted, STDS[std]) + eps
+    scale = statistics.std(reward, counted, DDOF[std]) + eps
     return centred / np.where(scale > 0, scale, 1.0)
 
 
-def _whiten(values, counted, std: str, eps: float, weight_PG, still) -> np.ndarray:
-    """Divide by the std over the counted rollouts of the batch; `still` groups (P, 1) stay exactly 0."""
+def _whiten(
+    values: np.ndarray,
+    counted: np.ndarray,
+    std: str,
+    eps: float,
+    weight_PG: ArrayLike | None,
+    equal: np.ndarray,
+) -> np.ndarray:
+    """Divide by the std over the counted rollouts of the batch; groups marked in `equal` (P, 1) stay 0."""
     weight = counted * (1.0 if weight_PG is None else np.asarray(weight_PG, dtype=float))
     total = weight.sum()
     if total <= 0:
         return np.zeros_like(values)
     mean = (weight * values).sum() / total
-    centred = np.where(still, 0.0, values - mean if weight_PG is not None else values)
+    centred = np.where(equal, 0.0, values - mean if weight_PG is not None else values)
     if std == "none":
         return centred
-    spread = (weight * (values - mean) ** 2).sum() / max(total - STDS[std], 1e-300)
+    # 1e-300 only avoids 0 / 0: with one counted token there is no sample std, and the sum above it is 0
+    spread = (weight * (values - mean) ** 2).sum() / max(total - DDOF[std], 1e-300)
     scale = np.sqrt(spread) + eps
     return centred / scale if scale > 0 else np.zeros_like(values)

@@ -10,15 +10,23 @@ from effwb.designs.group import Group
 
 @design
 class Alp(Design):
-    """A price per token proportional to the online solve rate, for right and wrong answers.
+    """Charges for every token, and more on problems that the group solves often, for right and wrong answers.
 
         r_i = c_i - beta len_i max(p_solved, 1/K)
 
-    p_solved is the share of correct rollouts of this group, K its size; the floor 1/K keeps a small price
-    on problems that nobody solved. beta = 1e-7 per token. SECONDARY SOURCE: another reading writes beta / N
-    with a normalisation constant N whose value was not found, and the training cap was not found either:
-    the 16384 that beta is rescaled from is an assumption. Under a rule that divides by the std, all-correct
-    groups feel the price at full strength however small beta is.
+    p_solved is the share of correct rollouts in this group, K the size of the group. The floor 1/K keeps a
+    small price on problems that no rollout solved.
+
+    - SECONDARY SOURCE: another reading has beta / N, with a normalisation constant N whose value was not
+      found.
+    - The cap of the training run was not found. The 16384 that beta is scaled from is an assumption.
+    - Under a rule that divides by the std, all-correct groups feel the price at full strength, however
+      small beta is.
+
+    Args:
+        beta: Price per token, at least 0. Default 1e-7.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> Alp().reward(toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1]))["total"].round(6).tolist()

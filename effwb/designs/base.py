@@ -1,18 +1,33 @@
-"""What every design is: a small picklable object that turns a Group into rewards, a mask and advantages.
+'''What every design is: a small picklable object that turns a `Group` into rewards, a mask and advantages.
 
-The rule about state: `reward`, `advantage`, `mask` and `watched` are pure. They read the state and never
-write it, so they may be called twice, for a plot or a dry run. `observe(group)` is the only call of a
-training step that changes state; the trainer makes it once per step, after the advantages (the rewards of
-a step see what was known before it).
-A design that learns from rollouts outside the step has one more such call, `laser_d.update_targets`.
-"""
+To write a design of your own, subclass `Design` under the decorator `@design`. Parameters are annotated class
+attributes with their defaults. `components` returns the named parts of the reward; their sum is the reward,
+and `rule` makes advantages of it. Everything else is optional: `check` (refuse bad parameters), `mask` (drop
+rollouts from the loss), `fresh_state` with `observe` (remember things between steps), TOKEN_PARAMETERS
+(parameters that must change with the cap). Put the class in a module so that it can be pickled, and pass an
+object of it to `train`. For use by name, as in `Point("length_price")`, add it to `DESIGNS`.
+
+>>> from effwb.designs import Design, design, toy_group
+>>> @design
+... class LengthPrice(Design):
+...     """Right answers lose `weight` times the share of the cap that they use."""
+...     NAME = "length_price"
+...     weight: float = 0.1
+...     def check(self):
+...         self.within("weight", 0.0, 1.0)
+...     def components(self, group):
+...         solved = self.solved(group)
+...         return {"correctness": solved, "length": -self.weight * solved * group.length_PG / group.cap}
+>>> LengthPrice(weight=0.4).reward(toy_group([1000, 2000, 500], [1, 1, 0], cap=2000))["total"].tolist()
+[[0.8, 0.6, 0.0]]
+'''
 
 import copy
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
-from typing import Any, ClassVar, dataclass_transform
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -22,53 +37,86 @@ from effwb.errors import ConfigError, DataError, one_of
 
 TRUNCATED = ("wrong", "graded", "masked")
 WEIGHTINGS = ("rollout", "token")
+T = TypeVar("T")
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
-def design(cls):
-    """Make a class a frozen dataclass of keyword parameters whose constructor refuses unknown names."""
-    cls = dataclasses.dataclass(frozen=True, kw_only=True, eq=False)(cls)
-    build = cls.__init__
-    legal = [f.name for f in dataclasses.fields(cls)]
+def design(cls: type[T]) -> type[T]:
+    """Class decorator for designs: a frozen dataclass with keyword parameters that refuses unknown names.
 
-    @functools.wraps(build)  # keeps the signature, so Jupyter completes the parameters
+    Args:
+        cls: A subclass of `Design` whose annotated attributes are its parameters.
+
+    Returns:
+        The class as a dataclass. Its constructor raises ConfigError for positional arguments and for
+        parameters that the design does not have.
+    """
+    built: Any = dataclasses.dataclass(frozen=True, kw_only=True, eq=False)(cls)
+    dataclass_init = built.__init__
+    legal = [f.name for f in dataclasses.fields(built)]
+
+    @functools.wraps(dataclass_init)  # keeps the signature, so Jupyter completes the parameters
     def __init__(self, *args, **params):
         if args:
-            raise ConfigError(f"{cls.NAME} takes keyword arguments only ({', '.join(legal)}), got {args!r}")
+            raise ConfigError(f"{built.NAME} takes keyword arguments only ({', '.join(legal)}), got {args!r}")
         for name in params:
-            one_of(f"parameter of {cls.NAME}", name, legal)
-        build(self, **params)
+            one_of(f"parameter of {built.NAME}", name, legal)
+        dataclass_init(self, **params)
 
-    cls.__init__ = __init__
-    return cls
+    built.__init__ = __init__
+    return built
 
 
 @design
 class Design:
-    """Base of all designs. Parameters that every design has, with the paper's choice as each one's default:
+    """Base class of all designs, with the parameters that every design has.
 
-    - `rule`: the advantage rule, one of group, group_no_std, rloo, batch, decoupled, none
-    - `std`, `eps`: its standard deviation (sample, population, none) and epsilon; None is the rule's default
-    - `truncated`: a rollout without EOS is "wrong", "graded" on its text, or "masked" (wrong, no gradient)
-    - `masked_in_statistics`: whether masked rollouts count in group means and standard deviations
-    - `weighting`: batch statistics per "rollout" or per "token" (as verl's masked whitening)
-    - `cap`: the cap that the token parameters belong to; None is the paper's
+    About state: `reward`, `advantage`, `mask` and `diagnostics` are pure. They read the state and never write
+    it, so they may be called twice, for a plot or a dry run. `observe(group)` is the only call of a training
+    step that changes the state. The trainer makes it once per step, after the advantages: the rewards of a
+    step depend on earlier steps only. (`LaserD.update_targets` also changes the state, from rollouts that
+    are not part of a step.)
 
-    A subclass gives NAME, PAPER_CAP, TOKEN_PARAMETERS ({name: 1 for tokens, -1 for "per token"}),
-    `components` and, where needed, `check`, `mask`, `combine`, `fresh_state` with `observe`.
+    A subclass may set these class attributes:
+
+    - `NAME`: the name in `DESIGNS` and in messages.
+    - `PAPER_CAP`: the cap in tokens of the paper's run. None: the design has no token parameters, or the
+      paper does not say.
+    - `TOKEN_PARAMETERS`: parameters that `at_scale` changes with the cap: 1 for tokens, -1 for "per token".
+    - `probes`: True if it rewards forced answers, see `probe_points`.
+    - `hint`: where its prompts ask for a length, one of `prompts.HINTS`, see `draw_hints`. None: nowhere.
+    - `needs_reference`: True if it reads `Group.reference`.
+    - `modes`: True if it reads `Group.empty_PG`, how rollouts begin; see `openings`.
+    - `ratio`: the probability ratios of the loss, per "token" or per "sequence".
+    - `losses`: the values of `Training.loss` that its advantages fit. None: all.
+    - `forced_share`: the probability of a forced mode as the loss takes it. None: the model's own.
+    - `takes_state_of`: names of designs, besides itself, whose state it can start from.
+
+    Args:
+        rule: How rewards become advantages: "group" (default), "group_no_std", "rloo", "batch", "decoupled"
+            or "none"; see `effwb.designs.advantages`.
+        std: The standard deviation of that rule: "sample", "population" or "none". None: the rule's default.
+        eps: Added to the standard deviation. None: the rule's default.
+        truncated: What a rollout without EOS is: "wrong" (default), "graded" (judged by its text), or
+            "masked" (wrong, and without gradient).
+        masked_in_statistics: True (default): masked rollouts still count in group means and standard
+            deviations. False: they do not.
+        weighting: Statistics over the batch count each "rollout" (default) or each "token" once, the latter
+            as verl's masked whitening does. Only rules "batch" and "decoupled" have such statistics.
+        cap: The cap in tokens that the token parameters belong to. None: the paper's.
     """
 
     NAME: ClassVar[str] = "design"
     PAPER_CAP: ClassVar[int | None] = None
     TOKEN_PARAMETERS: ClassVar[dict[str, int]] = {}
-    probes: ClassVar[bool] = False  # whether it rewards forced answers, see `probe_points`
-    hint: ClassVar[str | None] = None  # where prompts ask for a length (`prompts.HINTS`), see `draw_hints`
+    probes: ClassVar[bool] = False
+    hint: ClassVar[str | None] = None
     needs_reference: ClassVar[bool] = False
-    modes: ClassVar[bool] = False  # whether it reads how rollouts begin, `Group.empty_PG`; see `openings`
-    ratio: ClassVar[str] = "token"  # probability ratios of the loss: per "token", or per "sequence"
-    losses: ClassVar[tuple[str, ...] | None] = None  # the `Training.loss` its advantages fit; None: any
-    forced_share: ClassVar[float | None] = None  # of a mode, as the loss takes it; None: the model's
-    takes_state_of: ClassVar[tuple[str, ...]] = ()  # designs, besides itself, whose state it may begin with
+    modes: ClassVar[bool] = False
+    ratio: ClassVar[str] = "token"
+    losses: ClassVar[tuple[str, ...] | None] = None
+    forced_share: ClassVar[float | None] = None
+    takes_state_of: ClassVar[tuple[str, ...]] = ()
 
     rule: str = "group"
     std: str | None = None
@@ -78,7 +126,8 @@ class Design:
     weighting: str = "rollout"
     cap: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        self._state: dict[str, Any]
         if self.cap is None:
             self._set("cap", self.PAPER_CAP)
         self._resolve_rule()
@@ -94,84 +143,115 @@ class Design:
         self.within("eps", 0.0)
         self.within("cap", 0.0, open_low=True, optional=True)
         self.check()
-        self._check_scale()
+        if self.token_parameters() and self.cap is None:
+            raise ConfigError(
+                f"{self.NAME}: {', '.join(self.token_parameters())} is in tokens and the paper's cap is "
+                "unknown; pass cap=<the cap it belongs to>"
+            )
         self._set("_state", self.fresh_state())
 
-    # what a subclass says
+    # what a subclass defines
 
     def check(self) -> None:
         """Raise ConfigError for parameters outside their range."""
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
-        """The named parts of the reward, each float (P, G)."""
+        """Return the named parts of the reward, each (P, G)."""
         raise NotImplementedError
 
     def combine(self, components: dict[str, np.ndarray]) -> np.ndarray:
-        """The total; the sum unless the class says otherwise."""
-        return sum(components.values())
+        """Return the total reward, float (P, G): the sum of the parts unless the class overrides this."""
+        return sum(components.values(), start=np.zeros(()))
 
-    def component_weights(self, names, group: Group) -> dict[str, float]:
-        """Weights of the components under rule "decoupled". Pure."""
+    def component_weights(self, names: Iterable[str], group: Group) -> dict[str, float]:
+        """Return the weight of each named component under rule "decoupled". Pure."""
         return dict.fromkeys(names, 1.0)
 
     def fresh_state(self) -> dict[str, Any]:
-        """State before the first step, JSON-able with string keys; {} for a design that remembers nothing."""
+        """Return the state before the first step: JSON-able, with string keys. {}: nothing is remembered."""
         return {}
 
     def observe(self, group: Group) -> None:
-        """Update the state from one step's rollouts. The only state-changing call of a step."""
+        """Update the state from the rollouts of one step, after the advantages were computed."""
 
-    def probe_points(self, problem_id: str, completion_ids: list[int], cap: int, decode) -> list[int]:
-        """Where a rollout is stopped and asked for its answer, in tokens, rising; [] for most designs.
+    def probe_points(
+        self, problem_id: str, completion_ids: list[int], cap: int, decode: Callable[[list[int]], str]
+    ) -> list[int]:
+        """Return where a rollout is stopped and asked for its answer.
 
-        `decode(ids)` gives text. Points at or beyond the end of the rollout are legal: its own verdict
-        counts.
+        Args:
+            problem_id: Id of the problem.
+            completion_ids: Tokens of the rollout.
+            cap: The cap of the run in tokens.
+            decode: Turns token ids into text.
+
+        Returns:
+            Token positions, rising; [] for designs without probes. Points at or beyond the end of the rollout
+            are legal: the verdict of the full rollout counts there.
         """
         return []
 
     def openings(self, G: int) -> list[str] | None:
-        """How each of G rollouts must begin: "think" or "empty" (`samplers.base.opened`). None: all free."""
+        """Return how each of G rollouts must begin: "think" or "empty". None: the model chooses."""
         return None
 
     def edges(self, group: Group) -> np.ndarray | None:
-        """Tokens at which the segments of advantages (P, G, K + 1) change, rising, int (P, G, K)."""
+        """Return where the segments of an advantage (P, G, K + 1) change, in tokens.
+
+        Returns:
+            Int (P, G, K), rising along K. None: one advantage per rollout.
+        """
         return group.probe_budgets_PGK if self.probes else None
 
     def draw_hints(self, rng: np.random.Generator, problem_ids: Sequence[str]) -> np.ndarray:
-        """The lengths in tokens that the prompts of these problems ask for, int (P,); with `hint` only."""
+        """Return the lengths that the prompts of these problems ask for; only for designs with `hint`.
+
+        Args:
+            rng: Source of randomness.
+            problem_ids: P problem ids.
+
+        Returns:
+            Int (P,), tokens.
+        """
         raise NotImplementedError
 
     def longest_hint(self) -> int:
-        """The largest length that a prompt of the run can ask for; with `hint` only."""
+        """Return the largest length in tokens that a prompt can ask for; only for designs with `hint`."""
         raise NotImplementedError
 
     def diagnostics(self, group: Group) -> dict[str, float]:
-        """What a step uses that is worth a line in a plot, from `group` and the state before it. Pure.
+        """Return quantities of the step that are worth a line in a plot. Pure.
 
-        Named "<panel>/<line>", or "<panel>" alone, as `plots.state_figure` draws it.
+        Args:
+            group: The rollouts of the step; the state is that before the step.
+
+        Returns:
+            Values by name, "<panel>/<line>" or "<panel>" alone, as `plots.state_figure` draws them.
         """
         return {}
 
     # what a trainer calls
 
     def solved(self, group: Group) -> np.ndarray:
-        """Bool (P, G): rollouts that count as correct; truncated ones only if `truncated="graded"`."""
+        """Bool (P, G): rollouts that count as correct; truncated ones only with `truncated="graded"`."""
         return group.correct_PG if self.truncated == "graded" else group.correct_PG & group.finished_PG
 
     def reward(self, group: Group) -> dict[str, np.ndarray]:
-        """Named components and their "total", each float (P, G). Pure."""
+        """Return the named components of the reward and their "total", each float (P, G). Pure."""
         # + 0.0 turns -0.0 into 0.0, which would otherwise show in every table
         parts = {name: np.asarray(part, dtype=float) + 0.0 for name, part in self.components(group).items()}
         return {**parts, "total": self.combine(parts)}
 
     def mask(self, group: Group) -> np.ndarray:
-        """Bool (P, G); False: the rollout carries no gradient (its advantage is 0). Pure."""
+        """Bool (P, G). False: the rollout carries no gradient and its advantage is 0. Pure."""
         return group.finished_PG.copy() if self.truncated == "masked" else np.ones((group.P, group.G), bool)
 
     def advantage(self, group: Group) -> np.ndarray:
-        """Float (P, G), finite, by this design's rule and mask. Pure.
+        """Return the advantages by this design's rule and mask. Pure.
 
-        (P, G, K + 1) from a design whose advantages differ along a rollout, see `edges`.
+        Returns:
+            Float (P, G), finite; (P, G, K + 1) for designs whose advantage changes along a rollout at
+            `edges`.
         """
         parts = self.reward(group)
         total = parts.pop("total")
@@ -181,97 +261,135 @@ class Design:
         return self.by_rule(total, group)
 
     def by_rule(self, reward_PG: np.ndarray, group: Group) -> np.ndarray:
-        """One reward as advantages, float (P, G), by this design's rule and mask."""
+        """Turn one reward (P, G) into advantages, float (P, G), by this design's rule and mask."""
         return advantages.RULES[self.rule](reward_PG, **self._rule_options(group))
 
     def state(self) -> dict[str, Any]:
-        """A JSON-able dict with all that must survive a restart, marked with the design's name."""
+        """Return everything that must survive a restart, JSON-able, with the design's name under "design"."""
         return {"design": self.NAME, **copy.deepcopy(self._state)}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take over what `state()` gave, also of a design in `takes_state_of`; DataError for any other."""
+        """Restore what `state()` returned.
+
+        Args:
+            state: The state of this design, or of one in `takes_state_of`.
+
+        Raises:
+            DataError: The state is of another design, or its keys are not the expected ones.
+        """
         if state.get("design") not in (self.NAME, *self.takes_state_of):
             legal = " or ".join(map(repr, (self.NAME, *self.takes_state_of)))
             raise DataError(f"this is the state of design {state.get('design')!r}, not of {legal}")
-        found, expected = set(state) - {"design"}, set(self.fresh_state())
-        if found != expected:
-            raise DataError(f"state of {self.NAME} has keys {sorted(found)}, expected {sorted(expected)}")
+        keys, expected = set(state) - {"design"}, set(self.fresh_state())
+        if keys != expected:
+            raise DataError(f"state of {self.NAME} has keys {sorted(keys)}, expected {sorted(expected)}")
         self._set("_state", copy.deepcopy({k: v for k, v in state.items() if k != "design"}))
 
     # scale
 
     def parameters(self) -> dict[str, Any]:
-        """All parameters by name, as given or defaulted."""
+        """Return all parameters by name, given ones and defaults."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
-    def token_parameters(self) -> dict[str, float]:
-        """The parameters in tokens (or per token) that are in use; they belong to `self.cap`.
+    def token_parameters(self) -> dict[str, Any]:
+        """Return the parameters in use that are in tokens (or per token); they belong to `self.cap`.
 
-        A parameter that may name a rule instead is in tokens only where it holds numbers.
+        A parameter that may also name a rule, such as `budgets="exp"`, is left out where it does.
         """
         values = {name: getattr(self, name) for name in self.TOKEN_PARAMETERS}
         return {n: v for n, v in values.items() if v is not None and not isinstance(v, str)}
 
-    def at_scale(self, cap: float) -> "Design":
-        """A copy with fresh state whose token parameters are moved from `self.cap` to `cap`.
+    def at_scale(self, cap: float) -> Self:
+        """Return a copy for another cap, with its token parameters scaled and a fresh state.
 
-        Tokens grow with cap / self.cap, coefficients per token shrink with it, so that lengths scaled by
-        the same factor get the same rewards. Print `.token_parameters()` to see what is used.
+        Parameters in tokens are multiplied by cap / self.cap and parameters per token divided by it, so that
+        lengths scaled by the same factor get the same rewards. `token_parameters()` shows the result.
+
+        Args:
+            cap: The cap of the run in tokens.
+
+        Raises:
+            ConfigError: `cap` is not a positive number.
         """
         if not (isinstance(cap, int | float | np.number) and math.isfinite(cap) and cap > 0):
             raise ConfigError(f"{self.NAME}: cap={cap!r} must be a positive number of tokens")
         params = self.parameters()
         for name, value in self.token_parameters().items():
+            assert self.cap is not None, "__post_init__ refuses token parameters without a cap"
             factor = (cap / self.cap) ** self.TOKEN_PARAMETERS[name]
-            whole = isinstance(value, list | tuple | np.ndarray)  # budgets: places in a rollout
-            params[name] = [max(1, round(v * factor)) for v in value] if whole else value * factor
+            if isinstance(value, list | tuple | np.ndarray):  # budgets: whole token positions
+                params[name] = [max(1, round(v * factor)) for v in value]
+            else:
+                params[name] = value * factor
         return type(self)(**{**params, "cap": cap})
 
     def check_cap(self, cap: float) -> None:
-        """Raise ConfigError if token parameters belong to another cap than the run's; call before step 1."""
-        used = self.token_parameters()
-        if used and cap != self.cap:
-            listed = ", ".join(f"{name}={_short(value)}" for name, value in used.items())
+        """Raise ConfigError if token parameters belong to another cap than the run's.
+
+        Args:
+            cap: The cap of the run in tokens.
+        """
+        in_tokens = self.token_parameters()
+        if in_tokens and cap != self.cap:
+            listed = ", ".join(f"{name}={_short(value)}" for name, value in in_tokens.items())
             raise ConfigError(
                 f"{self.NAME}: {listed} belong to a cap of {self.cap:g} tokens, the run has {cap:g}; use "
                 f"design.at_scale({cap:g}), or pass cap={cap:g} if the values are meant for it already"
             )
 
-    # helpers for subclasses
+    # helpers for `check`
 
-    def within(self, name, low=-math.inf, high=math.inf, *, open_low=False, open_high=False, optional=False):
-        """Raise ConfigError unless the parameter is a finite number in the interval."""
+    def within(
+        self,
+        name: str,
+        low: float = -math.inf,
+        high: float = math.inf,
+        *,
+        open_low: bool = False,
+        open_high: bool = False,
+        optional: bool = False,
+    ) -> None:
+        """Raise ConfigError unless a parameter is a finite number in an interval.
+
+        Args:
+            name: Name of the parameter.
+            low: Smallest legal value.
+            high: Largest legal value.
+            open_low: True: `low` itself is not legal.
+            open_high: True: `high` itself is not legal.
+            optional: True: None is legal.
+        """
         value = getattr(self, name)
         if value is None and optional:
             return
         number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
         inside = number and math.isfinite(value) and low <= value <= high
         if not inside or (open_low and value == low) or (open_high and value == high):
-            span = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
-            raise ConfigError(f"{self.NAME}: {name}={value!r} must be a number in {span}")
+            interval = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+            raise ConfigError(f"{self.NAME}: {name}={value!r} must be a number in {interval}")
 
     def ordered(self, low: str, high: str, *, strictly: bool = False) -> None:
-        """Raise ConfigError unless parameter `low` is at most (strictly: below) parameter `high`."""
+        """Raise ConfigError unless parameter `low` is at most (`strictly`: below) parameter `high`."""
         a, b = getattr(self, low), getattr(self, high)
         if a > b or (strictly and a == b):
             raise ConfigError(
                 f"{self.NAME}: {low}={a!r} must be {'below' if strictly else 'at most'} {high}={b!r}"
             )
 
-    def whole(self, name, low: int = 0) -> None:
-        """Raise ConfigError unless the parameter is a whole number of at least `low`."""
+    def whole(self, name: str, low: int = 0) -> None:
+        """Raise ConfigError unless a parameter is a whole number of at least `low`."""
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
             raise ConfigError(f"{self.NAME}: {name}={value!r} must be a whole number of at least {low}")
 
     def flag(self, *names: str) -> None:
-        """Raise ConfigError unless the parameters are True or False; "false" from a config file is truthy."""
+        """Raise ConfigError unless the parameters are True or False."""
         for name in names:
-            if not isinstance(getattr(self, name), bool):
+            if not isinstance(getattr(self, name), bool):  # the text "false" from a config file is truthy
                 raise ConfigError(f"{self.NAME}: {name}={getattr(self, name)!r} must be True or False")
 
     def _rule_options(self, group: Group) -> dict[str, Any]:
-        options = {
+        options: dict[str, Any] = {
             "std": self.std,
             "eps": self.eps,
             "mask_PG": self.mask(group),
@@ -282,20 +400,16 @@ class Design:
         return options
 
     def _resolve_rule(self) -> None:
+        """Replace None in `std` and `eps` by the defaults of the rule."""
         std, eps = advantages.DEFAULTS.get(self.rule, ("sample", 1e-6))
         self._set("std", std if self.std is None else self.std)
         self._set("eps", eps if self.eps is None else self.eps)
 
-    def _check_scale(self) -> None:
-        if self.token_parameters() and self.cap is None:
-            raise ConfigError(
-                f"{self.NAME}: {', '.join(self.token_parameters())} is in tokens, the paper's cap unknown; "
-                "pass cap=<the cap it belongs to>"
-            )
-
-    def _set(self, name: str, value) -> None:
-        object.__setattr__(self, name, value)  # the dataclass is frozen: parameters do not change, state does
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(
+            self, name, value
+        )  # the dataclass is frozen: parameters are fixed, the state is not
 
 
-def _short(value) -> str:
+def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)

@@ -10,16 +10,30 @@ from effwb.designs.group import Group
 
 @design
 class Cosine(Design):
-    """Correct answers lose value with length, wrong ones gain: short when it works, longer when not.
+    """A longer correct answer gets less reward, a longer wrong answer gets more.
 
         value = end + 0.5 (start - end) (1 + cos(pi min(len, max_len) / max_len))
 
-    correct: start `max_value_correct` = 1, end `min_value_correct` = 0.5; wrong: start `min_value_wrong` =
-    -1, end `max_value_wrong` = -0.5. Names and values of open-r1 `get_cosine_scaled_reward`, which measures
-    characters (max_len 1000) and does not clamp: beyond max_len its cosine climbs again. Here length is
-    tokens, clamped at `max_len`, which is the group's cap unless given (with the `cap` it belongs to).
-    `exceed`, the paper's own value for running into the cap, is off by default as in open-r1; the paper's
-    other values were not read.
+    A correct answer goes from `max_value_correct` at length 0 to `min_value_correct` at `max_len`, a wrong
+    one from `min_value_wrong` to `max_value_wrong`: be short when it works, think longer when it does not.
+    Names and default values are those of open-r1, `get_cosine_scaled_reward`; the other values of the paper
+    were not read.
+
+    - open-r1 measures characters (max_len 1000); here lengths are tokens.
+    - open-r1 does not clamp the length, so that its cosine climbs again beyond max_len; here it is clamped.
+
+    Args:
+        min_value_correct: Reward of a correct answer of `max_len` tokens. Default 0.5.
+        max_value_correct: Reward of a correct answer of length 0. Default 1.0.
+        min_value_wrong: Reward of a wrong answer of length 0. Default -1.0.
+        max_value_wrong: Reward of a wrong answer of `max_len` tokens, below `min_value_correct`. Default
+            -0.5.
+        exceed: Reward of a wrong answer that was truncated, the paper's value for exceeding the cap. None
+            (default): as for any other wrong answer, as in open-r1.
+        max_len: Length in tokens at which the cosine ends. None (default): the cap of the group. If you
+            give it, also give the `cap` it belongs to.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([0, 1000, 2000, 0, 1000, 3000], [1, 1, 1, 0, 0, 0], finished=[1] * 5 + [0], cap=2000)
@@ -44,14 +58,13 @@ class Cosine(Design):
             self.ordered(f"min_value_{kind}", f"max_value_{kind}")
         self.within("exceed", optional=True)
         self.within("max_len", 0, open_low=True, optional=True)
-        self.ordered("max_value_wrong", "min_value_correct", strictly=True)  # or failing slowly pays
+        self.ordered("max_value_wrong", "min_value_correct", strictly=True)  # else a long failure wins
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
         solved = self.solved(group)
         limit = group.cap if self.max_len is None else self.max_len
-        fall = 0.5 * (
-            1.0 + np.cos(np.pi * np.minimum(group.length_PG / limit, 1.0))
-        )  # 1 at length 0, 0 at limit
+        # 1 at length 0, 0 at the limit
+        fall = 0.5 * (1.0 + np.cos(np.pi * np.minimum(group.length_PG / limit, 1.0)))
         start = np.where(solved, self.max_value_correct, self.min_value_wrong)
         end = np.where(solved, self.min_value_correct, self.max_value_wrong)
         value = end + (start - end) * fall

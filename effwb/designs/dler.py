@@ -10,16 +10,28 @@ from effwb.designs.group import Group
 
 @design
 class Dler(Design):
-    """The plainest penalty, truncation, with advantages normalised over the whole batch.
+    """Rewards correct answers of at most `target` tokens, with advantages normalised over the whole batch.
 
         r_i = 1{correct_i and len_i <= L};   A_i = (r_i - group mean) / std over the batch
 
-    L = 4000, which is also the cap of the released run; 16 rollouts, clip-higher .2/.28. Groups whose
-    rewards are all equal are dropped (`filter_groups`): masked, and out of the batch statistics.
-    `weighting="token"` is the released masked whitening over tokens, "rollout" the formula.
-    `truncated="graded"` is the released reward, which has no truncation test, so a truncated text with a
-    boxed answer can score. `difficulty_aware=True` is DA-DLER: L = `easy_target` (2000) where the group's
-    accuracy exceeds `threshold` (0.5).
+    The released run has a cap of 4000 tokens, 16 rollouts and clip-higher .2/.28.
+
+    - `weighting="rollout"` (default) is the formula; "token" is the masked whitening over tokens of the
+      released code.
+    - The released reward does not test for truncation, so a truncated text with a boxed answer can score:
+      `truncated="graded"`.
+
+    Args:
+        target: L in tokens. Default 4000, which is also the cap of the released run.
+        easy_target: L in tokens on easy problems, with `difficulty_aware`. Default 2000.
+        threshold: Accuracy of the group above which a problem is easy, in [0, 1]. Default 0.5.
+        difficulty_aware: True: DA-DLER, with `easy_target` on easy problems. Default False.
+        filter_groups: True (default): groups whose rewards are all equal are masked and in no batch
+            statistic.
+        rule: The advantage rule, see `Design`. Default "batch".
+        masked_in_statistics: See `Design`. Default False.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4500], [1, 1, 0, 1])
@@ -56,8 +68,8 @@ class Dler(Design):
         return {"correctness": solved & (group.length_PG <= limit)}
 
     def mask(self, group: Group) -> np.ndarray:
-        keep = super().mask(group)
+        mask = super().mask(group)
         if not self.filter_groups:
-            return keep
+            return mask
         reward = self.reward(group)["total"]
-        return keep & (reward != reward[:, :1]).any(axis=1, keepdims=True)
+        return mask & (reward != reward[:, :1]).any(axis=1, keepdims=True)

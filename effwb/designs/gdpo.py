@@ -1,5 +1,6 @@
 """GDPO, group reward-decoupled normalisation, 2601.05242 (SECONDARY SOURCE); repository NVlabs/GDPO."""
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 import numpy as np
@@ -10,16 +11,28 @@ from effwb.designs.group import Group
 
 @design
 class Gdpo(Design):
-    """Correctness and length are normalised each on its own before they are added.
+    """Rewards correctness and shortness, each normalised separately before they are added.
 
         A = whiten_batch( w_correctness Z(c_i) + w_length Z(1{len_i <= L}) )
         Z(x) = (x - mean) / (std + eps) in the group
 
-    L = 4000, weights 1 and 1; a truncated rollout is not short. `gated=True` pays for a short answer only
-    if it is correct (the paper's conditioned reward). The released code takes exactly two rewards and
-    whitens over tokens: `weighting="token"`. Sample std, eps 1e-6 as in verl. SECONDARY SOURCE; the
-    training cap was not found, the 8000 that L is rescaled from is an assumption. With `rule="group"` the
-    same two rewards are summed first, which is the GRPO that GDPO is compared with.
+    Sample std and eps 1e-6 as in verl. A truncated rollout is not short.
+
+    - The released code takes exactly two rewards and whitens over tokens: `weighting="token"`.
+    - `rule="group"` adds the two rewards first and then normalises the sum: the GRPO that GDPO is compared
+      with.
+    - SECONDARY SOURCE. The cap of the training run was not found; the 8000 that L is scaled from is an
+      assumption.
+
+    Args:
+        target: L in tokens. Default 4000.
+        w_correctness: Weight of correctness, at least 0. Default 1.0.
+        w_length: Weight of shortness, at least 0. Default 1.0.
+        gated: True: a short answer is rewarded only if it is correct, the paper's conditioned reward.
+            Default False.
+        rule: The advantage rule, see `Design`. Default "decoupled".
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 5000, 6000], [1, 0, 1, 0])
@@ -50,9 +63,9 @@ class Gdpo(Design):
         short = (group.length_PG <= self.target) & group.finished_PG
         return {"correctness": solved, "length": short & solved if self.gated else short}
 
-    def component_weights(self, names, group: Group) -> dict[str, float]:
+    def component_weights(self, names: Iterable[str], group: Group) -> dict[str, float]:
         return {"correctness": self.w_correctness, "length": self.w_length}
 
     def combine(self, components: dict[str, np.ndarray]) -> np.ndarray:
-        """The weighted sum: what is logged, and what `rule="group"` normalises."""
+        """Return the weighted sum, which is logged, and normalised by `rule="group"`."""
         return self.w_correctness * components["correctness"] + self.w_length * components["length"]

@@ -1,4 +1,4 @@
-"""GFPO, sample more to think less, 2508.09726: train on the k shortest of G rollouts only."""
+"""GFPO, sample more to think less, 2508.09726: train only on the k shortest of G rollouts."""
 
 from typing import Any, ClassVar
 
@@ -11,19 +11,32 @@ from effwb.errors import ConfigError, one_of
 
 @design
 class Gfpo(Design):
-    """Keep k of the G rollouts of each problem; the others carry no gradient and do not enter the statistics.
+    """Trains only on k of the G rollouts of each problem: the shortest, or the most efficient ones.
 
         kept = the k smallest len (metric "length") or the k largest r / len ("efficiency")
         A_i = (r_i - mean_kept) / (std_kept + eps) if kept else 0
 
-    Population std inside the kept set. k = 8 of G = 24 (16 in other runs). Length acts through the choice
-    alone, and the choice does not look at correctness under "length". Ties go to the earlier rollout, as a
-    stable sort does. The paper's reward (Phi-4-reasoning's) is itself length-aware; here it is 1{correct}.
-    The eps is not printed: 1e-6.
+    Population std over the kept rollouts. Length acts only through the selection, and under "length" the
+    selection does not look at correctness. Ties go to the earlier rollout, as in a stable sort.
 
-    `adaptive=True`: k by the problem's difficulty, `adaptive_k` = (4, 6, 8, 8) for easy, medium, hard and
-    very hard quarters of all solve rates seen so far (the paper keeps a t-digest, here exact counts; ties
-    count half). Before anything was seen k = `k`. State: the counts, updated by `observe`.
+    State: "solve_rates", how often each solve rate occurred; used only with `adaptive=True`.
+
+    - The reward of the paper (that of Phi-4-reasoning) depends on length itself; here it is 1{correct}.
+    - The paper does not print the eps; here it is 1e-6.
+    - `adaptive=True` sets k by difficulty: the quarter in which the problem's solve rate lies among all
+      solve rates so far. The paper estimates the quarters with a t-digest; here the counts are exact, and
+      ties count half. Until a solve rate is known, k is `k`.
+
+    Args:
+        k: Rollouts kept per problem, at least 2 and below G. Default 8, of G = 24 (16 in other runs of the
+            paper).
+        metric: "length" (default) or "efficiency".
+        adaptive: True: k depends on difficulty, see above. Default False.
+        adaptive_k: k for easy, medium, hard and very hard problems, each at least 2. Default (4, 6, 8, 8).
+        std: See `Design`. Default "population".
+        masked_in_statistics: See `Design`. Default False: statistics over the kept rollouts only.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 0, 0, 1])
@@ -46,9 +59,11 @@ class Gfpo(Design):
         self.whole("k", 2)
         one_of("metric", self.metric, ("length", "efficiency"))
         self.flag("adaptive")
-        four = isinstance(self.adaptive_k, tuple | list) and len(self.adaptive_k) == 4
-        if not four or not all(isinstance(k, int) and k >= 2 for k in self.adaptive_k):
-            raise ConfigError(f"gfpo: adaptive_k={self.adaptive_k!r} must be four numbers of at least 2")
+        has_four = isinstance(self.adaptive_k, tuple | list) and len(self.adaptive_k) == 4
+        if not has_four or not all(isinstance(k, int) and k >= 2 for k in self.adaptive_k):
+            raise ConfigError(
+                f"gfpo: adaptive_k={self.adaptive_k!r} must be four whole numbers of at least 2"
+            )
 
     def fresh_state(self) -> dict[str, Any]:
         return {"solve_rates": {}}
@@ -60,10 +75,14 @@ class Gfpo(Design):
         length = group.length_PG.astype(float)
         score = length if self.metric == "length" else -self.reward(group)["total"] / np.maximum(length, 1.0)
         rank = np.argsort(np.argsort(score, axis=1, kind="stable"), axis=1)
-        return super().mask(group) & (rank < self.kept(group))
+        return super().mask(group) & (rank < self.n_kept(group))
 
-    def kept(self, group: Group) -> np.ndarray:
-        """How many rollouts of each problem are kept, int (P, 1)."""
+    def n_kept(self, group: Group) -> np.ndarray:
+        """Return the number of rollouts that are kept of each problem, int (P, 1).
+
+        Raises:
+            ConfigError: The group is so small that no rollout would be filtered out.
+        """
         largest = max(self.adaptive_k) if self.adaptive else self.k
         if largest > group.G or (not self.adaptive and self.k == group.G):
             raise ConfigError(
@@ -75,12 +94,12 @@ class Gfpo(Design):
         return np.array(self.adaptive_k)[3 - np.minimum((4 * place).astype(int), 3)][:, None]
 
     def observe(self, group: Group) -> None:
-        seen = self._state["solve_rates"]
+        counts = self._state["solve_rates"]
         for rate in self.solved(group).mean(axis=1).tolist():
-            seen[repr(rate)] = seen.get(repr(rate), 0) + 1
+            counts[repr(rate)] = counts.get(repr(rate), 0) + 1
 
     def _percentile(self, rate_P: np.ndarray) -> np.ndarray:
-        """Where each solve rate stands among all seen so far: 0 hardest, 1 easiest."""
+        """Place of each solve rate among all so far, float (P,): 0 hardest, 1 easiest."""
         rates = np.array([float(r) for r in self._state["solve_rates"]])
         counts = np.array(list(self._state["solve_rates"].values()), dtype=float)
         below = (rates < rate_P[:, None]) + 0.5 * (rates == rate_P[:, None])

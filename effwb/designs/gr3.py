@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from effwb.designs import statistics
 from effwb.designs.base import Design, design
@@ -11,13 +12,18 @@ from effwb.designs.group import Group
 
 @design
 class Gr3(Design):
-    """Divide the reward by a factor that grows with the length relative to the group.
+    """Divides the reward by a factor that grows with the length of the rollout relative to its group.
 
-        r_i = c_i / (1 + alpha len_i / mean_len),   mean over ALL rollouts of the group
+        r_i = c_i / (1 + alpha len_i / mean_len),   mean_len over ALL rollouts of the group
 
-    alpha = 0.33; minus the group mean, no std. Multiplicative: a wrong answer stays at 0 whatever its
-    length. The unit test of PrimeIntellect-ai/prime-rl (published) is reproduced by `rescale` followed by
-    `group_no_std`.
+    - The factor multiplies, so a wrong answer stays at 0, whatever its length.
+    - `rescale` followed by `group_no_std` reproduces the published unit test of PrimeIntellect-ai/prime-rl.
+
+    Args:
+        alpha: Strength of the length factor, at least 0. Default 0.33.
+        rule: The advantage rule, see `Design`. Default "group_no_std": minus the group mean, no std.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> Gr3().reward(toy_group([10, 20, 10, 40], [1, 1, 0, 1]))["total"].round(6).tolist()
@@ -37,8 +43,16 @@ class Gr3(Design):
         return {"correctness": solved, "length": rescale(solved, group.length_PG, self.alpha) - solved}
 
 
-def rescale(reward_PG, length_PG, alpha: float) -> np.ndarray:
-    """R / (1 + alpha len / mean len of the group), float (P, G), for any reward; an all-empty group keeps R.
+def rescale(reward_PG: ArrayLike, length_PG: ArrayLike, alpha: float) -> np.ndarray:
+    """Divide any reward by 1 + alpha len / (mean len of the group).
+
+    Args:
+        reward_PG: Rewards, (P, G).
+        length_PG: Lengths in tokens, (P, G).
+        alpha: Strength of the length factor.
+
+    Returns:
+        Float (P, G). A group whose rollouts all have length 0 keeps its rewards.
 
     >>> rescale([[1.0, 0.5, 0.8]], [[10, 20, 10]], alpha=0.33).round(6).tolist()
     [[0.801603, 0.334448, 0.641283]]

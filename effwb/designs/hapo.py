@@ -10,14 +10,24 @@ from effwb.designs.group import Group
 
 @design
 class Hapo(Design):
-    """Beat the shortest correct answer ever seen for this problem.
+    """Rewards correct answers that are shorter than the shortest correct answer so far to the same problem.
 
         f_i = cos(min(pi/2 len_i / h, pi)),   h = min correct length in the history of the problem
-        r_i = c_i + w (max(f_i, c) if correct else min(f_i, 0));   no history: the length term is 0
+        r_i = c_i + w (max(f_i, c) if correct else min(f_i, 0));   without history the length term is 0
 
-    w = 1, c = -0.7: a correct answer, however long, keeps 0.3; a wrong one is not paid for being short.
-    State: h per problem, updated by `observe` after the step, so the first visit has no length term.
-    SECONDARY SOURCE.
+    With the default w and c a correct answer, however long, keeps 0.3. A wrong answer gains nothing by
+    being short.
+
+    State: "minima", problem id -> h in tokens. It is updated after the step, so the first visit to a
+    problem has no length term.
+
+    - SECONDARY SOURCE.
+
+    Args:
+        w: Weight of the length term, at least 0. Default 1.0.
+        c: Lowest length term of a correct answer, in [-1, 0]. Default -0.7.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> design = Hapo()
@@ -40,19 +50,18 @@ class Hapo(Design):
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
         solved = self.solved(group)
-        known = self._state["minima"]
-        h = np.array([known.get(pid, np.nan) for pid in group.problem_ids], dtype=float).reshape(group.P, 1)
-        seen = ~np.isnan(h)
+        minima = self._state["minima"]
+        h = np.array([minima.get(pid, np.nan) for pid in group.problem_ids], dtype=float).reshape(group.P, 1)
+        has_history = ~np.isnan(h)
         # a correct answer of 0 tokens would make every later length infinitely long
-        ratio = group.length_PG / np.maximum(np.where(seen, h, 1.0), 1.0)
+        ratio = group.length_PG / np.maximum(np.where(has_history, h, 1.0), 1.0)
         f = np.cos(np.minimum(0.5 * np.pi * ratio, np.pi))
         length = np.where(solved, np.maximum(f, self.c), np.minimum(f, 0.0))
-        return {"correctness": solved, "length": self.w * np.where(seen, length, 0.0)}
+        return {"correctness": solved, "length": self.w * np.where(has_history, length, 0.0)}
 
     def observe(self, group: Group) -> None:
-        solved = self.solved(group)
+        solved, minima = self.solved(group), self._state["minima"]
         for p, pid in enumerate(group.problem_ids):
             if solved[p].any():
                 shortest = int(group.length_PG[p][solved[p]].min())
-                known = self._state["minima"].get(pid, shortest)
-                self._state["minima"][pid] = min(known, shortest)
+                minima[pid] = min(minima.get(pid, shortest), shortest)

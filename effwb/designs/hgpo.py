@@ -6,30 +6,42 @@ import numpy as np
 
 from effwb.designs.base import design
 from effwb.designs.group import Group
-from effwb.designs.modes import EMPTY, THINK, TwoModes, behind_first, half_and_half, require_modes
+from effwb.designs.modes import EMPTY, THINK, TwoModes, after_first_token, half_and_half, require_modes
 from effwb.errors import one_of
 
 TIES = ("all", "first")
+ROUNDING = 1e-12  # 0.7 + 0.2 is below 0.9 in floating point; such a tie must not be lost
 
 
 @design
 class Hgpo(TwoModes):
-    """Reward the better mode at the token that chooses it, and the best responses inside each mode.
+    """Rewards choosing the better mode, thinking or not thinking, and the best responses within each mode.
 
         R_i     = 1{correct}, its mean per mode: R_think, R_empty
         inter_i = 1 if i is in argmax{R_think, R_empty + delta}, else 0
         intra_i = 1 if R_i is the greatest of its mode, else 0
         A_t     = norm(intra) + 1{t is the first token} alpha norm(inter)
 
-    Half of each group is forced into each mode. alpha = 1, delta = 0.2: at equal accuracy, and where nobody
-    is right, not thinking wins. The paper's reward is a rule or a reward model; here it is the verdict, so
-    responses of a mode tie, about which the paper is silent: `ties="all"` rewards every one that is as good
-    as the best (a mode in which all are wrong is then all 1), "first" only the first of them.
+    Half of each group is forced into each mode. Where both modes are equally accurate, and where no rollout
+    is right, not thinking wins.
 
-    The method begins with fine-tuning on both modes (`effwb.training.warm_start`): a model that never closes
-    its thinking at once gives that token no probability. The paper counts two special tokens as modes, here
-    the mode token is the first one after the opened thinking. 2506.07104 finds that HGPO does not shorten
-    responses, because the model begins to reason inside the empty mode.
+    - The reward of the paper is a rule or a reward model; here it is the verdict, so that responses of a
+      mode tie. The paper does not say what to do then; see `ties`.
+    - The method starts with fine-tuning on both modes (`effwb.training.warm_start`): a model that never
+      closes its thinking at once gives that token no probability.
+    - The modes of the paper are two special tokens; here the mode is the first token after the opened
+      thinking.
+    - 2506.07104 finds that HGPO does not shorten responses, because the model starts to reason inside the
+      empty mode.
+
+    Args:
+        alpha: Weight of the choice of the mode, at least 0. Default 1.0.
+        delta: Bonus in accuracy for not thinking, in [-1, 1]. Default 0.2.
+        ties: "all" (default): every response as good as the best of its mode is rewarded, so a mode in
+            which all are wrong is rewarded throughout. "first": only the first such response.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`;
+    `rule` must be "group", "group_no_std" or "rloo".
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([400, 500, 20, 30], [1, 1, 1, 0], empty_PG=[[0, 0, 1, 1]])
@@ -51,7 +63,7 @@ class Hgpo(TwoModes):
         one_of("rule", self.rule, ("group", "group_no_std", "rloo"))
 
     def edges(self, group: Group) -> np.ndarray:
-        return behind_first(group)
+        return after_first_token(group)
 
     def openings(self, G: int) -> list[str]:
         return half_and_half(self.NAME, G)
@@ -60,31 +72,31 @@ class Hgpo(TwoModes):
         empty = require_modes(group, self.NAME)
         score, modes = self.solved(group).astype(float), {THINK: ~empty, EMPTY: empty}
         means = {name: _mean(score, members) for name, members in modes.items()}
-        wins = means[EMPTY] + self.delta >= means[THINK] - 1e-12  # a tie is for the empty mode
-        inter = np.where(wins, modes[EMPTY], modes[THINK])
-        intra = sum(self._best(score, members) for members in modes.values())
+        empty_wins = means[EMPTY] + self.delta >= means[THINK] - ROUNDING
+        inter = np.where(empty_wins, modes[EMPTY], modes[THINK])
+        intra = self._best(score, modes[THINK]) + self._best(score, modes[EMPTY])
         return {"intra": intra, "inter": inter}
 
     def combine(self, components: dict[str, np.ndarray]) -> np.ndarray:
         return components["intra"] + self.alpha * components["inter"]
 
     def advantage(self, group: Group) -> np.ndarray:
-        """Float (P, G, 2): of the first token, and of the others."""
+        """Return float (P, G, 2): the advantage of the first token, and that of the others. Pure."""
         parts = self.components(group)
-        inside, between = (self.by_rule(parts[name], group) for name in ("intra", "inter"))
-        return np.stack([inside + self.alpha * between, inside], axis=-1)
+        intra, inter = (self.by_rule(parts[name], group) for name in ("intra", "inter"))
+        return np.stack([intra + self.alpha * inter, intra], axis=-1)
 
     def _best(self, score: np.ndarray, members: np.ndarray) -> np.ndarray:
         """1.0 for the best responses among `members`, bool (P, G)."""
-        inside = np.where(members, score, -np.inf)
-        best = members & (inside == inside.max(axis=1, keepdims=True))
+        of_mode = np.where(members, score, -np.inf)
+        best = members & (of_mode == of_mode.max(axis=1, keepdims=True))
         if self.ties == "first":
             best &= np.cumsum(best, axis=1) == 1
         return best.astype(float)
 
 
 def _mean(score: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Mean over `members` of each problem, (P, 1); -inf where there is none."""
+    """Mean over `members` of each problem, float (P, 1); -inf where there are none."""
     count = members.sum(axis=1, keepdims=True)
     mean = (score * members).sum(axis=1, keepdims=True) / np.maximum(count, 1)
     return np.where(count > 0, mean, -np.inf)

@@ -10,17 +10,24 @@ from effwb.designs.group import Group
 
 @design
 class Kimi(Design):
-    """Shortest of the group +1/2, longest -1/2, linear between; wrong answers are never paid for being short.
+    """Rewards correct answers, the shorter the better within the group; short wrong answers gain nothing.
 
         lambda_i = 0.5 - (len_i - min_len) / (max_len - min_len);   0 where max_len = min_len
         r_i = c_i + weight (lambda_i if correct else min(0, lambda_i))
 
-    min_len and max_len are over ALL rollouts of the group.
+    min_len and max_len are over ALL rollouts of the group, right and wrong.
 
-    The paper prints no weight; 0.4 is what LASER (2505.15612) and 2602.20945 use for this baseline. The
-    paper starts without the penalty and switches it on after a warm-up whose length it does not print:
-    `warmup_steps`, default 0. open-r1's `len_reward` is this on characters, with unparsable gold scored as
-    correct; neither is done here.
+    - The paper prints no weight.
+    - The paper starts without the penalty and switches it on after a warm-up whose length it does not print.
+    - `len_reward` of open-r1 is this reward on characters, and scores unparsable gold answers as correct.
+      Neither is done here.
+
+    Args:
+        weight: Weight of the length term, at least 0. Default 0.4, as LASER (2505.15612) and 2602.20945 use
+            it for this baseline.
+        warmup_steps: Steps without the length term. Default 0.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1])

@@ -1,4 +1,4 @@
-"""L1 / LCPO: lengths asked for in the prompt. 2503.04697, section 3; repository cmu-l3/l1."""
+"""L1 / LCPO: the prompt asks for a length. 2503.04697, section 3; repository cmu-l3/l1."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -12,10 +12,10 @@ from effwb.errors import ConfigError, one_of
 
 @design
 class _L1(Design):
-    """What both share: the asked length n is `Group.hint_tokens_P`, drawn uniformly from [n_min, n_max].
+    """Shared parts of both designs: the length n that the prompt asks for is drawn from [n_min, n_max].
 
-    len is the whole response with the answer, not only the thinking (cmu-l3/l1 issue 23). Trained with a 4K
-    context.
+    n is `Group.hint_tokens_P`. len is the whole response including the answer, not only the thinking
+    (cmu-l3/l1 issue 23). The paper trains with a context of 4K.
     """
 
     PAPER_CAP: ClassVar[int | None] = 4096
@@ -34,7 +34,15 @@ class _L1(Design):
             raise ConfigError(f"{self.NAME}: n_min={self.n_min:g} rounds to 0 tokens; pass a larger n_min")
 
     def draw_hints(self, rng: np.random.Generator, problem_ids: Sequence[str]) -> np.ndarray:
-        """Asked lengths, int (P,), Uniform(n_min, n_max), both ends included, whatever the problems."""
+        """Draw the lengths that the prompts ask for.
+
+        Args:
+            rng: Source of randomness.
+            problem_ids: P problem ids; only their number matters.
+
+        Returns:
+            Int (P,), tokens, uniform between `n_min` and `n_max`, both included.
+        """
         return rng.integers(round(self.n_min), round(self.n_max), size=len(problem_ids), endpoint=True)
 
     def longest_hint(self) -> int:
@@ -43,12 +51,21 @@ class _L1(Design):
 
 @design
 class L1Exact(_L1):
-    """Spend exactly the asked number of tokens; the distance costs right and wrong answers the same.
+    """Rewards correct answers, and charges for every token more or less than the prompt asks for.
 
-        r_i = c_i - alpha |n - len_i|
+        r_i = c_i - alpha |n - len_i|,   n ~ Uniform(n_min, n_max)
 
-    alpha = 0.0003 per token ("near 1 / (max - min)", cmu-l3/l1 issue 3), n ~ Uniform(100, 4000), prompt
-    "Think for {n} tokens.". The released yaml's default alpha is 0.01; the run script sets 0.0003.
+    The prompt says "Think for {n} tokens.". Right and wrong answers pay the same for their distance.
+
+    - The default alpha of the released yaml is 0.01; the run script sets 0.0003.
+
+    Args:
+        alpha: Price per token of distance, at least 0. Default 0.0003, "near 1 / (max - min)" (cmu-l3/l1
+            issue 3).
+        n_min: Shortest length in tokens that a prompt asks for, above 0. Default 100.
+        n_max: Longest length in tokens that a prompt asks for, at least `n_min`. Default 4000.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1], hint_tokens_P=[2000])
@@ -60,21 +77,32 @@ class L1Exact(_L1):
     hint: ClassVar[str | None] = "user"
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
-        asked = require_hints(group, self.NAME)
-        return {"correctness": self.solved(group), "length": -self.alpha * np.abs(asked - group.length_PG)}
+        distance = np.abs(require_hints(group, self.NAME) - group.length_PG)
+        return {"correctness": self.solved(group), "length": -self.alpha * distance}
 
 
 @design
 class L1Max(_L1):
-    """Stay below the asked number of tokens: longer correct answers fade to 0, wrong ones get nothing.
+    """Rewards correct answers that stay below the length the prompt asks for; longer ones fade to 0.
 
-        r_i = c_i clip(alpha (n - len_i) + delta, 0, 1)
+        r_i = c_i clip(alpha (n - len_i) + delta, 0, 1),   n ~ Uniform(n_min, n_max)
 
-    alpha = 0.0003 per token, delta = 0.5, prompt "Think for maximum {n} tokens.", fine-tuned from L1-Exact.
-    `slope="paper"` is the printed formula; "released" is the code's (clip(alpha (n - len), -1, 1) + 1) / 2,
-    half the slope and above 0 up to twice the distance. The paper mixes exact and max prompts in this phase
-    (half and half in the released data); that mixture is a matter of two designs on two sets of prompts and
-    is not made here.
+    The prompt says "Think for maximum {n} tokens.". Wrong answers get 0. The paper fine-tunes from L1-Exact.
+
+    - The released code has half the slope: (clip(alpha (n - len), -1, 1) + 1) / 2, which stays above 0 up
+      to twice the distance. That is `slope="released"`.
+    - The paper mixes exact and max prompts in this phase (half and half in the released data). The mixture
+      needs two designs on two sets of prompts and is not made here.
+
+    Args:
+        alpha: Price per token of distance, at least 0. Default 0.0003, "near 1 / (max - min)" (cmu-l3/l1
+            issue 3).
+        n_min: Shortest length in tokens that a prompt asks for, above 0. Default 100.
+        n_max: Longest length in tokens that a prompt asks for, at least `n_min`. Default 4000.
+        delta: Reward of a correct answer of exactly n tokens, in [0, 1]. Default 0.5.
+        slope: "paper" (default), the printed formula, or "released", the code's.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1], hint_tokens_P=[2000])

@@ -1,8 +1,9 @@
-"""LAPO, length-adaptive policy optimization: find how long each problem takes, then say so in its prompt.
+"""LAPO, length-adaptive policy optimization: learn how long each problem takes, then say so in its prompt.
+
 2507.15758, section 3 and appendix A; repository ZJU-REAL/LAPO (OpenRLHF).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,19 +12,18 @@ from effwb.designs.base import Design, design
 from effwb.designs.group import Group, require_hints
 from effwb.errors import ConfigError, one_of
 
-STATISTICS = {"median": np.median, "mean": np.mean, "min": np.min}
+STATISTICS: dict[str, Callable[[np.ndarray], Any]] = {"median": np.median, "mean": np.mean, "min": np.min}
 CENTRES = ("asked", "group")
 
 
 @design
 class _Lapo(Design):
-    """What both stages share: M(q), the length that problem q takes, from the correct rollouts of its visits.
+    """Shared parts of both stages: M(q), the length in tokens that problem q takes.
 
-    State: `lengths`, problem id -> M(q) in tokens, or None for a problem that was visited and never solved.
-    It is kept over steps and epochs. A group that dynamic sampling replaced is no visit.
+    M(q) comes from the correct rollouts of the visits to the problem.
 
-    `statistic` of the correct lengths: median (the paper's), mean or min (its ablation). The released code
-    has the median alone; its minimum is taken over wrong answers, from 0 on, and is always 0.
+    State: "lengths", problem id -> M(q) in tokens, or None for a problem that was visited and never solved.
+    It lasts over steps and epochs. A group that dynamic sampling replaced is no visit.
     """
 
     PAPER_CAP: ClassVar[int | None] = 4096
@@ -37,42 +37,68 @@ class _Lapo(Design):
         return {"lengths": {}}
 
     def diagnostics(self, group: Group) -> dict[str, float]:
-        known = [n for n in self._state["lengths"].values() if n is not None]
+        known = self._known_lengths()
         return {"target": float(np.mean(known)) if known else float("nan")}
 
     def observe(self, group: Group) -> None:
         lengths, solved = self._state["lengths"], self.solved(group)
         for p, pid in enumerate(group.problem_ids):
-            known = lengths.setdefault(pid, None)
+            previous = lengths.setdefault(pid, None)
             if solved[p].any():
-                lengths[pid] = self.updated(known, self.typical(group.length_PG[p][solved[p]]))
+                lengths[pid] = self.updated_length(
+                    previous, self.typical_length(group.length_PG[p][solved[p]])
+                )
 
-    def typical(self, lengths: np.ndarray) -> float:
-        """The statistic of the lengths of the correct rollouts of one group."""
+    def typical_length(self, lengths: np.ndarray) -> float:
+        """Return the `statistic` of the lengths of the correct rollouts of one problem."""
         return float(STATISTICS[self.statistic](lengths))
 
-    def updated(self, known: float | None, seen: float) -> float:
-        """M(q) after a visit that was solved with `seen` tokens; `known` was M(q) before, None: unsolved."""
+    def updated_length(self, previous: float | None, current: float) -> float:
+        """Return M(q) after a visit with correct rollouts.
+
+        Args:
+            previous: M(q) before the visit. None: never solved before.
+            current: The typical correct length of this visit, in tokens.
+        """
         raise NotImplementedError
+
+    def _known_lengths(self) -> list[float]:
+        return [n for n in self._state["lengths"].values() if n is not None]
 
 
 @design
 class LapoDiscovery(_Lapo):
-    """LAPO-D, stage one: right answers of a usual length earn more, and M(q) is learned on the way.
+    r"""Rewards correct answers, and more if their length is usual for the problem; learns that length M(q).
+
+    Stage one, LAPO-D.
 
         r_i = c_i (1 + alpha max(0, 1 - d_i / falloff))
         d_i = distance of len_i to [P30, P70] of the correct lengths of the group; 0 inside
 
-    alpha = 0.7, falloff = 100 tokens, percentiles `low` = 30 and `high` = 70 (numpy, linear), cap 4096. M(q)
-    is the median of the correct lengths at the latest visit with any. Length is the tokens of the completion.
-    GRPO with 8 rollouts, three epochs.
+    M(q) is the `statistic` of the correct lengths at the latest visit with any. Lengths are completion
+    tokens. GRPO with 8 rollouts, three epochs, cap 4096. The state is {"lengths": {problem id: M(q) in
+    tokens}}, with None for a problem that was never solved.
 
-    The released code differs. It appends two rewards per rollout, r_i and c_i, so rewards and rollouts no
-    longer match; here there is one. Its window is strict: with P30 = P70 (a lone correct rollout, or equal
-    lengths) the length term is 0; here those lengths are inside. It compares the first \\boxed{} with the
-    gold as strings; here the verifier decides. Its lengths are of re-encoded text with the "<think>" of the
-    prompt. It writes M = 0 for an unsolved problem, and what turns that into 4096 is commented out; here
-    it is None, for which stage two has `unsolved`.
+    - The released code appends two rewards per rollout, r_i and c_i, so that rewards and rollouts no longer
+      match. Here there is one.
+    - Its window is strict: if P30 = P70 (a lone correct rollout, or equal lengths) the length term is 0. Here
+      those lengths are inside.
+    - It compares the first \boxed{} with the gold answer as strings. Here the verifier decides.
+    - Its lengths are of re-encoded text with the "<think>" of the prompt.
+    - It writes M = 0 for an unsolved problem; the lines that turn this into 4096 are commented out. Here it
+      is None, for which stage two has `unsolved`.
+    - It has the median only; its minimum is taken over the wrong answers, starts from 0 and so is
+      always 0.
+
+    Args:
+        statistic: How M(q) follows from the correct lengths of a visit: "median" (default, the paper's),
+            "mean" or "min" (the paper's ablation).
+        alpha: Weight of the length term, at least 0. Default 0.7.
+        low: Lower percentile of the window, in [0, 100] (numpy, linear). Default 30.
+        high: Upper percentile of the window, in [`low`, 100]. Default 70.
+        falloff: Distance from the window in tokens at which the length term is 0. Default 100.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> design = LapoDiscovery()
@@ -101,7 +127,11 @@ class LapoDiscovery(_Lapo):
         self.within("falloff", 0.0, open_low=True)
 
     def window(self, group: Group) -> np.ndarray:
-        """The percentiles of the correct lengths of each problem, float (P, 2); 0 where none is correct."""
+        """Return the two percentiles of the correct lengths of each problem.
+
+        Returns:
+            Float (P, 2), tokens; 0 where no rollout is correct.
+        """
         solved, ends = self.solved(group), np.zeros((group.P, 2))
         for p in np.flatnonzero(solved.any(axis=1)):
             ends[p] = np.percentile(group.length_PG[p][solved[p]], [self.low, self.high])
@@ -114,37 +144,53 @@ class LapoDiscovery(_Lapo):
         near = np.maximum(1.0 - distance / self.falloff, 0.0)
         return {"correctness": solved, "length": self.alpha * solved * near}
 
-    def updated(self, known: float | None, seen: float) -> float:
-        return seen
+    def updated_length(self, previous: float | None, current: float) -> float:
+        return current
 
 
 @design
 class LapoInternalization(_Lapo):
-    """LAPO-I, stage two: the thinking begins with M(q), and right answers of that length earn more.
+    """Rewards correct answers, and more the closer they are to the length M(q) that the prompt names.
+
+    Stage two, LAPO-I.
 
         r_i = c_i (1 + beta exp(-(len_i - n)^2 / (2 sigma^2))),   n = M(q) as the prompt says it
         after each visit:  M(q) = min(M(q), median of the correct lengths); of an unsolved q, that median
 
-    "I will answer the question with n tokens." stands in the prompt, right behind its opening <think>, and
-    the model goes on from there; tested without the sentence, it is meant to write one itself. The sentence
-    carries no loss and is not counted: len is the tokens of the completion. beta = 0.7 (main text, Table 5;
-    0.8 in appendix A.1 and the code), sigma = 120 tokens (code; the paper gives none), cap 4096. The state to
-    begin with is that of `lapo_discovery`, `train(..., state=<stage one>.state)`; a problem that is not in it
-    is refused. n is M(q) cut to a whole number, as in the code, and at least 1.
+    The prompt ends with its opening <think> and, right after it, "I will answer the question with n
+    tokens.". The model continues from there. The sentence carries no loss and is not counted: len is the
+    completion tokens. The model is tested without the sentence and is meant to write one itself. n is M(q)
+    cut to a whole number, as in the code, and at least 1.
 
-    An unsolved problem is asked for n = `unsolved`, 4096, and rewarded around that (`unsolved_centre` is
-    "asked", the paper's); "group" is the code's, around the median of the group's own correct lengths.
+    Start from the state of `lapo_discovery`, with `train(..., state=<stage one>.state)`. A problem that is
+    not in it is refused. The state is {"lengths": {problem id: M(q) in tokens}}, with None for a problem
+    that was never solved.
 
-    The released code differs. M never changes in training: the update is filed under the prompt with the
-    sentence, looked up under the one without, and the file is read once; here it reaches the next visit. Its
-    reward counts the last 51 characters of the prompt along (the sentence), its median does not. Answers are
-    compared as strings. It samples up to 2048 tokens, the paper up to 4096.
+    - In the released code M never changes during training: the update is filed under the prompt with the
+      sentence and looked up under the one without, and the file is read once. Here the update reaches the
+      next visit.
+    - Its reward counts the last 51 characters of the prompt (the sentence) as part of the length; its
+      median does not.
+    - It compares answers as strings.
+    - It samples up to 2048 tokens, the paper up to 4096.
+
+    Args:
+        statistic: How the length of a visit follows from its correct lengths: "median" (default, the
+            paper's), "mean" or "min".
+        beta: Weight of the length term, at least 0. Default 0.7 (main text, Table 5); 0.8 in appendix A.1
+            and in the code.
+        sigma: Width of the length term in tokens. Default 120, from the code; the paper prints none.
+        unsolved: The n of a problem that was never solved, in tokens. Default 4096, the cap.
+        unsolved_centre: The length that is worth most on such a problem. "asked" (default, the paper's):
+            `unsolved` itself. "group" (the code's): the median of the correct lengths of the current group.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> design = LapoInternalization(beta=0.8)
     >>> design.load_state({"design": "lapo_discovery", "lengths": {"toy-000000000000": 1600.0}})
-    >>> asked = design.draw_hints(np.random.default_rng(0), ["toy-000000000000"])
-    >>> group = toy_group([1480, 1500, 1560, 1700], [1, 1, 1, 0], hint_tokens_P=asked)
+    >>> hints = design.draw_hints(np.random.default_rng(0), ["toy-000000000000"])
+    >>> group = toy_group([1480, 1500, 1560, 1700], [1, 1, 1, 0], hint_tokens_P=hints)
     >>> design.reward(group)["total"].round(4).tolist()
     [[1.4852, 1.5653, 1.7568, 0.0]]
     >>> design.observe(group)
@@ -170,28 +216,41 @@ class LapoInternalization(_Lapo):
         one_of(f"unsolved_centre of {self.NAME}", self.unsolved_centre, CENTRES)
 
     def draw_hints(self, rng: np.random.Generator, problem_ids: Sequence[str]) -> np.ndarray:
-        """M(q) of each problem, int (P,); nothing is drawn. ConfigError for problems without one."""
+        """Return M(q) of each problem.
+
+        Args:
+            rng: Not used; nothing is random here.
+            problem_ids: P problem ids.
+
+        Returns:
+            Int (P,), tokens.
+
+        Raises:
+            ConfigError: A problem has no M(q).
+        """
         lengths = self._state["lengths"]
         missing = [pid for pid in problem_ids if pid not in lengths]
         if missing:
             raise ConfigError(
                 f"{self.NAME}: no length is known for {len(missing)} of {len(problem_ids)} problems, e.g. "
-                f"{missing[0]}; begin with what lapo_discovery leaves (train(state=<its result>.state), "
-                "Stage(carry_state=True) or Point(after=...)), and let it visit every problem that is "
-                "practised here: an epoch, without refill_rounds"
+                f"{missing[0]}; start from the state that lapo_discovery leaves "
+                "(train(state=<its result>.state), Stage(carry_state=True) or Point(after=...)), and let it "
+                "visit every problem that is trained on here: one epoch, without refill_rounds"
             )
-        known = [self.unsolved if lengths[pid] is None else lengths[pid] for pid in problem_ids]
-        return np.maximum(np.array(known).astype(int), 1)
+        hints = [self.unsolved if lengths[pid] is None else lengths[pid] for pid in problem_ids]
+        return np.maximum(np.array(hints).astype(int), 1)
 
     def longest_hint(self) -> int:
-        """Lengths that will be observed are within the cap; those of stage one may have had a larger one."""
-        known = [n for n in self._state["lengths"].values() if n is not None]
-        return int(max(self.cap, self.unsolved, *known))
+        """Return the largest of the cap, `unsolved` and the known lengths, in tokens.
+
+        New lengths are within the cap; those of stage one may come from a larger one.
+        """
+        return int(max([self.cap or 0, self.unsolved, *self._known_lengths()]))
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
         solved = self.solved(group)
-        off = (group.length_PG - self._centres(group, solved)) / self.sigma
-        return {"correctness": solved, "length": self.beta * solved * np.exp(-0.5 * off**2)}
+        distance = (group.length_PG - self._centres(group, solved)) / self.sigma
+        return {"correctness": solved, "length": self.beta * solved * np.exp(-0.5 * distance**2)}
 
     def _centres(self, group: Group, solved: np.ndarray) -> np.ndarray:
         """The length that is worth most for each problem, float (P, 1)."""
@@ -199,8 +258,8 @@ class LapoInternalization(_Lapo):
         if self.unsolved_centre == "group":
             for p, pid in enumerate(group.problem_ids):
                 if solved[p].any() and self._state["lengths"].get(pid) is None:
-                    centre[p] = self.typical(group.length_PG[p][solved[p]])
+                    centre[p] = self.typical_length(group.length_PG[p][solved[p]])
         return centre
 
-    def updated(self, known: float | None, seen: float) -> float:
-        return seen if known is None else min(known, seen)
+    def updated_length(self, previous: float | None, current: float) -> float:
+        return current if previous is None else min(previous, current)

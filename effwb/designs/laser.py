@@ -1,4 +1,4 @@
-"""LASER, LASER-D, LASER-DE: a step at a target length, targets by difficulty. 2505.15612, hkust-nlp/Laser."""
+"""LASER, LASER-D, LASER-DE: a bonus up to a target length. 2505.15612; repository hkust-nlp/Laser."""
 
 from typing import Any, ClassVar
 
@@ -8,18 +8,29 @@ from effwb.designs.base import Design, design
 from effwb.designs.group import Group
 from effwb.errors import ConfigError, one_of
 
-BUCKETS = ("hard", "medium", "easy")  # solve rate below 1/3, below 2/3, from 2/3
+BUCKETS = ("hard", "medium", "easy")  # solve rate below 1/3; from 1/3 and below 2/3; from 2/3
+# Products of shares and counts that should be exactly 1 may come out just below it by rounding
+ROUNDING = 1e-9
 
 
 @design
 class Laser(Design):
-    """A bonus for correct answers of at most `target` tokens.
+    """Rewards correct answers, with a bonus for those of at most `target` tokens.
 
         r_i = 1 + alpha 1{len_i <= L_T} if correct;  -0.5 if wrong;  -1 if there is no well-formed answer
 
-    alpha = 0.5, cap 16384; targets 2048, 4096 and 8192 were released, 8192 is the default here. A truncated
-    rollout counts as one without a well-formed answer (`no_answer`); wrong answers get no length term. GRPO
-    (verl).
+    Wrong answers get no length term. GRPO as in verl, cap 16384.
+
+    - A truncated rollout counts as one without a well-formed answer.
+
+    Args:
+        target: L_T in tokens. Default 8192; models with 2048, 4096 and 8192 were released.
+        alpha: Bonus for a correct answer within the target, at least 0. Default 0.5.
+        wrong: Reward of a wrong answer, below 1. Default -0.5.
+        no_answer: Reward of a truncated rollout, below 1; the paper's value for an answer that is not
+            well-formed. Default -1.0.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> Laser(target=2500).reward(toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1]))["total"].tolist()
@@ -42,7 +53,7 @@ class Laser(Design):
         self.within("no_answer", high=1.0, open_high=True)
 
     def targets(self, group: Group) -> np.ndarray:
-        """The target length of each problem, float (P, 1)."""
+        """Return the target length of each problem in tokens, float (P, 1)."""
         return np.full((group.P, 1), float(self.target))
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
@@ -54,21 +65,40 @@ class Laser(Design):
 
 @design
 class LaserD(Laser):
-    """LASER with one target per difficulty, re-estimated while the model changes.
+    """Rewards correct answers, with a bonus up to a target length that depends on the difficulty.
 
+        r_i as in LASER, with the target L_T,d of the problem's difficulty d
         L_T,d = the smallest l in {L_T, .., 16384} (multiples of 1024) with P_{l,d} |C_d| >= 1
 
-    d by the group's solve rate: easy from 2/3, medium from 1/3, hard below. |C_d| is the number of correct
-    rollouts such a problem is sure to have, ceil(2K/3), ceil(K/3), 1, i.e. 6, 3, 1 for K = 8; P_{l,d} is
-    the share of correct rollouts of that bucket covered within l, on 500 monitoring problems, re-estimated
-    every 20 steps. No such l, or an empty bucket: 16384. Before the first estimate all targets are L_T =
-    `target` (4096).
+    d follows from the solve rate of the group: easy from 2/3, medium from 1/3, hard below. |C_d| is the
+    number of correct rollouts that such a problem is sure to have: ceil(2K/3), ceil(K/3) and 1, that is 6,
+    3 and 1 for K = 8. P_{l,d} is the share of the correct rollouts of that difficulty that are at most l
+    long, on 500 monitoring problems, re-estimated every 20 steps. If there is no such l, or no rollout of
+    that difficulty, the target is 16384.
 
-    `reading="released"` is the code: floor instead of ceil (5, 2, 1), and coverage of ALL rollouts of the
-    bucket, right or wrong. `monitor="training"` pools the last `monitor_size` training groups, which costs
-    nothing and is a deviation; "held_out" is the paper's: the trainer samples a fixed set every `every`
-    steps and calls `update_targets`. State: targets, pool, step count (the shipped config with
-    length_strategy "constant" does not save its targets).
+    State: "targets" (difficulty -> tokens), "pool" (the monitored groups), "steps". The shipped config of
+    the released code (length_strategy "constant") does not save its targets.
+
+    - The released code rounds |C_d| down (5, 2, 1) and takes P_{l,d} over ALL rollouts of that difficulty,
+      right or wrong: `reading="released"`.
+
+    Args:
+        target: L_T in tokens: the smallest target, and all targets before the first estimate. Default 4096.
+        alpha: Bonus for a correct answer within its target, at least 0. Default 0.5.
+        wrong: Reward of a wrong answer, below 1. Default -0.5.
+        no_answer: Reward of a truncated rollout, below 1; the paper's value for an answer that is not
+            well-formed. Default -1.0.
+        l_max: The largest target in tokens, at least `target`. Default 16384.
+        interval: Distance between candidate targets in tokens. Default 1024.
+        every: Steps between estimates, at least 1. Default 20.
+        monitor: Where estimates come from. "training" (default): the last `monitor_size` training groups,
+            which costs nothing but is not the paper's way. "held_out": the paper's; the trainer samples a
+            fixed set every `every` steps and calls `update_targets`.
+        monitor_size: Number of training groups that are pooled, at least 1. Default 500, the number of
+            monitoring problems in the paper.
+        reading: "paper" (default) or "released"; see above.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> design = LaserD(target=1024, monitor="held_out")
@@ -111,54 +141,86 @@ class LaserD(Laser):
     def observe(self, group: Group) -> None:
         if self.monitor == "held_out":
             return
-        self._state["pool"] = (self._state["pool"] + self._rows(group))[-self.monitor_size :]
-        self._state["steps"] += 1
-        if self._state["steps"] % self.every == 0 and self._state["pool"]:
-            self._estimate(self._state["pool"], group.G)
+        state = self._state
+        state["pool"] = (state["pool"] + self._rows(group))[-self.monitor_size :]
+        state["steps"] += 1
+        if state["steps"] % self.every == 0 and state["pool"]:
+            self._estimate(state["pool"], group.G)
 
     def update_targets(self, monitored: Group) -> None:
-        """Re-estimate the targets from rollouts of the monitoring set; for `monitor="held_out"`."""
+        """Re-estimate the targets from rollouts of the monitoring set. Changes the state.
+
+        Args:
+            monitored: Rollouts of the monitoring problems.
+
+        Raises:
+            ConfigError: `monitor` is not "held_out".
+        """
         if self.monitor != "held_out":
             raise ConfigError(
-                f"{self.NAME}: update_targets is for monitor='held_out'; training pools its own"
+                f"{self.NAME}: update_targets is for monitor='held_out'; with monitor='training' the design "
+                "pools the training groups itself"
             )
         self._estimate(self._rows(monitored), monitored.G)
 
     def grid(self) -> np.ndarray:
-        """Candidate targets: `target`, the multiples of `interval` above it, and `l_max`."""
+        """Return the candidate targets: `target`, the multiples of `interval` above it, and `l_max`."""
         steps = self.interval * np.arange(1, np.ceil(self.l_max / self.interval))
         return np.concatenate([[self.target], steps[steps > self.target], [self.l_max]]).astype(float)
 
-    def _rows(self, group: Group) -> list:
-        """[bucket, covered lengths] per problem, JSON-able."""
+    def _rows(self, group: Group) -> list[list]:
+        """[difficulty, covered lengths] of each problem, JSON-able."""
         solved = self.solved(group)
         counted = solved if self.reading == "paper" else np.ones_like(solved)
         return [[int(d), group.length_PG[p][counted[p]].tolist()] for p, d in enumerate(buckets(solved))]
 
-    def _estimate(self, rows: list, G: int) -> None:
+    def _estimate(self, rows: list[list], G: int) -> None:
+        """Set the target of every difficulty from the rows of monitored groups with G rollouts."""
         round_ = np.ceil if self.reading == "paper" else np.floor
-        sure = (1.0, max(1.0, round_(G / 3)), max(1.0, round_(2 * G / 3)))
+        sure_correct = (1.0, max(1.0, round_(G / 3)), max(1.0, round_(2 * G / 3)))  # |C_d|, in BUCKETS' order
         for d, name in enumerate(BUCKETS):
             lengths = np.array([length for bucket, row in rows if bucket == d for length in row], dtype=float)
-            self._state["targets"][name] = self._smallest(lengths, sure[d])
+            self._state["targets"][name] = self._smallest_target(lengths, sure_correct[d])
 
-    def _smallest(self, lengths: np.ndarray, sure: float) -> float:
+    def _smallest_target(self, lengths: np.ndarray, sure_correct: float) -> float:
         for candidate in self.grid():
-            if lengths.size and (lengths <= candidate).mean() * sure >= 1 - 1e-9:
+            if lengths.size and (lengths <= candidate).mean() * sure_correct >= 1 - ROUNDING:
                 return float(candidate)
         return float(self.l_max)
 
 
 @design
 class LaserDE(LaserD):
-    """LASER-D that also pays wrong answers for exploring beyond the target.
+    """Rewards as LASER-D does, and also rewards wrong answers for exploring beyond the target.
 
         r_i = LASER-D + alpha 1{wrong and len_i > L_A},   L_A the target of the problem's difficulty
 
-    The bonus goes to finished wrong answers only: in the code a rollout without a well-formed answer scores
-    -1 and is left out. The code also withholds it from outputs that repeat themselves (n-gram detection on
-    tokens); a Group has no tokens, so that is not done here. 2602.20945 calls this term "Laser-D"; do not
-    copy that label.
+    Targets and state are those of `LaserD`.
+
+    - Only finished wrong answers get the bonus: in the code a rollout without a well-formed answer scores
+      -1 and gets none.
+    - The code also withholds it from outputs that repeat themselves (n-gram detection on tokens). A Group
+      has no tokens, so that is not done here.
+    - 2602.20945 calls this term "Laser-D", which is another design.
+
+    Args:
+        target: L_T in tokens: the smallest target, and all targets before the first estimate. Default 4096.
+        alpha: The bonus, both for correct answers within the target and for wrong ones beyond it. Default
+            0.5.
+        wrong: Reward of a wrong answer, below 1. Default -0.5.
+        no_answer: Reward of a truncated rollout, below 1; the paper's value for an answer that is not
+            well-formed. Default -1.0.
+        l_max: The largest target in tokens, at least `target`. Default 16384.
+        interval: Distance between candidate targets in tokens. Default 1024.
+        every: Steps between estimates, at least 1. Default 20.
+        monitor: Where estimates come from. "training" (default): the last `monitor_size` training groups,
+            which costs nothing but is not the paper's way. "held_out": the paper's; the trainer samples a
+            fixed set every `every` steps and calls `update_targets`.
+        monitor_size: Number of training groups that are pooled, at least 1. Default 500, the number of
+            monitoring problems in the paper.
+        reading: "paper" (default) or "released", see `LaserD`.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> LaserDE(target=2500).reward(toy_group([1000, 2000, 3000, 4000], [1, 0, 0, 1]))["total"].tolist()
@@ -174,6 +236,13 @@ class LaserDE(LaserD):
 
 
 def buckets(solved_PG: np.ndarray) -> np.ndarray:
-    """Difficulty of each problem, int (P,), an index into BUCKETS; in whole numbers, so 2 of 3 is easy."""
-    n, G = solved_PG.sum(axis=1), solved_PG.shape[1]
+    """Return the difficulty of each problem from its solve rate.
+
+    Args:
+        solved_PG: Bool (P, G).
+
+    Returns:
+        Int (P,), an index into BUCKETS.
+    """
+    n, G = solved_PG.sum(axis=1), solved_PG.shape[1]  # compared as whole numbers, so that 2 of 3 is easy
     return (3 * n >= G).astype(int) + (3 * n >= 2 * G).astype(int)

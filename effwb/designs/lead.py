@@ -1,10 +1,13 @@
-"""LEAD, length-efficient adaptive and dynamic reasoning, 2605.09806; repository CrazyMint/LEAD. Not
-GRPO-LEAD.
+"""LEAD, length-efficient adaptive and dynamic reasoning, 2605.09806; repository CrazyMint/LEAD.
+
+GRPO-LEAD (2504.09696) is another paper.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from effwb.designs import statistics
 from effwb.designs.base import Design, design
@@ -12,7 +15,7 @@ from effwb.designs.group import Group
 from effwb.errors import DataError, one_of
 
 MODES = ("max_sym", "max_asym", "upper_only")
-AGGREGATORS = {
+AGGREGATORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "mean": statistics.mean,
     "median": statistics.median,
     "min": statistics.smallest,
@@ -20,23 +23,34 @@ AGGREGATORS = {
 }
 UNSOLVED = ("paper", "neutral")
 REWARDS = ("correctness", "efficiency")
-EPS = 1e-8  # lead_epsilon of the released code, and what it adds to the variances
+# lead_epsilon of the released code, added to variances and denominators. Weights only agree with the code's
+# with this value: a reward without any variance has std sqrt(EPS) = 1e-4, not 0.
+EPS = 1e-8
 
 
 class Instability(NamedTuple):
-    """What a step says about both rewards; each is (correctness, efficiency)."""
+    """How unsettled the two rewards of a step are; every array is float (2,): (correctness, efficiency).
+
+    Attributes:
+        mean: Mean of the group means.
+        std: Standard deviation, within and between groups.
+        cv: Coefficient of variation, std / |mean|.
+        share: cv divided by the sum of both.
+        potential: How far the mean is from the best possible value, from 0 to 1.
+        target: The weights that the moving average is drawn to, share times potential, with sum 1.
+    """
 
     mean: np.ndarray
     std: np.ndarray
-    cv: np.ndarray  # std / |mean|
-    share: np.ndarray  # cv over the sum of both
-    potential: np.ndarray  # how far the mean is from the best possible, 0 to 1
-    target: np.ndarray  # the weights asked for
+    cv: np.ndarray
+    share: np.ndarray
+    potential: np.ndarray
+    target: np.ndarray
 
 
 @design
 class Lead(Design):
-    """Be as long as your own right answers to this problem, and weigh that by what there is left to learn.
+    """Rewards answers as long as the group's own correct ones, weighted by what is left to learn.
 
         L* = clip(mean len of the correct rollouts of the group, 1000, Bmax);   none correct: L* = Bmax
         e_i = max(-1, 1 - |len_i - L*| / L*), right or wrong
@@ -44,28 +58,52 @@ class Lead(Design):
         w = max(v, 0.3),   v <- 0.95 v + 0.05 D_c / (D_c + D_e) from v = 0.5
         D_k = CV_k / (CV_c + CV_e) H_k,   CV_k = std_k / |mean_k|;   H_c = 1 - mean_c, H_e = (1 - mean_e) / 2
 
-    D is the potential-scaled instability: a reward weighs more while it still varies and is far from its
-    best. mean_k is the mean of the group means, std_k^2 the mean of the group variances (population) plus
-    the variance of the group means; c over all rollouts, e over the correct ones; `alpha` is an exponent of
-    H. The weights of a step already hold the step itself. L* has no memory: it is of the current group.
+    c is correctness, e efficiency. D is the potential-scaled instability: a reward weighs more while it still
+    varies and is far from its best value. mean_k is the mean of the group means, std_k^2 the mean of the
+    group variances (population) plus the variance of the group means; for c over all rollouts, for e over
+    the correct ones. H is raised to the power `alpha`. The weights of a step already include that step. L*
+    has no memory: it is that of the current group. Z uses the sample std and eps 1e-6.
 
-    Bmax = 8000, which is also the cap of the released run; Z with the sample std and eps 1e-6. `aggregator`:
-    mean, median or min of the correct lengths, or mean_all. `static` fixes w without a floor (the paper's
-    ratios e : c of 0, .25, .5, 1, 2, 4 are static = 1 / (1 + ratio)). The paper's text was not available:
-    this is its code, with the paper's mode, `max_sym`. The code's default is `max_asym`: max(0, 1 - len/L*)
-    for a correct answer, but 0 below 500 tokens, and clip(1 - len/L*, -1, 0) for a wrong one; `upper_only`
-    is the latter for all.
+    The state is {"weights": [v, 1 - v], "steps": number of steps}. With `static` v goes on unused, for
+    comparison. The total reward is the plain sum and is only logged. Under another rule than "decoupled"
+    the sum is normalised, weighted by `static` if that is given.
 
-    A trap: in `max_sym` a group without a correct answer has e_i = len_i / Bmax, so that LONGER WRONG answers
-    get a positive advantage (a comment of the code says "no efficiency pressure"). `unsolved="neutral"` gives
-    such a group e_i = 0, hence no advantage.
+    A trap of the paper: in mode "max_sym" a group without a correct answer has e_i = len_i / Bmax, so that
+    LONGER WRONG answers get a positive advantage (a comment in the code says "no efficiency pressure"). With
+    `unsolved="neutral"` such a group gets no advantage.
 
-    Groups whose rewards are equal get exactly 0 (`advantages`); the code gives them minus the batch mean.
-    With `truncated="masked"` masked rollouts are in no mean of Z and of whiten, but count as wrong in c.
-    The total is the plain sum and only logged; under another rule than "decoupled" it is what is normalised,
-    weighted by `static` if it is given.
-    State: v of both rewards and the number of steps; the code's flag "initialized" is steps > 0. Under
-    `static` v goes on unused, to be compared; the code stores the fixed pair there.
+    - The text of the paper was not available. This follows the released code, with the paper's mode
+      "max_sym"; the code's default is "max_asym".
+    - A group whose rewards are all equal gets exactly 0 here (see `advantages`); the code gives it minus
+      the batch mean.
+    - With `truncated="masked"` masked rollouts are in no mean of Z and of the whitening, but count as wrong
+      in c.
+    - The code has a flag "initialized", here steps > 0. With `static` the code stores the fixed pair as v.
+
+    Args:
+        mode: The efficiency reward e.
+            "max_sym" (default): the formula above.
+            "max_asym": max(0, 1 - len/L*) for a correct answer, but 0 below `too_short` tokens;
+            clip(1 - len/L*, -1, 0) for a wrong one.
+            "upper_only": clip(1 - len/L*, -1, 0) for all answers.
+        aggregator: L* from the correct lengths, "mean" (default), "median" or "min", or from all lengths,
+            "mean_all".
+        unsolved: Groups without a correct answer: "paper" (default) keeps the formula, "neutral" sets e_i =
+            0.
+        static: Fixed weight w of correctness, in [0, 1], without a floor. None (default): the moving
+            average. The ratios e : c of 0, .25, .5, 1, 2 and 4 in the paper are static = 1 / (1 + ratio).
+        b_max: Bmax, the largest L* in tokens. Default 8000, also the cap of the released run.
+        b_min: Smallest L* in tokens, at most `b_max`. Default 1000.
+        too_short: In mode "max_asym", tokens below which a correct answer has e = 0. Default 500.
+        alpha: Exponent of H, at least 0. Default 1.0.
+        beta: Inertia of v, in [0, 1). Default 0.95.
+        floor: Smallest w, in [0, 1]. Default 0.3.
+        rule: The advantage rule, see `Design`. Default "decoupled".
+        masked_in_statistics: See `Design`. Default False.
+        weighting: See `Design`. None (default): "token" for the rules "batch" and "decoupled", "rollout"
+            for others.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1])
@@ -91,7 +129,7 @@ class Lead(Design):
     floor: float = 0.3
     rule: str = "decoupled"
     masked_in_statistics: bool = False
-    weighting: str | None = None  # "token" where the rule allows it
+    weighting: str = None  # type: ignore[assignment]  # None until `_resolve_rule`
 
     def _resolve_rule(self) -> None:
         super()._resolve_rule()
@@ -131,16 +169,26 @@ class Lead(Design):
         return {"correctness": solved, "efficiency": efficiency}
 
     def target_lengths(self, group: Group) -> np.ndarray:
-        """L* of each problem in tokens, float (P, 1)."""
+        """Return L* of each problem in tokens, float (P, 1)."""
         counted = self.solved(group)
         if self.aggregator == "mean_all":
             counted = np.ones_like(counted)
         typical = AGGREGATORS[self.aggregator](group.length_PG.astype(float), counted)
         return np.where(statistics.count(counted) > 0, np.clip(typical, self.b_min, self.b_max), self.b_max)
 
-    def efficiency(self, length, solved, target) -> np.ndarray:
-        """E of rollouts of these lengths and verdicts where the target is `target`; shapes broadcast."""
-        saved = 1.0 - np.asarray(length, dtype=float) / target
+    def efficiency(self, length: ArrayLike, solved: ArrayLike, target: ArrayLike) -> np.ndarray:
+        """Return the efficiency reward e; the shapes of the arguments broadcast.
+
+        Args:
+            length: Lengths in tokens.
+            solved: Verdicts, bool.
+            target: L* in tokens.
+
+        Returns:
+            Float, in [-1, 1].
+        """
+        length = np.asarray(length, dtype=float)
+        saved = 1.0 - length / np.asarray(target)
         if self.mode == "max_sym":
             return np.maximum(-1.0, 1.0 - np.abs(saved))
         over = np.clip(saved, -1.0, 0.0)
@@ -150,60 +198,73 @@ class Lead(Design):
 
     def combine(self, components: dict[str, np.ndarray]) -> np.ndarray:
         if self.static is None or self.rule == "decoupled":
-            return super().combine(components)  # only logged, alike for all weights
+            return super().combine(components)  # only logged, the same whatever the weights
         return self.static * components["correctness"] + (1.0 - self.static) * components["efficiency"]
 
-    # their weights
+    # the weights of the two rewards
 
-    def component_weights(self, names, group: Group) -> dict[str, float]:
+    def component_weights(self, names: Iterable[str], group: Group) -> dict[str, float]:
         used = self.used_weight(group)
         return {"correctness": used, "efficiency": 1.0 - used}
 
     def used_weight(self, group: Group) -> float:
-        """w, the weight of correctness in this step."""
-        return max(float(self.smoothed(group)[0]), self.floor) if self.static is None else float(self.static)
+        """Return w, the weight of correctness in this step."""
+        return (
+            max(float(self.ema_weights(group)[0]), self.floor) if self.static is None else float(self.static)
+        )
 
-    def smoothed(self, group: Group) -> np.ndarray:
-        """V after this step, for both rewards; without a floor, and also where `static` is used instead."""
-        before = np.array(self._state["weights"])
-        return self.beta * before + (1.0 - self.beta) * self.instability(group).target if group.P else before
+    def ema_weights(self, group: Group) -> np.ndarray:
+        """Return v after this step, float (2,): (correctness, efficiency).
+
+        The floor is not applied, and v moves even where `static` is used instead of it.
+        """
+        previous = np.array(self._state["weights"])
+        if group.P == 0:
+            return previous
+        return self.beta * previous + (1.0 - self.beta) * self.instability(group).target
 
     def instability(self, group: Group) -> Instability:
-        """The potential-scaled instability of a step, on raw rewards."""
+        """Return the potential-scaled instability of a step, computed on raw rewards."""
         solved, efficiency = self.solved(group), self.components(group)["efficiency"]
-        both = _moments(solved.astype(float), np.ones_like(solved)), _moments(efficiency, solved)
-        mean, std = np.array(both).T
+        moments = _moments(solved.astype(float), np.ones_like(solved)), _moments(efficiency, solved)
+        mean, std = np.array(moments).T
         cv = std / (np.abs(mean) + EPS)
         share = cv / (cv.sum() + EPS)
-        reached = np.clip([mean[0], (mean[1] + 1.0) / 2.0], 0.0, 1.0)
-        potential = (1.0 - reached) ** self.alpha
-        asked = share * potential
-        return Instability(mean, std, cv, share, potential, asked / (asked.sum() + EPS))
+        level = np.clip([mean[0], (mean[1] + 1.0) / 2.0], 0.0, 1.0)  # both means on a scale from 0 to 1
+        potential = (1.0 - level) ** self.alpha
+        product = share * potential  # D_c and D_e
+        return Instability(mean, std, cv, share, potential, product / (product.sum() + EPS))
 
     def observe(self, group: Group) -> None:
-        self._state["weights"] = self.smoothed(group).tolist()
+        self._state["weights"] = self.ema_weights(group).tolist()
         self._state["steps"] += 1
 
     def diagnostics(self, group: Group) -> dict[str, float]:
-        found = self.instability(group)
-        solved = self.solved(group).any(axis=1)
-        targets = self.target_lengths(group)[solved]
-        ends = {"min": np.min, "mean": np.mean, "max": np.max}
-        weight = {"target": found.target[0], "ema": self.smoothed(group)[0], "used": self.used_weight(group)}
-        pairs = {"cv": found.cv, "cv_share": found.share, "potential": found.potential}
-        return {
-            **{f"correctness_weight/{name}": value for name, value in weight.items()},
-            **{f"{name}/{k}": v for name, pair in pairs.items() for k, v in zip(REWARDS, pair, strict=True)},
-            **{f"target_length/{name}": f(targets) if solved.any() else np.nan for name, f in ends.items()},
-            "unsolved_share": 1.0 - solved.mean() if group.P else np.nan,
+        instability = self.instability(group)
+        values = {
+            "correctness_weight/target": instability.target[0],
+            "correctness_weight/ema": self.ema_weights(group)[0],
+            "correctness_weight/used": self.used_weight(group),
         }
+        pairs = {"cv": instability.cv, "cv_share": instability.share, "potential": instability.potential}
+        for name, pair in pairs.items():
+            values |= {f"{name}/{reward}": value for reward, value in zip(REWARDS, pair, strict=True)}
+        any_solved = self.solved(group).any(axis=1)
+        targets = self.target_lengths(group)[any_solved]
+        for name in ("min", "mean", "max"):
+            values[f"target_length/{name}"] = getattr(targets, name)() if any_solved.any() else np.nan
+        values["unsolved_share"] = 1.0 - any_solved.mean() if group.P else np.nan
+        return values
 
 
 def _moments(values_PG: np.ndarray, keep_PG: np.ndarray) -> tuple[float, float]:
-    """Mean over groups and std by the law of total variance, every group alike; 0, 0 where nothing counts."""
-    some = keep_PG.any(axis=1)
-    if not some.any():
+    """Mean and std over groups, every group with the same weight; (0, 0) where no rollout counts.
+
+    The std follows from the law of total variance: variance within groups plus variance between them.
+    """
+    nonempty = keep_PG.any(axis=1)
+    if not nonempty.any():
         return 0.0, 0.0
-    means = statistics.mean(values_PG, keep_PG)[some]
-    variances = statistics.std(values_PG, keep_PG, ddof=0)[some] ** 2
+    means = statistics.mean(values_PG, keep_PG)[nonempty]
+    variances = statistics.std(values_PG, keep_PG, ddof=0)[nonempty] ** 2
     return float(means.mean()), float(np.sqrt(variances.mean() + means.var() + EPS))

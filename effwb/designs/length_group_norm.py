@@ -9,7 +9,7 @@ from effwb.designs.base import Design, design
 from effwb.designs.group import Group
 from effwb.errors import one_of
 
-# reading: (ddof of the length std, its eps, lone correct has mean 0 and std 1, advantage rule, std, eps)
+# reading: (ddof of the length std, its eps, lone correct rollout has mean 0 and std 1, rule, std, eps)
 READINGS = {
     "arora": (0, 1e-7, False, "rloo", "none", 0.0),
     "laser": (1, 1e-6, True, "group", "sample", 1e-6),
@@ -19,21 +19,29 @@ READINGS = {
 
 @design
 class LengthGroupNorm(Design):
-    """Correct answers pay for being longer than the other correct answers to the same problem.
+    """Rewards correct answers, the shorter the better compared with other correct answers to the problem.
 
         r_i = c_i (1 - alpha sigmoid((len_i - mean_c) / (std_c + eps)))
 
-    mean_c, std_c over the correct rollouts of the group; wrong answers get 0 whatever their length; one
-    correct rollout gives 1 - alpha/2. 2502.04463, section 4; alpha in {0.05, 0.1, 0.2, 0.4}, script default
-    0.1. The paper divides advantages by no std, because that would make the pressure independent of alpha:
-    RLOO with 8 rollouts.
+    mean_c and std_c are over the correct rollouts of the group (2502.04463, section 4). Wrong answers get 0,
+    whatever their length. A lone correct rollout gets 1 - alpha/2.
 
-    `reading`: "arora" population std, eps 1e-7, RLOO without std (the authors' code; it measures re-encoded
-    text + BOS, here length is completion tokens). "laser" (hkust-nlp/Laser, their baseline): sample std,
-    eps 1e-6, a lone correct rollout is compared with mean 0, std 1 and so gets 1 - alpha, GRPO; alpha 0.4
-    there, and wrong answers start from -0.5 there, 0 here. "reo_rl" (2506.07104): the variance over correct
-    rollouts, no eps, GRPO; alpha is not printed. An explicit `rule`, `std` or `eps` overrides the
-    reading's.
+    - The paper does not divide advantages by a std, because that would make the pressure independent of
+      alpha. It uses RLOO with 8 rollouts.
+    - The authors' code measures the length of re-encoded text + BOS; here it is completion tokens.
+    - LASER's copy starts wrong answers from -0.5; here they get 0.
+
+    Args:
+        alpha: Strength of the length term, in [0, 1). Default 0.1, from the released script; the paper uses
+            0.05, 0.1, 0.2 and 0.4, LASER's copy 0.4, 2506.07104 prints no value.
+        reading: Which implementation to follow.
+            "arora" (default), the authors' code: population std, eps 1e-7, RLOO without std.
+            "laser", hkust-nlp/Laser: sample std, eps 1e-6, GRPO; a lone correct rollout is compared with
+            mean 0 and std 1 and so gets 1 - alpha.
+            "reo_rl", 2506.07104: population std over the correct rollouts, no eps, GRPO.
+        rule: The advantage rule, see `Design`. None (default): the one of `reading`, with its std and eps.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1])
@@ -45,7 +53,7 @@ class LengthGroupNorm(Design):
 
     alpha: float = 0.1
     reading: str = "arora"
-    rule: str | None = None
+    rule: str = None  # type: ignore[assignment]  # None until `_resolve_rule`
 
     def _resolve_rule(self) -> None:
         one_of("reading", self.reading, READINGS)
@@ -60,18 +68,12 @@ class LengthGroupNorm(Design):
         self.within("alpha", 0.0, 1.0, open_high=True)  # at 1 a long correct answer is worth a wrong one
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
-        solved = self.solved(group)
-        return {
-            "correctness": solved,
-            "length": -self.alpha * solved * statistics.sigmoid(self._z(group, solved)),
-        }
-
-    def _z(self, group: Group, solved: np.ndarray) -> np.ndarray:
         ddof, eps, lone_is_absolute = READINGS[self.reading][:3]
-        length = group.length_PG.astype(float)
+        solved, length = self.solved(group), group.length_PG.astype(float)
         mean, std = statistics.mean(length, solved), statistics.std(length, solved, ddof)
         if lone_is_absolute:
             lone = statistics.count(solved) == 1
             mean, std = np.where(lone, 0.0, mean), np.where(lone, 1.0, std)
         scale = std + eps
-        return (length - mean) / np.where(scale > 0, scale, 1.0) * solved
+        z = (length - mean) / np.where(scale > 0, scale, 1.0) * solved
+        return {"correctness": solved, "length": -self.alpha * solved * statistics.sigmoid(z)}

@@ -12,20 +12,29 @@ from effwb.errors import ConfigError
 
 @design
 class LengthHarmonizing(Design):
-    """Shorter and more accurate than a frozen reference model on the same problem.
+    """Rewards being shorter and more accurate than a frozen reference model on the same problem.
 
         r_i = Lref_mean(x) / len_i - 1 + gamma (c_i - Aref_mean(x))
 
-    Lref_mean, Aref_mean: mean length and accuracy of K samples of the frozen starting model per problem (K
-    = 16 for Marco, 12 for QwQ), given as `Group.reference`. gamma is the paper's lambda: 2 (Marco), 5 (QwQ,
-    README). Wrong answers get the length term too; where the reference solves nothing a shorter wrong
-    answer is simply better.
+    Lref_mean and Aref_mean are the mean length and accuracy of K samples per problem of the frozen starting
+    model (K = 16 for Marco, 12 for QwQ), given as `Group.reference`. `reward` raises DataError
+    for problems that it misses.
 
-    The paper trains off-policy with a PPO-style ratio to the reference; "RL w. Len-Harmonizing Rew." of
-    2506.07104 is the same reward online, un-clipped, and is the default here. `clip=(-2, 4)` is the
-    released code's clip of the total. The code also z-scores over the whole data set, which has no online
-    counterpart and is left out. A length of 0 counts as 1 token. Raises DataError for problems that the
-    reference misses.
+    - Wrong answers get the length term too. Where the reference solves nothing, a shorter wrong answer is
+      simply better.
+    - The paper trains off-policy, with a PPO-style ratio to the reference. "RL w. Len-Harmonizing Rew." of
+      2506.07104 is the same reward online and without clipping; that is the default here.
+    - The released code also z-scores the reward over the whole data set. That has no online counterpart and
+      is left out.
+    - A length of 0 counts as 1 token.
+
+    Args:
+        gamma: Weight of accuracy, at least 0; lambda in the paper. Default 2.0 (Marco); the README has 5
+            for QwQ.
+        clip: (low, high), the limits of the total reward. None (default): no clipping; (-2, 4) in the
+            released code.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> table = {"toy-000000000000": {"length": 3000, "accuracy": 0.5}}
@@ -47,7 +56,7 @@ class LengthHarmonizing(Design):
         pair = isinstance(self.clip, tuple | list) and len(self.clip) == 2
         if not pair or not self.clip[0] < self.clip[1]:
             raise ConfigError(
-                f"length_harmonizing: clip={self.clip!r} must be (low, high); the code's is (-2, 4)"
+                f"length_harmonizing: clip={self.clip!r} must be (low, high); the released code has (-2, 4)"
             )
 
     def components(self, group: Group) -> dict[str, np.ndarray]:

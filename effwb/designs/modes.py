@@ -1,8 +1,9 @@
-"""Two ways to begin a completion: with reasoning, or with the tag that closes an empty one.
+"""Shared parts of the designs that teach a model when to think.
 
-The prompt has opened the thinking, so the first token of a completion is the choice: the closing tag means
-no thinking, any other token means thinking. `Group.empty_PG` says which it was. A design may force the
-choice (`openings`) and may treat that one token differently from all others (`edges`).
+A completion can begin in two ways: with reasoning ("think"), or with the tag that closes the thinking at once
+("empty"). The prompt has opened the thinking already, so the first token of the completion is the choice: the
+closing tag means no thinking, any other token means thinking. `Group.empty_PG` says which it was. A design
+may force the choice (`openings`) and may treat that one token differently from all others (`edges`).
 """
 
 from typing import ClassVar
@@ -18,25 +19,41 @@ THINK, EMPTY = "think", "empty"
 
 @design
 class TwoModes(Design):
-    """Base of the designs that teach a model when to think."""
+    """Base class of the designs that teach a model when to think."""
 
     modes: ClassVar[bool] = True
 
 
-def behind_first(group: Group) -> np.ndarray:
+def after_first_token(group: Group) -> np.ndarray:
     """Edges, int (P, G, 1), of advantages that differ between the first token and all others."""
     return np.ones((group.P, group.G, 1), dtype=int)
 
 
 def half_and_half(name: str, G: int) -> list[str]:
-    """The first half of a group thinks, the second does not; ConfigError for an odd group."""
+    """Return openings that make the first half of a group think and the second half not think.
+
+    Args:
+        name: Name of the design, for the error message.
+        G: Number of rollouts per problem.
+
+    Raises:
+        ConfigError: G is odd.
+    """
     if G % 2:
         raise ConfigError(f"{name} forces half of a group into each mode: group_size={G} must be even")
     return [THINK] * (G // 2) + [EMPTY] * (G // 2)
 
 
 def require_modes(group: Group, design: str) -> np.ndarray:
-    """`empty_PG`; raises ConfigError where nobody said how the rollouts begin."""
+    """Return `empty_PG`, bool (P, G).
+
+    Args:
+        group: The rollouts of the step.
+        design: Name of the design, for the error message.
+
+    Raises:
+        ConfigError: The group does not say how its rollouts begin.
+    """
     if group.empty_PG is None:
         raise ConfigError(f"{design} rewards the choice to think: give Group(empty_PG=...)")
     return group.empty_PG

@@ -1,6 +1,7 @@
 """MRT, meta reinforcement fine-tuning (2503.07572), online as 2506.07104 describes it in App. D."""
 
 import re
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -15,18 +16,29 @@ KEYWORDS = ("Wait", "Alternatively", "But", "Hmm", "However", "Let me", "So", "T
 
 @design
 class Mrt(Design):
-    """Every step of the reasoning is paid for the progress it makes.
+    """Rewards every step of the reasoning for the progress it makes towards a right answer.
 
         r_i = R(Answer(y_:i)) - R(Answer(y_:i-1)) + alpha R(y)
 
-    y_:i is the text up to the end of step i, R(Answer(.)) the forced answer there, R(y) the full response;
-    alpha = 0.2. Tokens of step i get r_i, normalised over all steps of all rollouts of the problem (sample
-    std): how the paper normalises is not printed. The progress of the first step is that over answering at
-    once.
+    y_:i is the text up to the end of step i, R(Answer(.)) the verdict on the forced answer there, R(y) the
+    verdict on the full response. The tokens of step i get r_i, normalised over all steps of all rollouts of
+    the problem (sample std). The progress of the first step is measured against answering at once.
 
-    The paper splits steps by keywords and does not list them. Here a step ends before each of `keywords`, at
-    a word's begin and behind at least `min_tokens` tokens; steps beyond `max_steps` are one. Where a keyword
-    never occurs a rollout is one step.
+    - The paper does not print how it normalises.
+    - The paper splits steps at keywords and does not list them; see `keywords`. A rollout without any
+      keyword is one step.
+
+    Args:
+        alpha: Weight of the full response, at least 0. Default 0.2.
+        keywords: A step ends before each of these, where they begin a word. Default: `KEYWORDS` of this
+            module, which are not the paper's.
+        min_tokens: Fewest tokens of a step, at least 1; a keyword that comes earlier does not end it.
+            Default 4, not the paper's.
+        max_steps: Most steps of a rollout, at least 1; what follows belongs to the last one. Default 8,
+            not the paper's.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`;
+    `rule` must be "group".
 
     >>> from effwb.designs import toy_group
     >>> probes = {"probe_budgets_K": [[[0, 10], [0, 10]]], "probe_correct_PGK": [[[0, 1], [0, 0]]]}
@@ -47,29 +59,37 @@ class Mrt(Design):
         self.whole("min_tokens", 1)
         self.whole("max_steps", 1)
         if self.rule != "group":
-            raise ConfigError(f"mrt normalises over the steps of a problem; rule={self.rule!r} is not for it")
+            raise ConfigError(
+                f"mrt normalises over the steps of a problem and cannot use rule={self.rule!r}; "
+                "leave rule='group'"
+            )
         if isinstance(self.keywords, str) or not self.keywords or not all(map(str, self.keywords)):
             raise ConfigError(f"mrt: keywords={self.keywords!r} must be a list of words")
 
-    def probe_points(self, problem_id: str, completion_ids: list[int], cap: int, decode) -> list[int]:
-        """0 and the ends of all steps but the last, in tokens."""
-        ends, begin = [], 0
-        starts = self._starts(completion_ids, decode)
-        for at in starts:
-            if at - begin >= self.min_tokens and len(ends) < self.max_steps - 1:
-                ends.append(at)
-                begin = at
+    def probe_points(
+        self, problem_id: str, completion_ids: list[int], cap: int, decode: Callable[[list[int]], str]
+    ) -> list[int]:
+        """Return 0 and the ends of all steps but the last, in tokens."""
+        ends: list[int] = []
+        begin = 0
+        for start in self._keyword_starts(completion_ids, decode):
+            if start - begin >= self.min_tokens and len(ends) < self.max_steps - 1:
+                ends.append(start)
+                begin = start
         return [0, *ends]
 
-    def _starts(self, ids: list[int], decode) -> list[int]:
-        """Token positions at which a keyword begins."""
+    def _keyword_starts(self, ids: list[int], decode: Callable[[list[int]], str]) -> list[int]:
+        """Token positions at which a keyword begins, rising."""
         pieces = [decode([i]) for i in ids]
         ends = np.cumsum([len(p) for p in pieces])
-        found = re.finditer("|".join(rf"\b{re.escape(k)}" for k in self.keywords), "".join(pieces))
-        return sorted({int(np.searchsorted(ends, m.start(), side="right")) for m in found})
+        matches = re.finditer("|".join(rf"\b{re.escape(k)}" for k in self.keywords), "".join(pieces))
+        return sorted({int(np.searchsorted(ends, m.start(), side="right")) for m in matches})
 
     def progress(self, group: Group) -> np.ndarray:
-        """R of each segment, (P, G, K + 1); segment 0, before the first probe, is empty and has 0."""
+        """Return r of each segment, float (P, G, K + 1).
+
+        Segment 0, before the first probe, is empty and has 0.
+        """
         verdicts = require_probes(group, self.NAME)
         gained = np.diff(verdicts, axis=-1) + self.alpha * verdicts[..., -1:]
         return np.concatenate([np.zeros_like(gained[..., :1]), gained], axis=-1)
@@ -79,16 +99,16 @@ class Mrt(Design):
         return {"outcome": self.alpha * verdicts[..., -1], "progress": verdicts[..., -1] - verdicts[..., 0]}
 
     def advantage(self, group: Group) -> np.ndarray:
-        """Float (P, G, K + 1), one per segment. Pure."""
-        reward, real = self.progress(group), self._real(group)
-        real &= self.mask(group)[..., None]
-        return segments.normalised_over_all(reward, real, self.std, self.eps)
+        """Return float (P, G, K + 1), one advantage per segment. Pure."""
+        nonempty = self._nonempty(group) & self.mask(group)[..., None]
+        return segments.normalise_together(self.progress(group), nonempty, std=self.std, eps=self.eps)
 
-    def _real(self, group: Group) -> np.ndarray:
-        """Bool (P, G, K + 1): segments that have tokens; a rollout with fewer steps repeats its last
-        budget.
+    def _nonempty(self, group: Group) -> np.ndarray:
+        """Bool (P, G, K + 1): segments that have tokens.
+
+        A rollout with fewer steps than others repeats its last budget, which makes empty segments.
         """
         length = group.length_PG[..., None]
         edges = np.minimum(np.concatenate([group.probe_budgets_PGK, length], axis=-1), length)
-        before = np.concatenate([np.zeros_like(length), edges[..., :-1]], axis=-1)
-        return edges > before
+        previous = np.concatenate([np.zeros_like(length), edges[..., :-1]], axis=-1)
+        return edges > previous

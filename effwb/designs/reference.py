@@ -1,4 +1,4 @@
-"""What designs compare with a frozen model: its mean length and accuracy per problem."""
+"""Mean length and accuracy of a frozen model on each problem, for designs that compare with it."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,17 @@ from effwb.errors import DataError
 
 
 def reference_arrays(group: Group) -> tuple[np.ndarray, np.ndarray]:
-    """Reference mean length and accuracy, each float (P, 1); DataError for what is missing or impossible."""
+    """Read the reference of a group as arrays.
+
+    Args:
+        group: The rollouts of the step, with `reference`.
+
+    Returns:
+        Mean length in tokens and mean accuracy of the frozen model, each float (P, 1).
+
+    Raises:
+        DataError: There is no reference, it lacks a problem, or a value is impossible.
+    """
     table = group.reference
     if table is None:
         raise DataError(
@@ -21,8 +31,8 @@ def reference_arrays(group: Group) -> tuple[np.ndarray, np.ndarray]:
             f"the reference misses {len(set(missing))} of {group.P} problems: {', '.join(missing[:3])} ..."
         )
     rows = [_row(pid, table[pid]) for pid in group.problem_ids]
-    both = np.array(rows, dtype=float).reshape(group.P, 2)
-    return both[:, :1], both[:, 1:]
+    values = np.array(rows, dtype=float).reshape(group.P, 2)
+    return values[:, :1], values[:, 1:]
 
 
 def _row(pid: str, row: Mapping[str, float]) -> tuple[float, float]:
@@ -30,12 +40,21 @@ def _row(pid: str, row: Mapping[str, float]) -> tuple[float, float]:
         raise DataError(f"the reference of {pid} needs 'length' and 'accuracy', got {row!r}")
     length, accuracy = float(row["length"]), float(row["accuracy"])
     if not (np.isfinite(length) and length > 0 and 0 <= accuracy <= 1):
-        raise DataError(f"the reference of {pid} has length {length} and accuracy {accuracy}")
+        raise DataError(
+            f"the reference of {pid} has length {length} and accuracy {accuracy}; the length must be "
+            "above 0, the accuracy in [0, 1]"
+        )
     return length, accuracy
 
 
 def reference_table(group: Group) -> dict[str, dict[str, float]]:
-    """The reference statistics of a frozen model from its own rollouts; truncated ones are wrong.
+    """Compute the reference statistics of a frozen model from its own rollouts.
+
+    Args:
+        group: Rollouts of the frozen model. Truncated ones count as wrong.
+
+    Returns:
+        Problem id -> {"length": mean tokens, "accuracy": mean accuracy}, as `Group(reference=...)` takes it.
 
     >>> from effwb.designs import toy_group
     >>> reference_table(toy_group([1000, 3000], [1, 0]))

@@ -1,8 +1,10 @@
-"""Rewards at many budgets: returns and advantages per segment of a rollout.
+"""Rewards at several budgets: returns and advantages for each segment of a rollout.
 
 A rollout with budgets L_1 < ... < L_K has K + 1 segments: [0, L_1), [L_1, L_2), ..., [L_K, its end). Arrays
 (P, G, K + 1) hold one number per segment.
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -10,28 +12,51 @@ from effwb.designs import advantages
 
 
 def returns_to_go(values_PGK: np.ndarray) -> np.ndarray:
-    """Sum of each entry and all later ones along the last axis."""
+    """Sum of each entry and all later ones along the last axis; same shape as the input."""
     return np.cumsum(values_PGK[..., ::-1], axis=-1)[..., ::-1]
 
 
-def normalised(values_PGK: np.ndarray, **options) -> np.ndarray:
-    """Every segment normalised over its group by itself (`advantages.group`); same shape."""
+def normalise_each(values_PGK: np.ndarray, **options: Any) -> np.ndarray:
+    """Normalise every segment over its group, separately from the other segments.
+
+    Args:
+        values_PGK: Float (P, G, K + 1), one value per segment.
+        **options: Keyword arguments of `advantages.group`.
+
+    Returns:
+        Float (P, G, K + 1).
+    """
     parts = [advantages.group(values_PGK[..., k], **options) for k in range(values_PGK.shape[-1])]
     return np.stack(parts, axis=-1)
 
 
-def normalised_over_all(values_PGK: np.ndarray, real_PGK: np.ndarray, std: str, eps: float) -> np.ndarray:
-    """The segments of all rollouts of a problem normalised together; 0 where `real` says there is none."""
+def normalise_together(values_PGK: np.ndarray, nonempty_PGK: np.ndarray, **options: Any) -> np.ndarray:
+    """Normalise the segments of all rollouts of a problem together.
+
+    Args:
+        values_PGK: Float (P, G, K + 1), one value per segment.
+        nonempty_PGK: Bool (P, G, K + 1); False where a segment has no tokens. Those are in no statistic.
+        **options: `std` and `eps` of `advantages.group`.
+
+    Returns:
+        Float (P, G, K + 1), 0 for empty segments.
+    """
     P, G, K = values_PGK.shape
-    flat, real = values_PGK.reshape(P, G * K), real_PGK.reshape(P, G * K)
-    options = {"std": std, "eps": eps, "mask_PG": real, "masked_in_statistics": False}
-    return advantages.group(flat, **options).reshape(P, G, K)
+    values, nonempty = values_PGK.reshape(P, G * K), nonempty_PGK.reshape(P, G * K)
+    normalised = advantages.group(values, mask_PG=nonempty, masked_in_statistics=False, **options)
+    return normalised.reshape(P, G, K)
 
 
 def per_token(advantage: np.ndarray, budgets: np.ndarray, length: int) -> np.ndarray:
-    """The advantage of each of `length` tokens of one rollout, from (K + 1,) and its budgets (K,).
+    """Spread the segment advantages of one rollout over its tokens.
 
-    Token t, counted from 0, lies in the segment after the budgets that are at most t.
+    Args:
+        advantage: Float (K + 1,), one advantage per segment.
+        budgets: Int (K,), tokens, rising: where the segments change.
+        length: Number of tokens of the rollout.
+
+    Returns:
+        Float (length,). Token t, counted from 0, is in the segment after all budgets that are at most t.
 
     >>> per_token(np.array([1.0, 2.0, 3.0]), np.array([2, 4]), 6).tolist()
     [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]

@@ -11,14 +11,22 @@ from effwb.designs.group import Group
 
 @design
 class ShorterBetter(Design):
-    """Distance to the sample-optimal length SOL, for right and wrong answers.
+    """Rewards lengths close to the shortest correct rollout of the group, for right and wrong answers.
 
         r_i = alpha c_i - beta |len_i - SOL|
-        SOL = min length of the correct rollouts; none correct: mean length of all
+        SOL = min length of the correct rollouts; the mean length of all rollouts if none is correct
 
-    alpha = 2, beta = 0.001 per token (2504.21370, JingyangYi/ShorterBetter; max response 6000, n = 8). The
-    length term applies to wrong answers too, and a wrong answer shorter than SOL loses. Lone correct
-    rollouts set SOL themselves.
+    SOL is the paper's sample-optimal length (2504.21370; repository JingyangYi/ShorterBetter, at most 6000
+    tokens per response, 8 rollouts).
+
+    - Wrong answers get the length term too, and lose if they are shorter than SOL.
+    - A lone correct rollout sets SOL itself.
+
+    Args:
+        alpha: Reward of a correct answer, at least 0. Default 2.0.
+        beta: Price per token of distance, at least 0. Default 0.001.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> ShorterBetter().reward(toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1]))["total"].tolist()

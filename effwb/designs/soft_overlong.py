@@ -10,16 +10,28 @@ from effwb.designs.group import Group
 
 @design
 class SoftOverlong(Design):
-    """A penalty that grows over the last `l_cache` tokens before `l_max`, for right and wrong answers alike.
+    """Penalises the last `l_cache` tokens before `l_max` more and more, for right and wrong answers alike.
 
-        0                                   len <= L_max - L_cache
+        0                                       len <= L_max - L_cache
         ((L_max - L_cache) - len) / L_cache     up to L_max
-        -1                                  beyond
+        -1                                      beyond
 
-    times `factor` (verl's penalty_factor, 1), added to +1 for correct, `wrong` = -1 otherwise (DAPO's
-    rule-based reward; 0 gives the 0/1 reward of the other designs). L_max = 20480, L_cache = 4096.
-    `filtering=True` is the paper's alternative: no penalty, truncated rollouts are masked from the loss
-    (and still counted in the group statistics unless `masked_in_statistics=False`; the paper does not say).
+    This times `factor` is added to +1 for a correct answer and to `wrong` otherwise.
+
+    - Overlong filtering is the paper's alternative: no penalty, and truncated rollouts are masked from the
+      loss.
+    - The paper does not say whether the filtered rollouts count in the group statistics. They do here, unless
+      `masked_in_statistics=False`.
+
+    Args:
+        l_max: L_max in tokens. Default 20480.
+        l_cache: L_cache in tokens, at most `l_max`. Default 4096.
+        factor: Weight of the penalty, at least 0. Default 1.0; penalty_factor in verl.
+        wrong: Reward of a wrong answer, below 1. Default -1.0, DAPO's rule-based reward; 0 gives the 0/1
+            reward of the other designs.
+        filtering: True: overlong filtering instead of the penalty. Default False.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([2900, 3000, 3500, 4000, 4001], [1, 1, 1, 1, 1])
@@ -54,5 +66,5 @@ class SoftOverlong(Design):
         }
 
     def mask(self, group: Group) -> np.ndarray:
-        keep = super().mask(group)
-        return keep & group.finished_PG if self.filtering else keep
+        mask = super().mask(group)
+        return mask & group.finished_PG if self.filtering else mask

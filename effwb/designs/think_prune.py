@@ -1,4 +1,4 @@
-"""ThinkPrune: prune thinking by lowering the generation cap stage by stage. 2504.01296."""
+"""ThinkPrune: shorten thinking by lowering the generation cap stage by stage. 2504.01296."""
 
 from typing import ClassVar
 
@@ -11,15 +11,19 @@ from effwb.errors import ConfigError
 
 @design
 class ThinkPrune(Design):
-    """Reward 1 for a correct answer that finished within the cap of the current stage.
+    """Rewards correct answers that end by themselves within the cap of the current stage.
 
         r_i = 1{correct_i and finished_i within max_response_length}
 
-    Iterative: caps 4k -> 3k -> 2k, each from the previous stage's checkpoint (step 180); the caps are the
-    trainer's. GRPO, n = 16. The released prompts also say "The output of the assistant should be within
-    {max_length} tokens." in the system prompt (UCSB-NLP-Chang/ThinkPrune, data preprocessing); that is not
-    one of the hint places, so put it into the template if it is wanted. Same reward as token_budget; the
-    two differ in caps, prompt and data.
+    - The paper lowers the cap in stages, 4k -> 3k -> 2k, each from the checkpoint of the stage before it
+      (step 180). The caps are set in the trainer, not here. GRPO with 16 rollouts per problem.
+    - The released prompts also say "The output of the assistant should be within {max_length} tokens." in
+      the system prompt (UCSB-NLP-Chang/ThinkPrune, data preprocessing). No `hint` does that; to have it,
+      put the sentence into the prompt template.
+    - The reward is that of token_budget. The two papers differ in caps, prompt and data.
+
+    It has no parameters of its own. Of those that all designs share (see `Design`), `truncated="graded"` is
+    refused.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 1999, 2000], [1, 0, 1], finished=[1, 1, 0], cap=2000)

@@ -6,25 +6,34 @@ import numpy as np
 
 from effwb.designs.base import design
 from effwb.designs.group import Group
-from effwb.designs.modes import TwoModes, behind_first, require_modes
+from effwb.designs.modes import TwoModes, after_first_token, require_modes
 
 
 @design
 class Thinkless(TwoModes):
-    """Let the model choose; weigh the one token that chooses apart from the many that answer.
+    """Rewards correct answers, most of all those without thinking; the choice to think has its own weight.
 
         R_i  = 1 correct without thinking, 0.5 correct with it, -1 wrong;   A = group-normalised R
-        loss = alpha mean over rollouts of the first token's loss + mean over all other tokens of theirs
+        loss = alpha mean over rollouts of the first token's loss + mean of the loss of all other tokens
 
-    alpha = 0.001. In a plain mean over tokens the choice gets 1 / length of the weight, so a long response
-    teaches its mode hardly at all and a short one much more; the split gives it the same weight in both.
-    Advantages here carry the split: with N tokens in R rollouts the first token's is multiplied by alpha N /
-    R and the others' by N / (N - R), which under a mean over the tokens of a round (loss="dapo") is the loss
-    above; a KL term, where there is one, is not split. `split=False` is plain GRPO on the same reward, whose
-    mode collapses in the paper.
+    In a plain mean over tokens the choice has a weight of 1 / length, so that a long response hardly
+    teaches its mode and a short one teaches it much more. The split gives the choice the same weight in both.
 
-    The paper begins with a distilled model that knows both modes (`effwb.training.warm_start`). Rollouts are
-    not forced. A model that never closes its thinking at once cannot learn to here.
+    The advantages here carry the split. With N tokens in R rollouts, that of the first token is multiplied
+    by alpha N / R and those of the others by N / (N - R). Under a mean over all tokens of a round
+    (loss="dapo") this is the loss above. A KL term, if there is one, is not split.
+
+    - The paper starts from a distilled model that knows both modes (`effwb.training.warm_start`). Rollouts
+      are not forced, so a model that never closes its thinking at once cannot learn to do so here.
+
+    Args:
+        alpha: Weight of the first token, at least 0. Default 0.001.
+        think: Reward of a correct answer with thinking, in [0, 1]. Default 0.5.
+        wrong: Reward of a wrong answer, at most 0. Default -1.0.
+        split: True (default): the split above. False: plain GRPO on the same reward, whose mode collapses
+            in the paper.
+
+    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([400, 20], [1, 1], empty_PG=[[0, 1]])
@@ -49,7 +58,7 @@ class Thinkless(TwoModes):
         self.flag("split")
 
     def edges(self, group: Group) -> np.ndarray:
-        return behind_first(group)
+        return after_first_token(group)
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
         solved, empty = self.solved(group), require_modes(group, self.NAME)
@@ -59,14 +68,15 @@ class Thinkless(TwoModes):
         }
 
     def advantage(self, group: Group) -> np.ndarray:
-        """Float (P, G, 2): of the first token, and of the others."""
+        """Return float (P, G, 2): the advantage of the first token, and that of the others. Pure."""
         advantage = super().advantage(group)
         first, others = self._weights(group) if self.split else (1.0, 1.0)
         return np.stack([first * advantage, others * advantage], axis=-1)
 
     def _weights(self, group: Group) -> tuple[float, float]:
-        kept = self.mask(group)
-        tokens, rollouts = int(group.length_PG[kept].sum()), int(kept.sum())
-        if tokens <= rollouts:  # one token each, or none: there are no others
+        """Factors of the first token's advantage and of the others'."""
+        mask = self.mask(group)
+        tokens, rollouts = int(group.length_PG[mask].sum()), int(mask.sum())
+        if tokens <= rollouts:  # at most one token each: there are no other tokens
             return self.alpha, 0.0
         return self.alpha * tokens / rollouts, tokens / (tokens - rollouts)

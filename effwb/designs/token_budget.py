@@ -11,13 +11,17 @@ from effwb.errors import ConfigError
 
 @design
 class TokenBudget(Design):
-    """Reward 1 for a correct answer that ended by itself within the budget B, which is the cap of the stage.
+    """Rewards correct answers that end by themselves within a token budget, which is the cap of the run.
 
         r_i = 1{correct_i and len_i <= B and finished_i},  B = group.cap
 
-    Stages: train at 16K to convergence, then 8K, 4K, 2K, 1K, 512, each from the previous checkpoint; the
-    stage plan is the trainer's. No penalty, no shaping. The paper does not say how convergence was
-    detected.
+    - The paper trains in stages: at 16K until convergence, then at 8K, 4K, 2K, 1K and 512, each stage from
+      the checkpoint before it. The stages are set in the trainer, not here.
+    - There is no penalty and no shaping.
+    - The paper does not say how it detected convergence.
+
+    It has no parameters of its own. Of those that all designs share (see `Design`), `truncated="graded"` is
+    refused: it would reward answers beyond the budget.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 4000, 4000], [1, 0, 1, 1], finished=[1, 1, 1, 0], cap=4000)
@@ -29,7 +33,7 @@ class TokenBudget(Design):
 
     def check(self) -> None:
         if self.truncated == "graded":
-            raise ConfigError("token_budget: truncated='graded' would pay for answers beyond the budget")
+            raise ConfigError("token_budget: truncated='graded' would reward answers beyond the budget")
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
         return {"correctness": self.solved(group)}  # a Group refuses finished rollouts beyond its cap

@@ -1,4 +1,4 @@
-"""Correctness only: the baseline every length design is measured against."""
+"""Correctness only: the baseline that every length design is compared with."""
 
 from typing import ClassVar
 
@@ -10,12 +10,15 @@ from effwb.designs.group import Group
 
 @design
 class Vanilla(Design):
-    """Reward 1 for a correct answer within the cap, nothing about length.
+    """Rewards correct answers within the cap and ignores length: the baseline of every comparison.
 
         r_i = 1{correct_i}
 
-    GRPO with verl's group statistics (sample std, eps 1e-6; 2402.03300 writes std without saying which).
-    The REO-RL paper's "Vanilla RL" is this (2506.07104, App. D).
+    - GRPO with the group statistics of verl: sample std, eps 1e-6. The GRPO paper (2402.03300) divides by
+      the std without saying which one.
+    - "Vanilla RL" of the REO-RL paper is this design (2506.07104, App. D).
+
+    It has no parameters of its own; those that all designs share are described in `Design`.
 
     >>> from effwb.designs import toy_group
     >>> g = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1])

@@ -286,7 +286,7 @@ class TestWeights:
         assert fixed.used_weight(group) == 0.2, "below the floor, which is for the moving weight"
         found = fixed.diagnostics(group)
         assert found["correctness_weight/used"] == 0.2
-        assert found["correctness_weight/ema"] == fixed.smoothed(group)[0]
+        assert found["correctness_weight/ema"] == fixed.ema_weights(group)[0]
 
     def test_static_weighs_length_against_correctness(self):
         group = toy_group([1500, 4000, 1000, 2500], [0, 1, 1, 0])  # L* = 2500, which a wrong answer meets
