@@ -1,12 +1,11 @@
 r"""Is the answer right? Texts and golds in, a `Verdict` for each out, whatever a model writes.
 
-    text -> extraction   the last \boxed{...} after the thinking        no box: "unparsed"
-         -> latex        one spelling for the same LaTeX                same spelling as the gold: "correct"
-         -> answers      numbers, tuples, sets, intervals ...           (numeric, units)
-         -> compare      part by part, with exact fractions             most verdicts are made here
-         -> pool         what is left goes to a worker process          killed at the time limit: "timeout"
-         -> worker
-         -> symbolic     sympy at sample points; math-verify for sets
+    text -> extraction         the last \boxed{...} after the thinking     without one: "unparsed"
+         -> latex              one spelling for equivalent LaTeX           same as the gold's: "correct"
+         -> answers            number, tuple, set, interval, text ...      (helpers: numeric, units)
+         -> compare            part by part, with exact fractions          most verdicts are made here
+         -> pool               sends the rest to worker processes          killed at the limit: "timeout"
+         -> worker, symbolic   sympy at sample points; math-verify for sets and inequalities
 
 `opinions` compares these verdicts with those of other verifiers; `grading` makes the columns of run tables.
 """

@@ -61,9 +61,8 @@ class Worker:
             status = json.loads(self.connection.recv_bytes()) if self.connection.poll(timeout) else None
         except (EOFError, OSError):
             status = None
-        except (
-            BaseException
-        ):  # an interrupt left the reply in the pipe: the next reply would be the wrong one
+        except BaseException:
+            # Interrupted, perhaps with the reply still in the pipe: the next request would receive it.
             self.kill()
             raise
         finally:
