@@ -1,11 +1,13 @@
-"""Is the answer right? Text and gold in, a `Verdict` out, whatever a model writes.
+r"""Is the answer right? Texts and golds in, a `Verdict` for each out, whatever a model writes.
 
-    >>> verify([r"<think>2+2, easy</think> \\boxed{4}"], ["4.0"])[0].status
-    'correct'
+    text -> extraction         the last \boxed{...} after the thinking     without one: "unparsed"
+         -> latex              one spelling for equivalent LaTeX           same as the gold's: "correct"
+         -> answers            number, tuple, set, interval, text ...      (helpers: numeric, units)
+         -> compare            part by part, with exact fractions          most verdicts are made here
+         -> pool               sends the rest to worker processes          killed at the limit: "timeout"
+         -> worker, symbolic   sympy at sample points; math-verify for sets and inequalities
 
-Extraction (`extraction`) is strict. The comparison (`compare`) climbs from spelling over exact fractions and
-structure to computer algebra, and only the last rung leaves the process (`pool`, `worker`, `symbolic`). What
-is there twice is compared once.
+`opinions` compares these verdicts with those of other verifiers; `grading` makes the columns of run tables.
 """
 
 import math
@@ -24,10 +26,10 @@ from .pool import POOL
 
 __all__ = ["STATUSES", "VERIFIER", "Verdict", "extract", "verify", "verify_each"]
 
-STATUSES = ("correct", "wrong", "unparsed", "bad_gold", "timeout")
+STATUSES = ("correct", "wrong", "unparsed", "bad_gold", "timeout")  # explained in `verify`
 VERSION = 2  # raise it with every change that can change a verdict
-AT_ONCE = 50_000  # texts that `verify_each` holds
-REMEMBERED = 1_000_000  # comparisons whose verdict is kept for the next of the same
+BATCH_SIZE = 50_000  # texts that `verify_each` holds in memory
+CACHE_SIZE = 1_000_000  # verdicts that `verify_each` remembers
 
 
 def _installed(package: str) -> str:
@@ -37,7 +39,7 @@ def _installed(package: str) -> str:
         return "missing"
 
 
-# Stored in the configuration of every run: verdicts of different identities are not comparable.
+# Stored in the configuration of every run: verdicts of different verifiers are not comparable.
 VERIFIER = {
     "name": "effwb",
     "version": VERSION,
@@ -49,7 +51,13 @@ VERIFIER = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """`status` (one of `STATUSES`), the boxed answer (`None` without one), seconds the comparison took."""
+    """What the verifier says about one text.
+
+    Attributes:
+        status: one of `STATUSES`, explained in `verify`.
+        extracted: the content of the box (its first 2,000 characters), or `None` if there is no answer.
+        seconds: the time that the comparison took.
+    """
 
     status: str
     extracted: str | None
@@ -57,25 +65,41 @@ class Verdict:
 
     @property
     def correct(self) -> bool:
-        """The only status that scores 1."""
+        """Whether the status is "correct", the only one that scores 1."""
         return self.status == "correct"
 
 
 def verify(
-    texts: Sequence[str], golds: Sequence, timeout: float = 5.0, workers: int | None = None
+    texts: Sequence[str], golds: Sequence[object], timeout: float = 5.0, workers: int | None = None
 ) -> list[Verdict]:
-    """One verdict per text, in order.
+    r"""Judge whether the answer in each text is right.
 
-    `texts` are whole completions, `golds` the raw reference answers (text or numbers; `$...$` and `\\boxed{}`
-    are fine). `timeout` is the limit in seconds for one comparison, kept by killing the process that makes
-    it. `workers` is the largest number of processes (default: the cores, at most 4); they start at the first
-    comparison that needs algebra and stay. Safe to call from any thread, from notebooks and from scripts
-    without a main guard.
+    Safe to call from any thread, from notebooks, and from scripts without a main guard. Duplicates are
+    compared once. The worker processes start at the first comparison that needs computer algebra, and stay
+    for the next call.
 
-    `correct` needs equality; `wrong` is a readable answer that differs; `unparsed` no complete box, or one
-    that cannot be read; `bad_gold` a reference that is empty, or that cannot be read and is not spelled like
-    the answer; `timeout` a comparison that ran out of time or memory. Raises `DataError` where lengths or
-    types do not fit and `ConfigError` for an impossible `timeout` or `workers`.
+    Args:
+        texts: whole completions, with their thinking.
+        golds: the reference answer of each: text (`$...$` and `\boxed{...}` are fine), a number or `None`.
+        timeout: limit in seconds for one comparison, kept by killing the process that makes it.
+        workers: the largest number of worker processes; `None` means the number of cores, at most 4.
+
+    Returns:
+        One verdict for each text, in order. Its status is
+
+        - "correct": the answer equals the gold;
+        - "wrong": the answer can be read and differs;
+        - "unparsed": there is no complete box, or its content cannot be read;
+        - "bad_gold": the gold is empty, or cannot be read and is not spelled like the answer;
+        - "timeout": the comparison ran out of time or memory.
+
+    Raises:
+        DataError: if there is not one gold for each text, or one of them has the wrong type.
+        ConfigError: if `timeout` or `workers` is not positive.
+
+    Example:
+        >>> [v.status for v in verify([r"<think>2+2</think> \boxed{4}", "It is 4."], ["4.0", "4"])]
+        ['correct', 'unparsed']
     """
     if isinstance(texts, str) or isinstance(golds, str):
         raise DataError("texts and golds must be sequences of strings, got one string; pass [text], [gold]")
@@ -87,81 +111,79 @@ def verify(
 def verify_each(
     pairs: Iterable[tuple[str, object]], timeout: float = 5.0, workers: int | None = None
 ) -> Iterator[Verdict]:
-    """As `verify`, for (text, gold) pairs that need not fit in memory: `AT_ONCE` are read, and their verdicts
-    given, at a time.
+    r"""Judge pairs that need not fit in memory: read 50,000 of them, yield their verdicts, read on.
 
-    Raises `ConfigError` for an impossible `timeout` or `workers` at once, `DataError` for a pair that is no
-    text and gold when it is read.
+    Args:
+        pairs: (text, gold), as for `verify`.
+        timeout: limit in seconds for one comparison.
+        workers: the largest number of worker processes; `None` means the number of cores, at most 4.
+
+    Returns:
+        An iterator with one verdict for each pair, in order.
+
+    Raises:
+        ConfigError: at once, if `timeout` or `workers` is not positive.
+        DataError: while iterating, if a text or a gold has the wrong type.
+
+    Example:
+        >>> [v.status for v in verify_each((rf"\boxed{{{n}}}", 4) for n in (3, 4))]
+        ['wrong', 'correct']
     """
-    _check_limits(timeout, workers)
-    return _each(iter(pairs), float(timeout), workers or _default_workers())
+    if not (isinstance(timeout, (int, float)) and 0 < timeout < math.inf):
+        raise ConfigError(f"timeout={timeout!r} must be a positive number of seconds")
+    if workers is not None and not (isinstance(workers, int) and workers >= 1):
+        raise ConfigError(f"workers={workers!r} must be a positive integer or None")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _verdicts(iter(pairs), float(timeout), workers or min(4, cores))
 
 
-def _each(pairs: Iterator[tuple[str, object]], timeout: float, workers: int) -> Iterator[Verdict]:
-    known: dict[tuple[str | None, str], Verdict] = {}
-    seen = 0
-    while part := list(islice(pairs, AT_ONCE)):
-        _check_types(part, seen)
-        seen += len(part)
-        boxes = {text: extract(text) for text in {text for text, _ in part}}
-        asked = [(boxes[text], _gold(gold)) for text, gold in part]
-        if len(known) > REMEMBERED:
-            known.clear()
-        known |= _compared([pair for pair in dict.fromkeys(asked) if pair not in known], timeout, workers)
-        yield from map(known.__getitem__, asked)
+def _verdicts(pairs: Iterator[tuple[str, object]], timeout: float, workers: int) -> Iterator[Verdict]:
+    cache: dict[tuple[str | None, str], Verdict] = {}
+    position = 0
+    while batch := list(islice(pairs, BATCH_SIZE)):
+        _check_types(batch, position)
+        position += len(batch)
+        boxes = {text: extract(text) for text in {text for text, _ in batch}}
+        answers = [(boxes[text], _gold_text(gold)) for text, gold in batch]
+        if len(cache) > CACHE_SIZE:
+            cache.clear()
+        cache |= _judge_all([pair for pair in dict.fromkeys(answers) if pair not in cache], timeout, workers)
+        yield from map(cache.__getitem__, answers)
 
 
-def _compared(pairs: list[tuple[str | None, str]], timeout: float, workers: int) -> dict:
-    """The verdict of each (answer, gold)."""
-    verdicts = {pair: _cheap(*pair) for pair in pairs}
-    dear = [pair for pair, verdict in verdicts.items() if verdict is None]
-    if dear:
-        answers = POOL.run([(gold, answer) for answer, gold in dear], timeout, workers)
-        verdicts |= {
-            pair: Verdict(status, pair[0], seconds)
-            for pair, (status, seconds) in zip(dear, answers, strict=True)
-        }
+def _judge_all(pairs: list[tuple[str | None, str]], timeout: float, workers: int) -> dict:
+    """The verdict of each (answer, gold): the cheap ones here, the others in the worker processes."""
+    verdicts, expensive = {}, []
+    for answer, gold in pairs:
+        begin = time.perf_counter()
+        if answer is None:
+            status = "bad_gold" if usable(gold) is None else "unparsed"
+        else:
+            try:
+                status = judge(gold, answer)
+            except NeedsAlgebra:
+                expensive.append((gold, answer))
+                continue
+        stored = None if answer is None else answer[:MAX_CHARS]  # tables need no megabyte from a box
+        verdicts[answer, gold] = Verdict(status, stored, time.perf_counter() - begin)
+    if expensive:
+        results = POOL.run(expensive, timeout, workers)
+        for (gold, answer), (status, seconds) in zip(expensive, results, strict=True):
+            verdicts[answer, gold] = Verdict(status, answer, seconds)
     return verdicts
 
 
-def _cheap(answer: str | None, gold: str) -> Verdict | None:
-    """The verdict where spelling and exact numbers decide; `None` where computer algebra is needed."""
-    begin = time.perf_counter()
-    if answer is None:
-        status = "bad_gold" if usable(gold) is None else "unparsed"
-    else:
-        try:
-            status = judge(gold, answer)
-        except NeedsAlgebra:
-            return None
-    kept = (
-        None if answer is None else answer[:MAX_CHARS]
-    )  # a megabyte in a box is no answer worth a table cell
-    return Verdict(status, kept, time.perf_counter() - begin)
-
-
-def _gold(gold) -> str:
+def _gold_text(gold: object) -> str:
     missing = gold is None or (isinstance(gold, float) and math.isnan(gold))
     return "" if missing else str(gold)
 
 
-def _default_workers() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(4, cores)
-
-
-def _check_types(pairs: list[tuple[str, object]], first: int) -> None:
-    for at, (text, gold) in enumerate(pairs, first):
+def _check_types(pairs: list[tuple[str, object]], position: int) -> None:
+    """Refuse what is no (text, gold); `position` is that of the first pair, for the message."""
+    for at, (text, gold) in enumerate(pairs, position):
         if not isinstance(text, str):
             raise DataError(
                 f"texts[{at}] is {type(text).__name__}, not str; pass '' for a completion without text"
             )
         if not (gold is None or isinstance(gold, (str, numbers.Number))):
             raise DataError(f"golds[{at}] is {type(gold).__name__}; a gold is text, a number or None")
-
-
-def _check_limits(timeout, workers) -> None:
-    if not (isinstance(timeout, (int, float)) and 0 < timeout < math.inf):
-        raise ConfigError(f"timeout={timeout!r} must be a positive number of seconds")
-    if workers is not None and not (isinstance(workers, int) and workers >= 1):
-        raise ConfigError(f"workers={workers!r} must be a positive integer or None")

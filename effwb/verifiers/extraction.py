@@ -1,53 +1,66 @@
-"""Find the answer a completion commits to: the last `\\boxed{...}` after the end of thinking, or nothing.
+r"""Step 1 of 4: find the answer that a completion commits to, the last `\boxed{...}` after the thinking.
 
-Strict on purpose. An earlier box, a box inside the thinking or a number at the end of the text is not an
-answer the model gave; falling back to one of them scores truncated rollouts as correct (marin #9163,
+    "<think>easy</think> It is \boxed{4}."    -> "4"
+    "First \boxed{3}, no: \boxed{7}"          -> "7"
+    "<think>It must be \boxed{4}"             -> None (the thinking never ended)
+
+Strict on purpose. An earlier box, a box inside the thinking, or a number at the end of the text is not the
+model's answer. Code that falls back on one of them scores truncated rollouts as correct (marin #9163,
 torchtitan #4442).
 """
 
 import re
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
-_BARE = re.compile(r"\s+([^\s${}]+)")
+_UNBRACED = re.compile(r"\s+([^\s${}]+)")  # the "5" of "\boxed 5"
 
 
 def extract(text: str) -> str | None:
-    """The content of the last `\\boxed{...}` or `\\fbox{...}` (also `\\boxed 5`) of `text`; `None` without
-    one.
+    r"""Return the content of the last `\boxed{...}` or `\fbox{...}` in a completion.
 
-    Only the text after the last `</think>` counts. Thinking that was opened and never closed, and a last box
-    that was cut off before its closing brace, give `None`: both are truncated. `\\boxed{}` gives the empty
-    string. A text whose thinking was opened by the chat template carries no `<think>`; put it back in front,
-    or a box in unfinished thinking counts.
+    Only the text after the last `</think>` counts. Where the chat template opens the thinking, the completion
+    carries no `<think>`: put it back in front, or a box inside unfinished thinking counts as an answer.
+
+    Args:
+        text: a whole completion.
+
+    Returns:
+        The content without outer blanks (`""` for `\boxed{}`; `\boxed 5` also counts). `None` if there is no
+        box, if the last box has no closing brace, or if the thinking was opened and never closed.
+
+    Example:
+        >>> extract(r"<think>2+2</think> The answer is \boxed{4}.")
+        '4'
     """
-    answer = after_thinking(text)
-    if answer is None:
+    answer = _after_thinking(text)
+    boxes = list(_BOX.finditer(answer)) if answer is not None else []
+    if answer is None or not boxes:
         return None
-    boxes = list(_BOX.finditer(answer))
-    return _content(answer, boxes[-1].end()) if boxes else None
-
-
-def after_thinking(text: str) -> str | None:
-    """What follows the last `</think>`; the whole text if nothing was thought; `None` if thinking never
-    ended.
-    """
-    _, closed, rest = text.rpartition("</think>")
-    if closed:
-        return None if "<think>" in rest else rest
-    return None if "<think>" in text else text
-
-
-def _content(text: str, start: int) -> str | None:
-    brace = re.compile(r"\s*\{").match(text, start)
+    start = boxes[-1].end()
+    brace = re.compile(r"\s*\{").match(answer, start)
     if brace is None:
-        bare = _BARE.match(text, start)
-        return bare.group(1).rstrip(".,;:") if bare else None
-    end = closing_brace(text, brace.end() - 1)
-    return None if end is None else text[brace.end() : end].strip()
+        unbraced = _UNBRACED.match(answer, start)
+        return unbraced.group(1).rstrip(".,;:") if unbraced else None
+    end = closing_brace(answer, brace.end() - 1)
+    return None if end is None else answer[brace.end() : end].strip()
+
+
+def _after_thinking(text: str) -> str | None:
+    """What follows the last `</think>`, the whole text without thinking, `None` if thinking never ended."""
+    rest = text.rpartition("</think>")[2]  # the whole text if there is no end tag
+    return None if "<think>" in rest else rest
 
 
 def closing_brace(text: str, start: int) -> int | None:
-    """Index of the brace that closes the one at `start`, escaped braces aside; `None` if it never closes."""
+    r"""Return the index of the brace that closes the one at `start`; `\{` and `\}` do not count.
+
+    Args:
+        text: LaTeX.
+        start: index of an opening brace in `text`.
+
+    Returns:
+        The index of the closing brace, or `None` if the brace is never closed.
+    """
     depth = 0
     for token in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
         if token.group() == "{":

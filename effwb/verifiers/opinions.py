@@ -1,55 +1,90 @@
-"""Is the verdict a matter of the verifier? The same answers read in three ways, side by side."""
+r"""The same answers judged by three verifiers side by side: does a result depend on the verifier?
+
+answer 1/2, gold 0.5             -> effwb correct, math-verify correct, spelling wrong
+answer x<3, gold (-\infty, 3)     -> effwb correct, math-verify wrong, spelling wrong
+"""
+
+from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import DataError
 from . import extract, verify
 
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
 WAYS = ("effwb", "math-verify", "spelling")
 
 
-def opinions(answers, golds, timeout: float = 5.0):
-    """What three verifiers say of each answer (the text of the last box, None without one) and its gold.
+def opinions(answers: Iterable[str | None], golds: Iterable[object], timeout: float = 5.0) -> pd.DataFrame:
+    r"""Judge each answer by effwb's verifier as it is now, by math-verify alone, and by its letters.
 
-    A DataFrame with a row per answer and a column per `WAYS`: the verdict of `effwb.verifiers.verify` as it
-    is now, of math-verify alone, and of comparing letters. Values are `effwb.verifiers.STATUSES`. Every
-    different pair is judged once. math-verify keeps its time limit with a signal, so in another thread than
-    the main one its column is None.
+    Duplicates are judged once.
+
+    Args:
+        answers: the content of each last box; `None` (or NaN) where there is none.
+        golds: the reference answer of each.
+        timeout: limit in seconds for one comparison; math-verify rounds it to whole seconds, at least 1.
+
+    Returns:
+        A row for each answer, in order, and a column for each of `WAYS`, with values from
+        `effwb.verifiers.STATUSES`. Outside the main thread the column math-verify is `None`, because
+        math-verify keeps its time limit with a signal.
+
+    Raises:
+        DataError: if there is not one gold for each answer.
+
+    Example:
+        >>> opinions(["1/2", "3"], ["0.5", "3"])["spelling"].tolist()
+        ['wrong', 'correct']
     """
     import pandas as pd
 
-    answers, golds = list(answers), [str(gold) for gold in golds]
-    if len(answers) != len(golds):
-        raise DataError(f"{len(answers)} answers but {len(golds)} golds; opinions needs one gold per answer")
     answers = [None if pd.isna(answer) else str(answer) for answer in answers]
-    pairs = list(dict.fromkeys(zip(answers, golds, strict=True)))
-    boxed = ["" if answer is None else f"\\boxed{{{answer}}}" for answer, _ in pairs]
-    ours = [v.status for v in verify(boxed, [gold for _, gold in pairs], timeout)]
-    rows = {
-        pair: (now, _math_verify(text, pair[1], timeout), _spelling(*pair))
-        for pair, text, now in zip(pairs, boxed, ours, strict=True)
+    gold_texts = [str(gold) for gold in golds]
+    if len(answers) != len(gold_texts):
+        raise DataError(
+            f"{len(answers)} answers but {len(gold_texts)} golds; opinions needs one gold per answer"
+        )
+    rows = list(zip(answers, gold_texts, strict=True))
+    pairs = list(dict.fromkeys(rows))
+    texts = ["" if answer is None else f"\\boxed{{{answer}}}" for answer, _ in pairs]
+    verdicts = verify(texts, [gold for _, gold in pairs], timeout)
+    statuses = {
+        (answer, gold): (verdict.status, _math_verify(text, gold, timeout), _spelling(answer, gold))
+        for (answer, gold), text, verdict in zip(pairs, texts, verdicts, strict=True)
     }
-    return pd.DataFrame([rows[pair] for pair in zip(answers, golds, strict=True)], columns=list(WAYS))
+    return pd.DataFrame([statuses[row] for row in rows], columns=list(WAYS))
 
 
-def disagree(stored, said):
-    """Bool array: the stored verdict is not today's, math-verify judges otherwise, or the letters are the
-    same and it is still not correct.
+def disagree(stored: Sequence[str], table: pd.DataFrame) -> np.ndarray:
+    """Find the answers on which the verifiers disagree.
+
+    Args:
+        stored: the verdict of each answer that was stored with the run.
+        table: what `opinions` returned for the same answers.
+
+    Returns:
+        bool (answers,). True where the stored verdict is not effwb's verdict now, where math-verify scores
+        the answer differently, or where answer and gold have the same letters and the answer is not correct.
     """
     import numpy as np
 
-    right = {way: (said[way] == "correct").to_numpy() for way in WAYS}
-    asked = said["math-verify"].notna().to_numpy()
-    changed = np.asarray(stored) != said["effwb"].to_numpy()
-    return (
-        changed | (asked & (right["effwb"] != right["math-verify"])) | (right["spelling"] & ~right["effwb"])
-    )
+    effwb, math_verify, spelling = ((table[way] == "correct").to_numpy() for way in WAYS)
+    changed = np.asarray(stored) != table["effwb"].to_numpy()
+    differs = table["math-verify"].notna().to_numpy() & (effwb != math_verify)
+    return changed | differs | (spelling & ~effwb)
 
 
 def _spelling(answer: str | None, gold: str) -> str:
     if answer is None:
         return "unparsed"
-    plain = gold if extract(gold) is None else extract(gold)
+    boxed = extract(gold)
+    plain = gold if boxed is None else boxed
     return "correct" if answer.strip() == plain.strip().strip("$") else "wrong"
 
 
@@ -58,10 +93,11 @@ def _math_verify(text: str, gold: str, timeout: float) -> str | None:
 
     if threading.current_thread() is not threading.main_thread():
         return None
-    limit = max(1, round(timeout))  # its alarm takes whole seconds
-    read = [parse(t, parsing_timeout=limit) for t in (gold if "\\boxed" in gold else f"${gold}$", text)]
-    if not read[1]:
+    limit = max(1, round(timeout))
+    gold_text = gold if "\\boxed" in gold else f"${gold}$"
+    parsed_gold, parsed_answer = (parse(source, parsing_timeout=limit) for source in (gold_text, text))
+    if not parsed_answer:
         return "unparsed"
-    if not read[0]:
+    if not parsed_gold:
         return "bad_gold"
-    return "correct" if verify(*read, timeout_seconds=limit) else "wrong"
+    return "correct" if verify(parsed_gold, parsed_answer, timeout_seconds=limit) else "wrong"

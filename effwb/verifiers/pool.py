@@ -1,8 +1,8 @@
-"""A few worker processes with hard limits for comparisons that need computer algebra.
+"""Step 4 of 4, in the calling process: worker processes with hard limits, for comparisons that need algebra.
 
-Plain `subprocess` children instead of `multiprocessing`: they never import the user's `__main__`, so scripts
-need no guard and notebooks work, and they can be used from any thread. A comparison that runs out of time
-costs its worker a SIGKILL; nothing else ends a power tower reliably. For Linux and macOS.
+The workers are plain `subprocess` children, not `multiprocessing` ones: they never import the user's
+`__main__`, so scripts need no main guard, notebooks work, and any thread can use them. A comparison that runs
+out of time costs its worker a SIGKILL; nothing else reliably ends a tower of powers. For Linux and macOS.
 """
 
 import atexit
@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from multiprocessing.connection import Pipe
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
 from ..errors import EngineError
@@ -26,23 +26,43 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 
 
 class Worker:
-    """One process, started at its first question and again after it had to be killed."""
+    """One worker process: started at its first comparison, and again after it had to be killed.
 
-    def __init__(self):
-        self.process = self.connection = None
+    Attributes:
+        process: the running process, or `None`.
+        connection: the pipe to it, or `None`.
+        busy_since: `time.perf_counter()` at the start of the comparison in progress, or `None`.
+    """
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen | None = None
+        self.connection: Connection | None = None
         self.busy_since: float | None = None
 
-    def ask(self, gold: str, answer: str, timeout: float) -> tuple[str, float]:
-        """(status, seconds) for one pair; `timeout` when the limit passed or the process died over it."""
-        if self.process is None or self.process.poll() is not None:
-            self.start()
+    def judge(self, gold: str, answer: str, timeout: float) -> tuple[str, float]:
+        """Compare one pair in the worker process.
+
+        Args:
+            gold: the reference answer.
+            answer: the content of the box.
+            timeout: limit in seconds.
+
+        Returns:
+            (status, seconds). The status is "timeout" if the limit passed or the process died.
+
+        Raises:
+            EngineError: if the process cannot be started.
+        """
+        if self.connection is None or self.process is None or self.process.poll() is not None:
+            self.connection = self.start()
         begin = self.busy_since = time.perf_counter()
         try:
             self.connection.send_bytes(json.dumps([gold, answer, timeout]).encode())
             status = json.loads(self.connection.recv_bytes()) if self.connection.poll(timeout) else None
         except (EOFError, OSError):
             status = None
-        except BaseException:  # interrupted between question and answer: the pipe is out of step
+        except BaseException:
+            # Interrupted, perhaps with the reply still in the pipe: the next request would receive it.
             self.kill()
             raise
         finally:
@@ -52,18 +72,24 @@ class Worker:
             self.kill()
         return status or "timeout", seconds
 
-    def start(self) -> None:
+    def start(self) -> Connection:
+        """Start the process, wait until it is ready, and return the pipe to it."""
         self.kill()
-        self.connection, theirs = Pipe()
-        command = [sys.executable, "-P", "-c", _MAIN, _ROOT, str(theirs.fileno()), str(os.getpid())]
+        connection, child_end = Pipe()
+        self.connection = connection
+        command = [sys.executable, "-P", "-c", _MAIN, _ROOT, str(child_end.fileno()), str(os.getpid())]
         null = subprocess.DEVNULL
         self.process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=null, stdout=null, stderr=null, start_new_session=True
+            command,
+            pass_fds=[child_end.fileno()],
+            stdin=null,
+            stdout=null,
+            stderr=null,
+            start_new_session=True,
         )
-        theirs.close()
+        child_end.close()
         try:
-            heard = self.connection.poll(START_LIMIT)
-            greeting = json.loads(self.connection.recv_bytes()) if heard else "no answer"
+            greeting = json.loads(connection.recv_bytes()) if connection.poll(START_LIMIT) else "no answer"
         except (EOFError, OSError):
             greeting = f"exit code {self.process.wait()}"
         except BaseException:
@@ -72,28 +98,48 @@ class Worker:
         if greeting != "ready":
             self.kill()
             raise EngineError(f"the verifier's worker did not start ({greeting}); is math-verify installed?")
+        return connection
 
     def kill(self) -> None:
+        """End the process, if there is one."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+        if self.connection is not None:
             self.connection.close()
         self.process = self.connection = None
 
 
 class Pool:
-    """Warm workers shared by all threads, at most as many as the largest `workers` asked for."""
+    """Warm workers that all threads share, at most as many as the largest `workers` of any call."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
         """Start over without touching the processes: after a fork they belong to the parent."""
-        self.free, self.all, self.limit = [], [], 1
+        self.idle: list[Worker] = []
+        self.workers: list[Worker] = []
+        self.limit = 1
         self.changed = threading.Condition()
 
     def run(self, pairs: list[tuple[str, str]], timeout: float, workers: int) -> list[tuple[str, float]]:
-        """(status, seconds) of each (gold, answer), in order."""
+        """Compare all pairs.
+
+        The calling thread uses one worker. Helper threads join it with more workers if the pool has idle ones
+        or the job takes longer than `PATIENCE`.
+
+        Args:
+            pairs: (gold, answer).
+            timeout: limit in seconds for each pair.
+            workers: the largest number of processes.
+
+        Returns:
+            (status, seconds) of each pair, in order.
+
+        Raises:
+            EngineError: if a worker cannot be started.
+        """
         job = _Job(pairs, timeout)
         with self.changed:
             self.limit = max(self.limit, workers)
@@ -115,47 +161,47 @@ class Pool:
         return job.results
 
     def _help(self, job: "_Job") -> None:
-        if self.free or not job.nothing_left.wait(PATIENCE):
+        if self.idle or not job.nothing_left.wait(PATIENCE):
             try:
                 self._serve(job)
-            except BaseException as problem:
+            except BaseException as problem:  # raised again in the thread that called `run`
                 job.failure = problem
                 job.todo.clear()
 
     def _serve(self, job: "_Job") -> None:
+        """Take a worker and give it pairs of the job until none is left."""
         worker = self._take()
         try:
             while job.todo:
                 try:
                     at = job.todo.popleft()
-                except IndexError:
+                except IndexError:  # another thread took the last one
                     break
-                job.results[at] = worker.ask(*job.pairs[at], job.timeout)
+                job.results[at] = worker.judge(*job.pairs[at], job.timeout)
         finally:
-            self._give(worker)
+            with self.changed:
+                self.idle.append(worker)
+                self.changed.notify()
 
     def _take(self) -> Worker:
         with self.changed:
-            while not self.free and len(self.all) >= self.limit:
+            while not self.idle and len(self.workers) >= self.limit:
                 self.changed.wait()
-            if not self.free:
-                self.all.append(Worker())
-                return self.all[-1]
-            return self.free.pop()
-
-    def _give(self, worker: Worker) -> None:
-        with self.changed:
-            self.free.append(worker)
-            self.changed.notify()
+            if self.idle:
+                return self.idle.pop()
+            self.workers.append(Worker())
+            return self.workers[-1]
 
     def close(self) -> None:
         """End every worker process; the next call starts new ones."""
-        for worker in self.all:
+        for worker in self.workers:
             worker.kill()
 
 
 class _Job:
-    def __init__(self, pairs: list[tuple[str, str]], timeout: float):
+    """The pairs of one call of `run`, their results, and what is still to do."""
+
+    def __init__(self, pairs: list[tuple[str, str]], timeout: float) -> None:
         self.pairs, self.timeout = pairs, timeout
         self.todo = deque(range(len(pairs)))
         self.results: list = [None] * len(pairs)

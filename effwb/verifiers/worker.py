@@ -1,36 +1,44 @@
-"""The worker process: reads (gold, answer) pairs from a pipe and sends back a status. Started by `pool`."""
+"""Step 4 of 4, in the worker process: read (gold, answer) pairs from a pipe and send back their statuses."""
 
 import json
+import logging
 import os
 import resource
 import signal
 import sys
 from multiprocessing.connection import Connection
 
-MEMORY_LIMIT = (
-    2 * 1024**3
-)  # bytes of address space; a million digits or a power tower fails instead of filling the machine
+# Bytes of address space: a million digits or a tower of powers fails instead of filling the machine's memory.
+MEMORY_LIMIT = 2 * 1024**3
 
 
 def main() -> None:
-    """Serve requests until the parent closes the pipe or dies."""
+    """Serve requests until the parent closes the pipe or dies.
+
+    The command line holds the file descriptor of the pipe and the process id of the parent. The first message
+    is "ready", or the reason why the worker cannot start.
+    """
     connection = Connection(int(sys.argv[1]))
     parent = int(sys.argv[2])
     try:
-        judge = _load()
+        logging.disable(logging.CRITICAL)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        from .compare import judge
+        from .symbolic import algebra
     except BaseException as problem:
         connection.send_bytes(json.dumps(f"{type(problem).__name__}: {problem}").encode())
         return
     connection.send_bytes(b'"ready"')
-    while _wait(connection, parent):
+    while _wait_for_request(connection, parent):
         try:
             gold, answer, timeout = json.loads(connection.recv_bytes())
         except EOFError:
             return
-        # The default action of the alarm ends the process: an orphan with a hostile answer dies as well.
+        # The default action of the alarm ends the process, so that an orphan with a hostile answer dies too.
         signal.setitimer(signal.ITIMER_REAL, timeout + 1)
         try:
-            status = judge(gold, answer)
+            status = judge(gold, answer, algebra)
         except MemoryError:
             return  # the pair counts as timed out; a process at its memory limit is not worth keeping
         except Exception:
@@ -39,21 +47,8 @@ def main() -> None:
         connection.send_bytes(json.dumps(status).encode())
 
 
-def _load():
-    import logging
-    from functools import partial
-
-    logging.disable(logging.CRITICAL)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    from .compare import judge
-    from .symbolic import algebra
-
-    return partial(judge, algebra=algebra)
-
-
-def _wait(connection: Connection, parent: int) -> bool:
-    """Wait for a request; False when the parent is gone (a fork of it may still hold the pipe open)."""
+def _wait_for_request(connection: Connection, parent: int) -> bool:
+    """Wait for a request; `False` if the parent is gone (a fork of it may still hold the pipe open)."""
     while not connection.poll(10):
         if os.getppid() != parent:
             return False

@@ -1,6 +1,7 @@
-"""Where math-verify, asked one pair at a time, says otherwise: only in the kinds the golden table judges.
+"""math-verify disagrees with us only in the kinds of cases that the golden table has judged.
 
-A golden row names its `kind` and, where math-verify says otherwise, its `math_verify` verdict.
+math-verify judges one pair at a time. A golden row names its `kind` and, if math-verify disagrees, the
+verdict of math-verify in `math_verify`.
 """
 
 import re
@@ -23,38 +24,38 @@ def statuses(pairs: list[Pair]) -> list[str]:
     return [v.status for v in verify([pair.text for pair in pairs], [pair.gold for pair in pairs])]
 
 
-def test_the_table_records_what_math_verify_says():
+def test_golden_table_records_the_verdicts_of_math_verify():
     rows = templates()
     pairs = [Pair(forced(row["answer"]), row["gold"]) for row in rows]
     differing = []
     for row, pair, status in zip(rows, pairs, statuses(pairs), strict=True):
-        right = by_math_verify(pair)
-        said = None if right == (status == "correct") else "correct" if right else "wrong"
-        if said != row.get("math_verify"):
-            differing.append((row["gold"], row["answer"], status, said))
+        accepted = by_math_verify(pair)
+        verdict = None if accepted == (status == "correct") else "correct" if accepted else "wrong"
+        if verdict != row.get("math_verify"):
+            differing.append((row["gold"], row["answer"], status, verdict))
     assert differing == []
 
 
 def test_every_disagreement_is_of_a_judged_kind():
-    """Golden rows with other numbers: the same ones in gold and answer, and other ones in the answer."""
+    """Golden rows with new numbers: the same new ones in gold and answer, and new ones in the answer only."""
     rng, pairs = Random(0), []
     for row in rng.sample(templates(), 200):
         answer, gold = redrawn([row["answer"], row["gold"]], rng)
-        for said in (answer, *redrawn([answer], rng)):
-            pairs.append(Pair(forced(said), gold, row.get("kind", "")))
-    found = disagreements(pairs, statuses(pairs), list(map(by_math_verify, pairs)))
-    assert found["not judged"] == []
-    assert sum(found["judged"].values()) > 20
+        for text in (answer, *redrawn([answer], rng)):
+            pairs.append(Pair(forced(text), gold, row.get("kind", "")))
+    result = disagreements(pairs, statuses(pairs), list(map(by_math_verify, pairs)))
+    assert result["not judged"] == []
+    assert sum(result["judged"].values()) > 20
 
 
-def test_a_disagreement_of_no_judged_kind_is_listed():
+def test_disagreements_of_unjudged_kinds_are_listed():
     pairs = [Pair("a", "b", "bases"), Pair("a", "b", "bases"), Pair("a", "b", ""), Pair("a", "b", "new")]
-    found = disagreements(pairs, ["wrong", "correct", "wrong", "wrong"], [True, False, True, False])
-    assert found["judged"] == {"bases": 1}  # in bases it is math-verify that accepts
-    assert [other["ours"] for other in found["not judged"]] == ["correct", "wrong"]
+    result = disagreements(pairs, ["wrong", "correct", "wrong", "wrong"], [True, False, True, False])
+    assert result["judged"] == {"bases": 1}  # the judged verdict for bases: math-verify accepts
+    assert [case["ours"] for case in result["not judged"]] == ["correct", "wrong"]
 
 
-def test_the_readme_lists_every_kind_with_its_rows():
+def test_readme_lists_every_kind_with_its_number_of_rows():
     listed = dict(
         re.findall(r"^\| ([a-z ]+) \| (\d+) \|", (data_dir("golden") / "README.md").read_text(), re.M)
     )

@@ -1,4 +1,4 @@
-"""The verifier against the golden table, hostile input, and threads, forks, scripts and kills around it."""
+"""Verdicts: the golden table, extraction, comparison, bad and hostile input, and the pool of workers."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from effwb.verifiers.pool import Pool
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = [json.loads(line) for line in (ROOT / "data" / "golden" / "verifier.jsonl").read_text().splitlines()]
 TOWER = r"9^{9^{9^9}}"
-LIMIT, OVERHEAD = 2.0, 3.0  # seconds; the overhead is a busy machine's, it is milliseconds on a quiet one
+LIMIT, OVERHEAD = 2.0, 3.0  # seconds; the overhead is for a busy machine, a quiet one needs milliseconds
 
 
 def box(answer: str) -> str:
@@ -62,23 +62,23 @@ def test_golden_table_is_complete():
     assert len(ROWS) >= 150
     assert {status for row in ROWS for status in row["expected"].split("|")} == set(STATUSES)
     keys = [(row["gold"], text_of(row)) for row in ROWS]
-    assert len(set(keys)) == len(keys), "a row is there twice"
+    assert len(set(keys)) == len(keys), "two rows are the same"
 
 
 def test_equality_is_symmetric(golden):
-    """Gold and answer swapped give the same verdict wherever both can be read."""
+    """Swapping gold and answer does not change the verdict if both can be read."""
     pairs = [
         (row["gold"], row["answer"], verdict.correct)
         for row, verdict in zip(ROWS, golden, strict=True)
         if row.get("answer") and verdict.status in ("correct", "wrong")
     ]
     swapped = verify([box(gold) for gold, _, _ in pairs], [answer for _, answer, _ in pairs], timeout=LIMIT)
-    differing = [pair for pair, back in zip(pairs, swapped, strict=True) if pair[2] != back.correct]
+    differing = [pair for pair, verdict in zip(pairs, swapped, strict=True) if pair[2] != verdict.correct]
     assert len(pairs) > 200
     assert not differing
 
 
-def test_every_usable_gold_verifies_against_itself():
+def test_every_usable_gold_equals_itself():
     golds = sorted({row["gold"] for row in ROWS if row["expected"] != "bad_gold"})
     verdicts = verify([box(gold) for gold in golds], golds)
     assert [g for g, v in zip(golds, verdicts, strict=True) if not v.correct] == []
@@ -118,7 +118,7 @@ def test_extract_returns_balanced_content_whole(content, around):
     assert extract(f"\\boxed{{1}}{around}\\boxed{{{content}") is None
 
 
-def test_long_boxes_are_not_kept():
+def test_long_boxes_are_shortened():
     verdict = verify([box("7" * 100_000)], ["7"])[0]
     assert verdict.status == "unparsed"
     assert len(verdict.extracted) <= 2000
@@ -129,7 +129,7 @@ def test_long_boxes_are_not_kept():
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(r"abcxy0123456789+-*/=^_(),.\ {}$%!<>|&", max_size=30))
-def test_the_same_spelling_is_never_wrong(gold):
+def test_same_spelling_is_never_wrong(gold):
     verdict = verify([box(gold)], [gold])[0]
     assert verdict.status in ("correct", "bad_gold", "unparsed")
     if extract(box(gold)) == gold.strip() and verdict.status == "unparsed":
@@ -138,12 +138,12 @@ def test_the_same_spelling_is_never_wrong(gold):
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(-(10**9), 10**9), st.integers(1, 999))
-def test_fractions_are_exact(top, bottom):
-    value = Fraction(top, bottom)
+def test_fractions_are_exact(numerator, denominator):
+    value = Fraction(numerator, denominator)
     spellings = [
-        f"{top}/{bottom}",
-        rf"\frac{{{top}}}{{{bottom}}}",
-        rf"\dfrac{{{7 * top}}}{{{7 * bottom}}}",
+        f"{numerator}/{denominator}",
+        rf"\frac{{{numerator}}}{{{denominator}}}",
+        rf"\dfrac{{{7 * numerator}}}{{{7 * denominator}}}",
         f"${value}$",
     ]
     off = value + Fraction(1, 10**12)
@@ -165,8 +165,8 @@ def test_lists_compare_as_multisets(values, random):
     assert [v.correct for v in verify([box(t) for t in texts], [gold] * 4)] == [True, False, False, False]
 
 
-def test_algebra_against_values_known_by_construction():
-    """Random pairs that take algebra; shifted by 1 they differ, however small that is beside the rest."""
+def test_algebra_on_pairs_with_known_verdicts():
+    """Random pairs that need algebra; half of them differ by 1, however large the numbers are."""
     random = Random(0)
     pairs = []
     for at in range(150):
@@ -185,71 +185,74 @@ def test_golds_may_be_numbers_or_missing():
     assert [v.status for v in verdicts] == ["correct"] * 3 + ["bad_gold"] * 2
 
 
-def test_order_and_duplicates(monkeypatch):
-    asked = []
+def test_order_is_preserved_and_duplicates_are_compared_once(monkeypatch):
+    compared = []
     run = verifiers.POOL.run
-    monkeypatch.setattr(verifiers.POOL, "run", lambda pairs, *rest: asked.extend(pairs) or run(pairs, *rest))
+    monkeypatch.setattr(
+        verifiers.POOL, "run", lambda pairs, *rest: compared.extend(pairs) or run(pairs, *rest)
+    )
     answers = [r"\sqrt{8}", "3", r"2\sqrt{2}", r"\sqrt{8}", r"\sqrt{9}", r"\sqrt{8}"]
     verdicts = verify([box(a) for a in answers], [r"\sqrt{2}+\sqrt{2}"] * 6)
     assert [v.extracted for v in verdicts] == answers
     assert [v.correct for v in verdicts] == [True, False, True, True, False, True]
-    assert len(asked) == len(set(asked)) == 4
+    assert len(compared) == len(set(compared)) == 4
     assert verify([], []) == []
 
 
 @given(st.from_regex("-?[0-9]{1,9}", fullmatch=True), st.from_regex("-?[0-9]{1,9}", fullmatch=True))
-def test_plain_integers_are_compared_as_all_numbers_are(gold, answer):
-    for one in (answer, gold, f"0{gold}".replace("0-", "-0")):
-        assert (
-            judge(gold, one) == judge(f"${gold}$", one) == ("correct" if int(gold) == int(one) else "wrong")
-        )
+def test_shortcut_for_integers_gives_the_verdict_of_all_numbers(gold, answer):
+    for text in (answer, gold, f"0{gold}".replace("0-", "-0")):
+        expected = "correct" if int(gold) == int(text) else "wrong"
+        assert judge(gold, text) == judge(f"${gold}$", text) == expected
 
 
-def test_each_verdict_comes_before_the_last_text_is_read(monkeypatch):
-    """Parts of three: order is kept, and what was compared in one part is not compared in the next."""
-    monkeypatch.setattr(verifiers, "AT_ONCE", 3)
-    asked, read, run = [], [], verifiers.POOL.run
-    monkeypatch.setattr(verifiers.POOL, "run", lambda pairs, *rest: asked.extend(pairs) or run(pairs, *rest))
+def test_verify_each_reads_in_batches_and_remembers_verdicts(monkeypatch):
+    """Batches of three: order is preserved, and a pair of one batch is not compared again in the next."""
+    monkeypatch.setattr(verifiers, "BATCH_SIZE", 3)
+    compared, texts_read, run = [], [], verifiers.POOL.run
+    monkeypatch.setattr(
+        verifiers.POOL, "run", lambda pairs, *rest: compared.extend(pairs) or run(pairs, *rest)
+    )
     answers = ["4", r"\sqrt{16}", "5", r"\sqrt{16}", r"\sqrt{15}", "4", r"\sqrt{15}"]
 
     def pairs():
         for answer in answers:
-            read.append(answer)
+            texts_read.append(answer)
             yield box(answer), 4
 
     verdicts = verify_each(pairs())
     first = next(verdicts)
-    assert (first.status, len(read)) == ("correct", 3)
+    assert (first.status, len(texts_read)) == ("correct", 3)
     assert [v.status for v in verdicts] == ["correct", "wrong", "correct", "wrong", "correct", "wrong"]
-    assert asked == [("4", r"\sqrt{16}"), ("4", r"\sqrt{15}")]
+    assert compared == [("4", r"\sqrt{16}"), ("4", r"\sqrt{15}")]
     assert list(verify_each([])) == []
 
 
-def test_each_refuses_bad_limits_at_once_and_names_a_bad_text():
+def test_verify_each_refuses_bad_limits_at_once_and_names_a_bad_text():
     with pytest.raises(ConfigError, match="timeout=0"):
         verify_each([], timeout=0)
     with pytest.raises(DataError, match=r"texts\[2\] is int"):
         list(verify_each([("a", 1), ("b", 1), (3, 1)]))
 
 
-def test_the_quick_way_of_reading_gives_the_tree_of_the_slow_one():
-    """ANTLR promises it of SLL; here for every gold and answer of the table that SLL does not reject."""
+def test_fast_parsing_mode_gives_the_tree_of_the_slow_one():
+    """ANTLR promises it of SLL; checked here on every golden row that SLL does not reject."""
     from antlr4.atn.PredictionMode import PredictionMode
 
     from effwb.verifiers import symbolic
 
     sources = {row[side] for row in ROWS for side in ("gold", "answer") if row.get(side)}
     sources = {cleaned for s in sources if len(s) < 200 and (cleaned := usable(s)) and "^{9^" not in s}
-    read = {PredictionMode.SLL: {}, PredictionMode.LL: {}}
-    for mode, trees in read.items():
+    trees_of = {PredictionMode.SLL: {}, PredictionMode.LL: {}}
+    for mode, trees in trees_of.items():
         for source in sources:
-            latex = symbolic.normalize_latex(symbolic._spelled(source), symbolic._NORMAL)
+            latex = symbolic.normalize_latex(symbolic._respelled(source), symbolic._NORMAL)
             with suppress(symbolic._Rejected):
                 parser = symbolic._Reader(latex, mode).create_parser(latex)
                 trees[source] = parser.math().toStringTree(recog=parser)
-    quick, slow = read[PredictionMode.SLL], read[PredictionMode.LL]
-    assert len(quick) > 0.7 * len(slow) > 100
-    assert {s: tree for s, tree in quick.items() if slow.get(s) != tree} == {}
+    fast, slow = trees_of[PredictionMode.SLL], trees_of[PredictionMode.LL]
+    assert len(fast) > 0.7 * len(slow) > 100
+    assert {s: tree for s, tree in fast.items() if slow.get(s) != tree} == {}
 
 
 @pytest.mark.parametrize(
@@ -269,7 +272,7 @@ def test_bad_input_is_refused(texts, golds, options, error):
         verify(texts, golds, **options)
 
 
-def test_verdicts_pickle_and_identity_is_plain():
+def test_verdicts_pickle_and_identity_is_json():
     verdict = verify([box("1")], ["1"])[0]
     assert pickle.loads(pickle.dumps(verdict)) == verdict
     assert json.loads(json.dumps(VERIFIER)) == VERIFIER
@@ -279,7 +282,7 @@ def test_verdicts_pickle_and_identity_is_plain():
 # --- the pool
 
 
-def test_a_hostile_answer_costs_its_own_limit_only():
+def test_hostile_answer_costs_only_its_own_limit():
     texts = [box(TOWER), box(r"\sqrt{16}"), box(r"((9!)!)!"), box(r"\frac{8}{\sqrt{4}}")]
     verify(texts[1:2], ["4"])  # warm
     begin = time.perf_counter()
@@ -289,15 +292,15 @@ def test_a_hostile_answer_costs_its_own_limit_only():
     assert time.perf_counter() - begin < 2 * 1.0 + 20  # two limits and two restarts on a busy machine
 
 
-def test_a_killed_worker_costs_one_item():
+def test_killed_worker_costs_one_pair():
     pool = Pool()
     thread = threading.Thread(target=lambda: results.extend(pool.run(pairs, 60.0, 1)))
     results, pairs = [], [("4", TOWER), ("4", r"\sqrt{16}"), ("4", r"\sqrt{15}")]
     thread.start()
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (pool.all and pool.all[0].busy_since):
+    while time.monotonic() < deadline and not (pool.workers and pool.workers[0].busy_since):
         time.sleep(0.05)
-    os.kill(pool.all[0].process.pid, signal.SIGKILL)
+    os.kill(pool.workers[0].process.pid, signal.SIGKILL)
     thread.join(60)
     pool.close()
     assert [status for status, _ in results] == ["timeout", "correct", "wrong"]
@@ -305,7 +308,7 @@ def test_a_killed_worker_costs_one_item():
 
 
 def test_threads_share_the_pool():
-    def one(n: int) -> list[str]:
+    def statuses(n: int) -> list[str]:
         return [
             v.status
             for v in verify(
@@ -314,9 +317,9 @@ def test_threads_share_the_pool():
         ]
 
     with ThreadPoolExecutor(8) as threads:
-        results = list(threads.map(one, range(100, 124)))
+        results = list(threads.map(statuses, range(100, 124)))
     assert results == [["correct", "wrong"]] * 24
-    assert len(verifiers.POOL.all) <= verifiers.POOL.limit
+    assert len(verifiers.POOL.workers) <= verifiers.POOL.limit
 
 
 def run_script(tmp_path: Path, body: str) -> subprocess.CompletedProcess:
@@ -333,11 +336,11 @@ def run_script(tmp_path: Path, body: str) -> subprocess.CompletedProcess:
     )
 
 
-DEAR = r"verify([r'\boxed{\sqrt{16}}', r'\boxed{\sqrt{15}}'], ['4', '4'])"
+ROOTS = r"verify([r'\boxed{\sqrt{16}}', r'\boxed{\sqrt{15}}'], ['4', '4'])"
 
 
-def gone(pid: int) -> bool:
-    """Whether a process ends within a few seconds (a zombie has ended)."""
+def ends(pid: int) -> bool:
+    """Whether a process ends within 15 seconds (a zombie has ended)."""
     for _ in range(150):
         try:
             if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
@@ -350,25 +353,26 @@ def gone(pid: int) -> bool:
 
 def test_scripts_need_no_main_guard_and_leave_no_process(tmp_path):
     (tmp_path / "sympy.py").write_text("raise SystemExit('a file of the user shadows the library')\n")
-    done = run_script(
-        tmp_path, f"print('once', *[v.status for v in {DEAR}])\nprint(POOL.all[0].process.pid)\n"
+    result = run_script(
+        tmp_path,
+        f"print('once', *[v.status for v in {ROOTS}])\nprint(POOL.workers[0].process.pid)\n",
     )
-    lines = done.stdout.split("\n")
-    assert lines[0] == "once correct wrong", done.stderr
-    assert gone(int(lines[1]))
+    lines = result.stdout.split("\n")
+    assert lines[0] == "once correct wrong", result.stderr
+    assert ends(int(lines[1]))
 
 
 def test_workers_end_when_the_parent_is_killed(tmp_path):
-    body = f"import os\n{DEAR}\nprint(POOL.all[0].process.pid, flush=True)\nos.kill(os.getpid(), 9)\n"
-    assert gone(int(run_script(tmp_path, body).stdout))
+    body = f"import os\n{ROOTS}\nprint(POOL.workers[0].process.pid, flush=True)\nos.kill(os.getpid(), 9)\n"
+    assert ends(int(run_script(tmp_path, body).stdout))
 
 
-def test_a_forked_child_starts_workers_of_its_own(tmp_path):
+def test_forked_child_starts_its_own_workers(tmp_path):
     body = f"""import os
-first = {DEAR}
+first = {ROOTS}
 pid = os.fork()
-second = {DEAR}
-line = ' '.join(v.status for v in first + second) + ' ' + str(POOL.all[0].process.pid)
+second = {ROOTS}
+line = ' '.join(v.status for v in first + second) + ' ' + str(POOL.workers[0].process.pid)
 if pid == 0:
     print('child', line, flush=True)
     POOL.close()
@@ -376,14 +380,14 @@ if pid == 0:
 os.waitpid(pid, 0)
 print('parent', line)
 """
-    done = run_script(tmp_path, body)
-    child, parent = (line.split() for line in done.stdout.strip().split("\n"))
-    assert child[1:5] == parent[1:5] == ["correct", "wrong"] * 2, done.stderr
+    result = run_script(tmp_path, body)
+    child, parent = (line.split() for line in result.stdout.strip().split("\n"))
+    assert child[1:5] == parent[1:5] == ["correct", "wrong"] * 2, result.stderr
     assert child[5] != parent[5]
 
 
-def test_import_is_light(tmp_path):
-    done = run_script(
+def test_import_loads_no_heavy_package(tmp_path):
+    result = run_script(
         tmp_path, "import sys\nprint({'sympy', 'math_verify', 'torch', 'numpy'} & set(sys.modules))\n"
     )
-    assert done.stdout.strip() == "set()", done.stderr
+    assert result.stdout.strip() == "set()", result.stderr
