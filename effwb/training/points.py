@@ -201,7 +201,8 @@ def frontier_of(done: Sequence[Trained], method: str = "max") -> Frontier:
 
 
 def reg_table(done: Sequence[Trained], frontier: Frontier | None = None):
-    """A row per run: `name, seed, J(<last budget>), mean tokens, REG, low, high` (95 %, over problems).
+    """A row per run: `name, seed, J(<last budget>), mean tokens, REG, REG low, REG high` (95 %, over
+    problems).
 
     The frontier is by default that of `done`; then there is also `REG, cross-fitted`, against the frontier
     without the upward bias of a maximum, and the interval resamples the frontier along with the run.

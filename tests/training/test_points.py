@@ -95,11 +95,11 @@ class TestFrontierAndReg:
         assert regs["REG"].tolist() == pytest.approx([1.5, 4.5])
         assert regs["REG, cross-fitted"].tolist() == pytest.approx([1.5, 4.5])  # both halves are alike here
         assert regs["J(20)"].tolist() == pytest.approx([0.6, 0.9])
-        assert (regs["low"] <= regs["REG"]).all()
-        assert (regs["REG"] <= regs["high"]).all()
+        assert (regs["REG low"] <= regs["REG"]).all()
+        assert (regs["REG"] <= regs["REG high"]).all()
 
     def test_a_single_run_is_its_own_frontier(self):
-        assert reg_table([LATE]).loc[0, ["REG", "low", "high"]].tolist() == [0.0, 0.0, 0.0]
+        assert reg_table([LATE]).loc[0, ["REG", "REG low", "REG high"]].tolist() == [0.0, 0.0, 0.0]
 
     def test_a_frontier_from_elsewhere_is_a_fixed_yardstick(self):
         regs = reg_table([EARLY, LATE], Frontier([0, 10, 20], [1.0, 1.0, 1.0]))
