@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from effwb.budgets import check_budgets, paper_grid
-from effwb.curves import VERDICTS, Curve, budget_curve
+from effwb.curves import Curve, budget_curve
 from effwb.frontier import reg_interval
+from effwb.verifiers import STATUSES
 
 CAP = 16384
 GRID = check_budgets(np.union1d(paper_grid(CAP), [1536]))  # 33 budgets
@@ -38,7 +39,7 @@ def make_tables(rollouts: int, samples: int, seed: int = 0) -> tuple[pd.DataFram
             "sample": sample,
             "length": length,
             "finish_reason": pd.Categorical.from_codes((length == CAP).astype(int), ["stop", "length"]),
-            "verdict": pd.Categorical.from_codes(verdict, VERDICTS),
+            "verdict": pd.Categorical.from_codes(verdict, STATUSES),
         }
     )
     row, k = np.nonzero((length[:, None] > GRID) | ((length == CAP)[:, None] & (GRID == CAP)))
@@ -49,7 +50,7 @@ def make_tables(rollouts: int, samples: int, seed: int = 0) -> tuple[pd.DataFram
             "sample": sample[row],
             "budget": GRID[k],
             "forced": True,
-            "verdict": pd.Categorical.from_codes(np.where(right, 0, 1), VERDICTS),
+            "verdict": pd.Categorical.from_codes(np.where(right, 0, 1), STATUSES),
         }
     )
     return table, probes

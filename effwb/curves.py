@@ -1,26 +1,43 @@
 """The accuracy-budget curve J(L): how accurate a model is when its reasoning is stopped after L tokens.
 
-Made from the two tables of a run (rollouts, probes) and nothing else, so every curve can be recomputed with
-a better verifier. The rule is that of arXiv 2506.07104, section 3.1: a rollout that ended by itself within
-L counts its own answer, any other counts the answer forced after its first L tokens.
+A curve is computed from the two tables of a run (rollouts and probes) and nothing else, so it can always be
+recomputed with a better verifier. The rule is that of arXiv 2506.07104, section 3.1: a rollout that ended by
+itself within L counts its own answer, any other counts the answer forced after its first L tokens.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from effwb._internal.scores import (
+    RolloutArrays,
+    codes_of,
+    means_by_problem,
+    require_columns,
+    scores_by_budget,
+)
 from effwb.budgets import check_budgets, trapezoid_weights
-from effwb.errors import ConfigError, DataError, one_of
+from effwb.errors import ConfigError, DataError
 from effwb.metrics import bootstrap_mean
+from effwb.verifiers import STATUSES
 
-VERDICTS = ("correct", "wrong", "unparsed", "bad_gold", "timeout")  # only `correct` scores 1
-FINISH_REASONS = ("stop", "length")
-CHUNK_ROWS = 4_000_000  # probe rows looked up at once, so that tens of millions fit in memory
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Accuracy in [0, 1] at K token budgets, linear in between. Base of BudgetCurve and Frontier."""
+    """Accuracy at K token budgets, linear in between. Base class of BudgetCurve and Frontier.
+
+    Attributes:
+        budgets: Tokens, int (K,), increasing.
+        accuracy: Accuracy in [0, 1] at each budget, float (K,).
+    """
 
     budgets: np.ndarray
     accuracy: np.ndarray
@@ -29,7 +46,7 @@ class Curve:
         object.__setattr__(self, "budgets", check_budgets(self.budgets))
         object.__setattr__(self, "accuracy", self._accuracies("accuracy", self.accuracy, self.budgets.shape))
 
-    def _accuracies(self, name: str, values, shape: tuple) -> np.ndarray:
+    def _accuracies(self, name: str, values: ArrayLike, shape: tuple) -> np.ndarray:
         values = np.asarray(values, dtype=float)
         if values.shape != shape:
             raise DataError(
@@ -37,12 +54,26 @@ class Curve:
             )
         bad = ~((values >= 0) & (values <= 1))  # written so that NaN is bad too
         if bad.any():
-            where = self.budgets[np.argwhere(bad)[0][-1]]
-            raise DataError(f"{name} {values[bad][0]:g} at budget {where} is not in [0, 1]")
+            budget = self.budgets[np.argwhere(bad)[0][-1]]
+            raise DataError(f"{name} {values[bad][0]:g} at budget {budget} is not in [0, 1]")
         return values
 
-    def at(self, budget):
-        """Accuracy at `budget` (number or array), linear between measured budgets; raises outside them."""
+    @overload
+    def at(self, budget: float) -> float: ...
+    @overload
+    def at(self, budget: np.ndarray | Sequence[float]) -> np.ndarray: ...
+    def at(self, budget: ArrayLike) -> float | np.ndarray:
+        """Return the accuracy at one budget or several, linear between measured budgets.
+
+        Args:
+            budget: Tokens, a number or an array, between the first and the last budget of the curve.
+
+        Returns:
+            A float for a number, otherwise an array of the same shape.
+
+        Raises:
+            ConfigError: A budget is outside the measured ones.
+        """
         wanted = np.asarray(budget, dtype=float)
         outside = ~((wanted >= self.budgets[0]) & (wanted <= self.budgets[-1]))
         if outside.any():
@@ -52,10 +83,19 @@ class Curve:
         return float(values) if values.ndim == 0 else values
 
     def area_weights(self, l_max: float | None = None) -> np.ndarray:
-        """Weights w (K,) such that `w @ accuracy` is the area over [0, l_max], accuracy x tokens.
+        """Return the weights w such that `w @ accuracy` is the area over [0, l_max].
 
-        l_max defaults to the last budget; between two budgets the curve is cut linearly. The curve must
-        start at budget 0: leaving out the first stretch would silently be a smaller area.
+        Args:
+            l_max: The end of the area in tokens, by default the last budget. Between two budgets the curve
+                is cut linearly.
+
+        Returns:
+            Weights in tokens, float (K,).
+
+        Raises:
+            ConfigError: `l_max` is outside the measured budgets.
+            DataError: The curve does not start at budget 0; without its first stretch the area would be
+                too small.
         """
         x = self.budgets
         l_max = x[-1] if l_max is None else l_max
@@ -74,11 +114,21 @@ class Curve:
         return weights
 
     def area(self, l_max: float | None = None) -> float:
-        """Trapezoid area under the curve on [0, l_max], accuracy x tokens (arXiv 2506.07104, appendix F)."""
+        """Return the area under the curve on [0, l_max] by the trapezoid rule (arXiv 2506.07104, appendix F).
+
+        Args:
+            l_max: The end of the area in tokens, by default the last budget.
+
+        Returns:
+            The area, accuracy x tokens.
+
+        Raises:
+            ConfigError, DataError: As `area_weights`.
+        """
         return float(self.area_weights(l_max) @ self.accuracy)
 
-    def table(self):
-        """The curve as a DataFrame, a row per budget: what a figure of it was drawn from."""
+    def table(self) -> pd.DataFrame:
+        """Return the curve as a table with a row per budget: `curve` (its name), `budget`, `accuracy`."""
         import pandas as pd
 
         name = getattr(self, "name", "")
@@ -87,13 +137,22 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class BudgetCurve(Curve):
-    """One model's curve, with what its intervals need: the problem is the unit.
+    """The measured curve of one model, with the accuracy of each problem for intervals over problems.
 
-    per_problem (P, K): each problem's own accuracy; halves (2, P, K): the same on the even and on the odd
-    samples (for cross-fitting a frontier); n_samples (P,): samples drawn; mean_tokens: mean whole-response
-    length, the mean over problems of each problem's mean. All optional; what needs a missing one says so.
-    snap: rollouts were cut down to whole blocks of so many tokens (prompt included), so that the accuracy at
-    L is that of up to snap - 1 tokens fewer; None where they were cut at L.
+    All attributes after `accuracy` are optional; a method that needs a missing one says so.
+
+    Attributes:
+        budgets: Tokens, int (K,), increasing.
+        accuracy: Accuracy in [0, 1] at each budget, float (K,).
+        per_problem: Accuracy of each of P problems at each budget, float (P, K); its mean is `accuracy`.
+        problem_ids: The id of each problem, (P,).
+        halves: Like `per_problem`, from the even and from the odd samples alone, float (2, P, K).
+            `Frontier.from_curves(method="cross_fit")` needs them.
+        n_samples: Samples drawn per problem, int (P,).
+        mean_tokens: Mean length of whole responses in tokens; the mean over problems of each problem's mean.
+        name: The name of the curve in tables and figures.
+        snap: Rollouts were cut down to whole blocks of this many tokens (prompt included), so the accuracy at
+            L is that after up to snap - 1 tokens fewer. None: they were cut at L.
     """
 
     per_problem: np.ndarray | None = None
@@ -116,29 +175,44 @@ class BudgetCurve(Curve):
         if self.halves is not None:
             halves = self._accuracies("halves accuracy", self.halves, (2, problems, k))
             object.__setattr__(self, "halves", halves)
-        for name in ("problem_ids", "n_samples"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, np.asarray(getattr(self, name)))
-                if len(getattr(self, name)) != problems:
+        for field in ("problem_ids", "n_samples"):
+            if getattr(self, field) is not None:
+                object.__setattr__(self, field, np.asarray(getattr(self, field)))
+                if len(getattr(self, field)) != problems:
                     raise DataError(
-                        f"{len(getattr(self, name))} {name} for {problems} problems in per_problem"
+                        f"{len(getattr(self, field))} {field} for {problems} problems in per_problem"
                     )
 
     def interval(
         self, level: float = 0.95, seed: int = 0, resamples: int = 10_000
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Ends (low_K, high_K) of the pointwise bootstrap interval over problems; NaN for one problem.
+        """Return the pointwise interval of the accuracy, from a bootstrap over problems.
 
-        Kept, because every figure and every table of a curve asks for it again.
+        Args:
+            level: Coverage of the interval.
+            seed: Seed of the bootstrap.
+            resamples: Number of bootstrap resamples.
+
+        Returns:
+            The lower and the upper ends, float (K,) each; NaN for a single problem.
+
+        Raises:
+            DataError: The curve has no `per_problem`.
         """
-        known = self.__dict__.setdefault("_intervals", {})
+        # cached, because every figure and table of a curve needs it again
+        cache = self.__dict__.setdefault("_intervals", {})
         key = (level, seed, resamples)
-        if key not in known:
-            known[key] = tuple(bootstrap_mean(self.need_per_problem(), resamples, level, seed)[1:])
-        return known[key]
+        if key not in cache:
+            cache[key] = tuple(bootstrap_mean(self.need_per_problem(), resamples, level, seed)[1:])
+        return cache[key]
 
-    def table(self):
-        """As `Curve.table`, with the ends of the 95 % interval where there are per-problem accuracies."""
+    def table(self) -> pd.DataFrame:
+        """Return the curve as a table with a row per budget.
+
+        Returns:
+            `curve`, `budget`, `accuracy`; `snap` if the curve has one; and the ends `low`, `high` of the 95 %
+            interval if it has per-problem accuracies.
+        """
         frame = super().table()
         frame = frame if self.snap is None else frame.assign(snap=self.snap)
         if self.per_problem is None:
@@ -147,7 +221,11 @@ class BudgetCurve(Curve):
         return frame.assign(low=low, high=high)
 
     def need_per_problem(self) -> np.ndarray:
-        """`per_problem` (P, K), or a DataError that says why it is needed."""
+        """Return `per_problem`, float (P, K).
+
+        Raises:
+            DataError: The curve has none.
+        """
         if self.per_problem is None:
             raise DataError(
                 f"curve {self.name!r} has no per_problem accuracies, so it has no interval over problems"
@@ -155,10 +233,110 @@ class BudgetCurve(Curve):
         return self.per_problem
 
 
-def tokens_to_reach(curve: Curve, share: float = 0.9) -> float:
-    """Smallest budget, in tokens, where the curve reaches `share` of its final accuracy; linear in between.
+def budget_curve(
+    rollouts: pd.DataFrame, probes: pd.DataFrame, budgets: ArrayLike, name: str = "", snap: int | None = None
+) -> BudgetCurve:
+    """Compute the curve of one run from its rollouts and probes.
 
-    NaN for a curve that ends at accuracy 0.
+    At budget L a rollout counts
+
+    - its own verdict if finish_reason is "stop" and length <= L;
+    - otherwise the verdict of its probe at L, which must exist;
+    - if it was truncated at the cap and L >= its length: its probe at L, else its probe at the cap (the
+      answer forced there), else its own verdict (the truncated text as graded, the paper's reading). If
+      only some of the truncated rollouts have a probe at the cap, that is an error.
+
+    Probes of other rollouts or at other budgets are ignored. Problems count equally, however many samples
+    each has, and are sorted by id.
+
+    Args:
+        rollouts: Table with problem_id, sample, length (tokens), finish_reason ("stop" or "length"), verdict
+            (one of `effwb.verifiers.STATUSES`).
+        probes: Table with problem_id, sample, budget (tokens), verdict.
+        budgets: Tokens, (K,), increasing.
+        name: The name of the curve.
+        snap: As in `BudgetCurve`.
+
+    Raises:
+        DataError: Rows are missing, duplicate or illegal; the message names the first ones.
+    """
+    budgets = check_budgets(budgets)
+    require_columns(rollouts, "rollouts", ("problem_id", "sample", "length", "finish_reason", "verdict"))
+    require_columns(probes, "probes", ("problem_id", "sample", "budget", "verdict"))
+    rows = RolloutArrays(rollouts)
+    score_NK = scores_by_budget(rows, probes, budgets)
+    per_problem, n_samples = means_by_problem(rows.starts, score_NK)
+    halves = None
+    if n_samples.min() >= 2:
+        odd = rows.rank % 2 == 1
+        halves = np.stack([means_by_problem(rows.starts, score_NK, half)[0] for half in (~odd, odd)])
+    return BudgetCurve(
+        budgets,
+        per_problem.mean(axis=0),
+        per_problem=per_problem,
+        problem_ids=rows.ids,
+        halves=halves,
+        n_samples=n_samples,
+        mean_tokens=float(means_by_problem(rows.starts, rows.length[:, None])[0].mean()),
+        name=name,
+        snap=snap,
+    )
+
+
+def score_table(rollouts: pd.DataFrame, probes: pd.DataFrame, budgets: ArrayLike) -> pd.DataFrame:
+    """Score each rollout at each budget as 0 or 1, by the rule of `budget_curve`.
+
+    Args:
+        rollouts: As for `budget_curve`.
+        probes: As for `budget_curve`.
+        budgets: Tokens, (K,), increasing.
+
+    Returns:
+        A row per rollout, indexed by (problem_id, sample) and sorted; an int8 column per budget.
+
+    Raises:
+        DataError: As `budget_curve`.
+    """
+    import pandas as pd
+
+    budgets = check_budgets(budgets)
+    rows = RolloutArrays(rollouts)
+    problem, sample = np.divmod(rows.key, len(rows.samples))
+    index = pd.MultiIndex.from_arrays(
+        [rows.ids[problem], rows.samples[sample]], names=["problem_id", "sample"]
+    )
+    return pd.DataFrame(scores_by_budget(rows, probes, budgets), index, budgets.tolist())
+
+
+def first_right(scores: pd.DataFrame) -> pd.Series:
+    """Return the smallest budget at which each rollout is right.
+
+    Args:
+        scores: A `score_table`.
+
+    Returns:
+        Tokens by rollout, named "first_right"; NaN where the rollout is never right.
+    """
+    import pandas as pd
+
+    values = scores.to_numpy()
+    budgets = scores.columns.to_numpy(dtype=float)
+    first = np.where(values.any(axis=1), budgets[values.argmax(axis=1)], np.nan)
+    return pd.Series(first, scores.index, name="first_right")
+
+
+def tokens_to_reach(curve: Curve, share: float = 0.9) -> float:
+    """Return the smallest budget at which a curve reaches a share of its final accuracy.
+
+    Args:
+        curve: The curve, linear between its budgets.
+        share: The share of the final accuracy, in (0, 1].
+
+    Returns:
+        Tokens; NaN if the curve ends at accuracy 0.
+
+    Raises:
+        ConfigError: `share` is not in (0, 1].
     """
     if not 0 < share <= 1:
         raise ConfigError(f"share={share} must be in (0, 1]")
@@ -172,232 +350,25 @@ def tokens_to_reach(curve: Curve, share: float = 0.9) -> float:
     return float(x[k - 1] + (x[k] - x[k - 1]) * (target - y[k - 1]) / (y[k] - y[k - 1]))
 
 
-def verdict_counts(table, by: str | list[str] | None = None):
-    """How often each of the five verdicts occurs in a rollout or probe table, zeros included.
+def verdict_counts(table: pd.DataFrame, by: str | list[str] | None = None) -> pd.Series | pd.DataFrame:
+    """Count how often each verdict occurs in a table, zeros included.
 
-    A Series by verdict, or with `by` (column names, e.g. "budget") a DataFrame with a row per group.
+    Args:
+        table: A rollout or probe table.
+        by: Columns to group by, for example "budget". None: count the whole table.
+
+    Returns:
+        A Series by verdict; with `by` a DataFrame with a row per group and a column per verdict.
+
+    Raises:
+        DataError: The table holds an unknown verdict.
     """
     import pandas as pd
 
-    verdicts = pd.Categorical.from_codes(_codes(table, "verdict", VERDICTS), categories=VERDICTS)
+    codes = codes_of(table, "verdict", STATUSES)
+    verdicts = pd.Categorical.from_codes(codes, categories=pd.Index(STATUSES))
     if by is None:
         return pd.Series(verdicts).value_counts(sort=False)
-    frame = table[[by] if isinstance(by, str) else by].assign(verdict=verdicts)
-    keys = [c for c in frame.columns if c != "verdict"]
+    keys = [by] if isinstance(by, str) else by
+    frame = table[keys].assign(verdict=verdicts)
     return frame.groupby([*keys, "verdict"], observed=False).size().unstack("verdict")
-
-
-def budget_curve(rollouts, probes, budgets, name: str = "", snap: int | None = None) -> BudgetCurve:
-    """The curve of one run at `budgets` (K,), from its rollout and probe tables; `snap` as in `BudgetCurve`.
-
-    `rollouts` has problem_id, sample, length, finish_reason (stop | length), verdict; `probes` has
-    problem_id, sample, budget, verdict (one of VERDICTS). At budget L a rollout counts
-      - its own verdict where finish_reason is "stop" and length <= L;
-      - otherwise the verdict of its probe at L, which must exist;
-      - truncated at the cap it has no more tokens to give: at every L >= its length it counts its probe
-        at L, else its probe at the cap (the answer forced there), else its own verdict (the truncated
-        text as graded, the paper's reading). If only some truncated at a budget have that probe, it raises.
-    Probes of other rollouts or budgets are ignored. Problems count equally, however many samples each has,
-    and come out sorted by id. Raises DataError naming the first missing, duplicate or illegal rows.
-    """
-    budgets = check_budgets(budgets)
-    _require(rollouts, "rollouts", ("problem_id", "sample", "length", "finish_reason", "verdict"))
-    _require(probes, "probes", ("problem_id", "sample", "budget", "verdict"))
-    runs = _Rollouts(rollouts)
-    score_NK = _scores(runs, probes, budgets)
-    per_problem, n_samples = _means_by(runs.starts, score_NK)
-    halves = None
-    if n_samples.min() >= 2:
-        odd = runs.rank % 2 == 1
-        halves = np.stack([_means_by(runs.starts, score_NK, keep)[0] for keep in (~odd, odd)])
-    return BudgetCurve(
-        budgets,
-        per_problem.mean(axis=0),
-        per_problem=per_problem,
-        problem_ids=runs.ids,
-        halves=halves,
-        n_samples=n_samples,
-        mean_tokens=float(_means_by(runs.starts, runs.length[:, None])[0].mean()),
-        name=name,
-        snap=snap,
-    )
-
-
-def score_table(rollouts, probes, budgets):
-    """0 or 1 for each rollout (row) at each of `budgets` (column), by the rule of `budget_curve`.
-
-    A DataFrame of int8; its index is (problem_id, sample), sorted.
-    """
-    import pandas as pd
-
-    runs = _Rollouts(rollouts)
-    problem, sample = np.divmod(runs.key, len(runs.samples))
-    index = pd.MultiIndex.from_arrays(
-        [runs.ids[problem], runs.samples[sample]], names=["problem_id", "sample"]
-    )
-    return pd.DataFrame(_scores(runs, probes, check_budgets(budgets)), index, list(budgets))
-
-
-def first_right(scores):
-    """The smallest budget at which each row of a `score_table` is right, in tokens; NaN where it never is."""
-    import pandas as pd
-
-    values = scores.to_numpy()
-    budgets = scores.columns.to_numpy(dtype=float)
-    first = np.where(values.any(axis=1), budgets[values.argmax(axis=1)], np.nan)
-    return pd.Series(first, scores.index, name="first_right")
-
-
-class _Rollouts:
-    """The rollout table as arrays sorted by (problem, sample), with a lookup from that pair to its row."""
-
-    def __init__(self, table):
-        import pandas as pd
-
-        if len(table) == 0:
-            raise DataError("rollouts is empty")
-        ids = table["problem_id"]
-        if hasattr(ids, "cat"):  # else sorted in the order of its categories
-            ids = ids.cat.reorder_categories(sorted(ids.cat.categories))
-        problem, ids = pd.factorize(ids, sort=True)
-        sample, self.samples = pd.factorize(table["sample"], sort=True)
-        if (problem < 0).any() or (sample < 0).any():
-            raise DataError("rollouts hold a missing problem_id or sample")
-        self.ids = np.asarray(ids)
-        self.index = pd.Index(ids)
-        order = np.lexsort((sample, problem))
-        self.key = problem[order].astype(np.int64) * len(self.samples) + sample[order]
-        if (np.diff(self.key) == 0).any():
-            again = self.key[1:][np.diff(self.key) == 0]
-            raise DataError(f"duplicate rollouts (problem_id, sample): {self.names(np.unique(again))}")
-        self.length = _whole_numbers(table, "length")[order]
-        self.stopped = _codes(table, "finish_reason", FINISH_REASONS)[order] == 0
-        self.correct = _codes(table, "verdict", VERDICTS)[order] == 0
-        self.starts = np.flatnonzero(np.diff(problem[order], prepend=-1))
-        self.rank = np.arange(len(order)) - np.repeat(self.starts, np.diff(self.starts, append=len(order)))
-
-    def rows_of(self, problem_id, sample) -> np.ndarray:
-        """Row of each (problem_id, sample), -1 where there is no such rollout."""
-        problem, sample = _lookup(self.index, problem_id), _lookup(self.samples, sample)
-        key = np.where((problem < 0) | (sample < 0), -1, problem * len(self.samples) + sample)
-        row = np.searchsorted(self.key, key).clip(max=len(self.key) - 1)
-        return np.where(self.key[row] == key, row, -1)
-
-    def names(self, keys: np.ndarray, *more: np.ndarray) -> str:
-        """The first few keys, readable: (problem_id, sample) and whatever else is given per key."""
-        parts = [
-            (self.ids[k // len(self.samples)], self.samples[k % len(self.samples)], *(m[i] for m in more))
-            for i, k in enumerate(keys[:3])
-        ]
-        text = ", ".join("(" + ", ".join(str(p) for p in part) + ")" for part in parts)
-        return text + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
-
-
-def _scores(runs: _Rollouts, probes, budgets: np.ndarray) -> np.ndarray:
-    """0 or 1 for each rollout and budget, int8 (N, K)."""
-    probed_NK, at_cap_N = _probe_verdicts(runs, probes, budgets)
-    own_NK = runs.stopped[:, None] & (runs.length[:, None] <= budgets)
-    score_NK = np.where(own_NK, runs.correct[:, None].astype(np.int8), probed_NK)
-    beyond_NK = (score_NK < 0) & ~runs.stopped[:, None] & (runs.length[:, None] <= budgets)
-    if beyond_NK.any():
-        cut = beyond_NK.any(axis=1) & np.isin(runs.length, budgets)  # off the grid no probe can be expected
-        if (at_cap_N[~runs.stopped] >= 0).any() and (at_cap_N[cut] < 0).any():
-            gone = np.flatnonzero(cut & (at_cap_N < 0))
-            raise DataError(
-                "only some truncated rollouts were probed at the cap; missing (problem_id, sample, budget): "
-                + runs.names(runs.key[gone], runs.length[gone])
-            )
-        last_N = np.where(at_cap_N < 0, runs.correct, at_cap_N).astype(np.int8)
-        score_NK = np.where(beyond_NK, last_N[:, None], score_NK)
-    if (score_NK < 0).any():
-        row, k = np.nonzero(score_NK < 0)
-        raise DataError(
-            "no probe for (problem_id, sample, budget) "
-            + runs.names(runs.key[row], budgets[k])
-            + "; probe these, or leave the budget out"
-        )
-    return score_NK
-
-
-def _probe_verdicts(runs: _Rollouts, probes, budgets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Probe scores at `budgets`, int8 (N, K), and truncated rollouts' at their length (N,); -1: none."""
-    n, k = len(runs.key), budgets.size
-    probed, at_cap = np.full(n * k, -1, dtype=np.int8), np.full(n, -1, dtype=np.int8)
-    for start in range(0, len(probes), CHUNK_ROWS):
-        part = probes.iloc[start : start + CHUNK_ROWS]
-        score = (_codes(part, "verdict", VERDICTS) == 0).astype(np.int8)
-        budget = _whole_numbers(part, "budget")
-        row = runs.rows_of(part["problem_id"], part["sample"])
-        column = np.searchsorted(budgets, budget).clip(max=k - 1)
-        on = (row >= 0) & (budgets[column] == budget)
-        cell = row[on] * k + column[on]
-        _refuse_duplicates(runs, probed, cell, budgets)
-        probed[cell] = score[on]
-        last = (row >= 0) & ~runs.stopped[row] & (budget == runs.length[row])
-        at_cap[row[last]] = score[last]
-    return probed.reshape(n, k), at_cap
-
-
-def _refuse_duplicates(runs: _Rollouts, probed: np.ndarray, cell: np.ndarray, budgets: np.ndarray) -> None:
-    """Raise on a cell that an earlier chunk has filled, or that occurs twice in this one."""
-    again = cell[probed[cell] >= 0]
-    seen = np.zeros(probed.size, dtype=bool)
-    seen[cell] = True
-    if not again.size and int(seen.sum()) < cell.size:
-        values, counts = np.unique(cell, return_counts=True)
-        again = values[counts > 1]
-    if again.size:
-        row, k = np.divmod(again, budgets.size)
-        raise DataError(
-            f"duplicate probes (problem_id, sample, budget): {runs.names(runs.key[row], budgets[k])}"
-        )
-
-
-def _means_by(starts: np.ndarray, values_NK: np.ndarray, keep=None) -> tuple[np.ndarray, np.ndarray]:
-    """Means (P, K) of consecutive rows and their counts (P,); `keep` (N,) leaves rows out."""
-    keep = np.ones(len(values_NK), dtype=bool) if keep is None else keep
-    sums = np.add.reduceat(values_NK * keep[:, None], starts, axis=0, dtype=np.int64)
-    counts = np.add.reduceat(keep, starts, dtype=np.int64)
-    return sums / counts[:, None], counts
-
-
-def _require(table, name: str, columns: tuple) -> None:
-    missing = [c for c in columns if c not in getattr(table, "columns", ())]
-    if missing:
-        raise DataError(f"{name} lacks the columns {', '.join(missing)}; it needs {', '.join(columns)}")
-
-
-def _lookup(index, values) -> np.ndarray:
-    """Positions in `index` (-1: absent); a categorical is looked up by its few categories, not row by row."""
-    if hasattr(values, "cat"):
-        table = np.append(index.get_indexer(values.cat.categories), -1)
-        return table[values.cat.codes.to_numpy()]
-    return index.get_indexer(values)
-
-
-def _codes(table, column: str, legal: tuple[str, ...]) -> np.ndarray:
-    """Position of each value in `legal`; anything else is a DataError that names the value."""
-    import pandas as pd
-
-    codes = _lookup(pd.Index(legal), table[column])
-    if (codes < 0).any():
-        value = table[column].iloc[int(np.argmax(codes < 0))]
-        try:
-            one_of(column, value, legal)
-        except ConfigError as error:
-            raise DataError(str(error)) from None
-        raise DataError(f"{column} holds {value!r}; legal: {', '.join(legal)}")
-    return codes
-
-
-def _whole_numbers(table, column: str) -> np.ndarray:
-    values = table[column].to_numpy()
-    if values.dtype.kind not in "iu":
-        values = np.asarray(values, dtype=float)
-        if not (values == np.floor(values)).all():
-            raise DataError(
-                f"{column} {values[values != np.floor(values)][0]} is not a whole number of tokens"
-            )
-    if (values < 0).any():
-        raise DataError(f"{column} {values[values < 0][0]} is negative")
-    return values.astype(np.int64)

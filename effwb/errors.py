@@ -1,45 +1,78 @@
-"""Every error effwb raises on purpose: one base class, and each subclass is also the standard type it stands
-for.
+"""Every error that effwb raises on purpose.
+
+All have one base class, and each is also the standard type it stands for, so `except ValueError` works too.
 """
+
+from collections.abc import Iterable
 
 
 class EffwbError(Exception):
-    """Base of all deliberate errors; catch this to catch them all."""
+    """Base class of all errors that effwb raises on purpose. Catch it to catch them all."""
 
 
 class ConfigError(EffwbError, ValueError):
-    """A parameter, name or combination that is not legal. The message names the value and the legal set."""
+    """A parameter, a name or a combination of settings is not legal.
 
-
-class BusyError(ConfigError):
-    """A run directory that another process is writing."""
-
-
-class DataError(EffwbError, ValueError):
-    """Input data that cannot be used: an empty set, an unparsable gold, a corrupt shard, mismatched grids."""
-
-
-class IdentityError(EffwbError, ValueError):
-    """A run directory that belongs to another run. The message names the keys that differ."""
-
-
-class EngineError(EffwbError, RuntimeError):
-    """A sampling engine that is missing, of the wrong version, or unable to serve the request."""
-
-
-class TrainingError(EffwbError, RuntimeError):
-    """A training run that cannot go on: a loss or gradient that is not finite (the message names the step,
-    the problems and the saved state), or processes that failed (it has the end of what they said).
+    The message names the value and the legal values, for example
+    `unknown engine 'vlm'; legal: transformers, vllm, server. Did you mean 'vllm'?`
     """
 
 
-def one_of(name: str, value, legal) -> None:
-    """Raise `ConfigError` unless `value` is in `legal`; the message lists `legal` and the nearest match."""
+class BusyError(ConfigError):
+    """Another process is writing to the run directory.
+
+    For example `runs/a is being written by another process; wait for it or stop it`.
+    """
+
+
+class DataError(EffwbError, ValueError):
+    """The input data cannot be used: a table is empty, columns are missing, grids differ, a file is corrupt.
+
+    The message names the first offending rows, for example
+    `no probe for (problem_id, sample, budget) (gsm8k-4, 0, 64); probe these, or leave the budget out`.
+    """
+
+
+class IdentityError(EffwbError, ValueError):
+    """The run directory holds a run with other settings, so its results cannot be continued or reused.
+
+    The message names the settings that differ and both values, for example
+    `runs/a belongs to another run (temperature: 1.0 on disk, 0.6 asked). Use another directory; ...`
+    """
+
+
+class EngineError(EffwbError, RuntimeError):
+    """A program that effwb relies on is missing, has the wrong version or cannot serve the request.
+
+    Sampling engines, Ray and the image writer raise it, for example
+    `engine 'vllm' needs version 0.31.0, found vllm 0.29.1. ...`
+    """
+
+
+class TrainingError(EffwbError, RuntimeError):
+    """A training run cannot continue.
+
+    Either the loss or a gradient is not finite (the message names the step, the problems and the last saved
+    state), or a training process failed (the message ends with the last lines of its output).
+    """
+
+
+def one_of(name: str, value: object, legal: Iterable[object]) -> None:
+    """Check that a value is one of the legal ones.
+
+    Args:
+        name: What the value is, for the message: "method", "engine", ...
+        value: The value to check. It is compared as text.
+        legal: The legal values.
+
+    Raises:
+        ConfigError: `value` is not legal. The message lists the legal values and the one spelled most alike.
+    """
     import difflib
 
-    legal = [str(x) for x in legal]
-    if str(value) in legal:
+    names = [str(x) for x in legal]
+    if str(value) in names:
         return
-    near = difflib.get_close_matches(str(value), legal, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ConfigError(f"unknown {name} {value!r}; legal: {', '.join(legal)}.{hint}")
+    similar = difflib.get_close_matches(str(value), names, n=1)
+    hint = f" Did you mean {similar[0]!r}?" if similar else ""
+    raise ConfigError(f"unknown {name} {value!r}; legal: {', '.join(names)}.{hint}")

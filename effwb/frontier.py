@@ -6,18 +6,25 @@ so: the published ones drop at small budgets. Never read REG without the accurac
 own ablation the lowest REG belongs to a less accurate model.
 """
 
+from __future__ import annotations
+
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from effwb._internal.alignment import aligned, check_same_grid, check_same_problems
 from effwb._internal.paths import data_dir
 from effwb.budgets import PAPER_CAP
 from effwb.curves import BudgetCurve, Curve
 from effwb.errors import ConfigError, DataError, one_of
-from effwb.metrics import Interval, bootstrap_mean
+from effwb.metrics import Interval, bootstrap_mean, interval_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MODELS = ("r1-distill-qwen-1.5b", "r1-distill-qwen-7b", "qwen3-4b", "qwen3-8b")
 BENCHMARKS = ("aime24", "aime25", "amc23", "minerva_math", "average")
@@ -27,11 +34,16 @@ FORMAT = "effwb-frontier-1"
 
 @dataclass(frozen=True, eq=False)
 class Frontier(Curve):
-    """Best known accuracy at each of K budgets.
+    """The best known accuracy at each budget.
 
-    owner (K,): name of the curve that gave each point; per_problem (P, K) and problem_ids: the owners'
-    per-problem accuracies where the frontier was measured here; provenance: where it comes from, kept by
-    save and load.
+    Attributes:
+        budgets: Tokens, int (K,), increasing.
+        accuracy: Accuracy in [0, 1] at each budget, float (K,).
+        owner: Name of the curve that gave each point, (K,).
+        name: The name of the frontier in tables and figures.
+        provenance: Where the frontier comes from; `save` and `load` keep it.
+        per_problem: The owners' accuracy on each problem, float (P, K), if the frontier was measured here.
+        problem_ids: The id of each problem, (P,).
     """
 
     owner: tuple[str, ...] | None = None
@@ -48,8 +60,16 @@ class Frontier(Curve):
             object.__setattr__(self, "owner", tuple(self.owner))
 
     @classmethod
-    def published(cls, model: str, benchmark: str = "average") -> "Frontier":
-        """A frontier the authors released, 48 budgets to 32768; "average" is the mean of four benchmarks."""
+    def published(cls, model: str, benchmark: str = "average") -> Frontier:
+        """Return a frontier that the authors released: 48 budgets up to 32768 tokens.
+
+        Args:
+            model: One of `MODELS`.
+            benchmark: One of `BENCHMARKS`; "average" is the mean of the other four.
+
+        Raises:
+            ConfigError: `model` or `benchmark` is unknown.
+        """
         one_of("model", model, MODELS)
         one_of("benchmark", benchmark, BENCHMARKS)
         record = json.loads(data_dir("frontiers", f"{model}.json").read_text(encoding="utf-8"))
@@ -61,48 +81,68 @@ class Frontier(Curve):
         return cls(record["budgets"], accuracy, name=model, provenance=provenance)
 
     @classmethod
-    def from_curves(cls, curves, method: str = "max") -> "Frontier":
-        """Frontier of measured curves (a list, or a dict by name) on one grid and one set of problems.
+    def from_curves(
+        cls, curves: Mapping[str, BudgetCurve] | Iterable[BudgetCurve], method: str = "max"
+    ) -> Frontier:
+        """Build the frontier of measured curves.
 
-        "max" is the paper's definition: the largest accuracy at each budget. It is biased upwards, because
-        the luckiest of many noisy curves is chosen. "cross_fit" chooses the owner on one half of the
-        samples and takes its accuracy on the other half, averaged over both directions; it needs `halves`,
-        which budget_curve makes.
+        Args:
+            curves: A list, or a dict by name. All have the same budgets and the same problems.
+            method: "max" is the paper's definition: the largest accuracy at each budget. It is biased
+                upwards, because the luckiest of many noisy curves is chosen. "cross_fit" chooses the owner on
+                one half of the samples and takes its accuracy on the other half, averaged over both
+                directions; it needs the `halves` that `budget_curve` computes.
+
+        Raises:
+            ConfigError: `method` is unknown.
+            DataError: There is no curve, two have one name, or budgets, problems or halves do not fit.
         """
         one_of("method", method, METHODS)
-        names, curves = _named(curves)
-        for curve in curves[1:]:
-            _same_grid(curves[0], curve)
-            _same_problems(curves[0], curve)
+        names, measured = _named(curves)
+        first = measured[0]
+        for curve in measured[1:]:
+            check_same_grid(first, curve)
+            check_same_problems(first, curve)
         build = _maximum if method == "max" else _cross_fitted
-        accuracy, owner, per_problem = build(names, curves)
+        accuracy, owner, per_problem = build(names, measured)
         return cls(
-            curves[0].budgets,
+            first.budgets,
             accuracy,
-            owner=owner,
+            owner=tuple(owner),
             name=f"frontier of {len(names)} curves",
             provenance={"method": method, "curves": names},
             per_problem=per_problem,
-            problem_ids=curves[0].problem_ids,
+            problem_ids=first.problem_ids,
         )
 
-    def table(self):
-        """As `Curve.table`, with the owner of each point where it is known."""
+    def table(self) -> pd.DataFrame:
+        """Return the frontier as a table with a row per budget: `Curve.table`, and `owner` if it is known."""
         frame = super().table()
         return frame if self.owner is None else frame.assign(owner=self.owner)
 
     def save(self, path: str | Path) -> Path:
-        """Write budgets, accuracy, owner and provenance as JSON; per-problem values are not kept."""
-        record = {"format": FORMAT, "name": self.name, "provenance": self.provenance}
-        record |= {"budgets": self.budgets.tolist(), "accuracy": self.accuracy.tolist()}
-        record["owner"] = None if self.owner is None else list(self.owner)
+        """Write the frontier as JSON, without its per-problem values, and return the path."""
+        owner = None if self.owner is None else list(self.owner)
+        record = {
+            "format": FORMAT,
+            "name": self.name,
+            "provenance": self.provenance,
+            "budgets": self.budgets.tolist(),
+            "accuracy": self.accuracy.tolist(),
+            "owner": owner,
+        }
         path = Path(path)
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         return path
 
     @classmethod
-    def load(cls, path: str | Path) -> "Frontier":
-        """Read what `save` wrote."""
+    def load(cls, path: str | Path) -> Frontier:
+        """Read a frontier that `save` wrote.
+
+        Raises:
+            ConfigError: There is no such file.
+            DataError: The file is not a saved frontier.
+        """
         try:
             record = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -115,13 +155,23 @@ class Frontier(Curve):
 
 
 def reg(frontier: Curve, curve: Curve, l_max: float = PAPER_CAP, *, interpolate: bool = False) -> float:
-    """Reasoning Efficiency Gap: area under the frontier minus that under the curve, accuracy x tokens.
+    """Return the Reasoning Efficiency Gap: area under the frontier minus area under the curve.
 
-    Both must have the same budgets up to l_max (DataError otherwise): the trapezoid areas of two grids
-    differ by more than the gap of two good models. `interpolate=True` reads both on the union of their
-    grids instead.
+    Args:
+        frontier: The best known accuracy at each budget.
+        curve: The model's own curve, at the same budgets up to l_max.
+        l_max: The end of both areas, in tokens.
+        interpolate: Read both curves on the union of their budgets instead of requiring the same budgets.
+            The trapezoid areas of two different grids differ by more than the gap of two good models.
+
+    Returns:
+        The gap, accuracy x tokens. It may be negative.
+
+    Raises:
+        ConfigError: A curve ends before l_max.
+        DataError: The budgets up to l_max differ, or do not start at 0.
     """
-    x, frontier_y, curve_y = _aligned(frontier, curve, l_max, interpolate)
+    x, frontier_y, curve_y = aligned(frontier, curve, l_max, interpolate)
     return Curve(x, frontier_y).area(l_max) - Curve(x, curve_y).area(l_max)
 
 
@@ -135,24 +185,41 @@ def reg_interval(
     *,
     resample_frontier: bool = False,
 ) -> Interval:
-    """REG with its interval from a bootstrap over the curve's problems.
+    """Return REG with its interval, from a bootstrap over the problems of the curve.
 
-    The frontier is a fixed yardstick by default, as in the paper. `resample_frontier=True` resamples it
-    together with the curve: for a frontier measured on the same problems (Frontier.from_curves), where hard
-    problems are hard for both. What the choice of the best curve adds is in neither; see
-    method="cross_fit".
+    Choosing the best of several curves adds an error that no interval here contains; see
+    `Frontier.from_curves(method="cross_fit")`.
+
+    Args:
+        frontier: The best known accuracy at each budget.
+        curve: The model's own curve, with per-problem accuracies.
+        l_max: The end of both areas, in tokens.
+        level: Coverage of the interval.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap.
+        resample_frontier: False treats the frontier as fixed, as the paper does. True resamples it jointly
+            with the curve: for a frontier measured on the same problems (`Frontier.from_curves`), where hard
+            problems are hard for both.
+
+    Returns:
+        REG and the ends of its interval, accuracy x tokens.
+
+    Raises:
+        ConfigError: A curve ends before l_max.
+        DataError: Budgets or problems differ, or per-problem accuracies are missing.
     """
-    x, frontier_y, _ = _aligned(frontier, curve, l_max, interpolate=False)
+    x, frontier_y, _ = aligned(frontier, curve, l_max, interpolate=False)
     weights = Curve(x, frontier_y).area_weights(l_max)
-    yardstick = frontier_y
+    reference = frontier_y
     if resample_frontier:
-        if getattr(frontier, "per_problem", None) is None:
+        per_problem = getattr(frontier, "per_problem", None)
+        if per_problem is None:
             raise DataError(
                 "resample_frontier=True needs a frontier made by Frontier.from_curves (per_problem)"
             )
-        _same_problems(frontier, curve)
-        yardstick = frontier.per_problem[:, : x.size]
-    gap_P = (yardstick - curve.need_per_problem()[:, : x.size]) @ weights
+        check_same_problems(frontier, curve)
+        reference = per_problem[:, : x.size]
+    gap_P = (reference - curve.need_per_problem()[:, : x.size]) @ weights
     return bootstrap_mean(gap_P, resamples, level, seed)
 
 
@@ -164,27 +231,50 @@ def reg_difference(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Interval:
-    """REG(a) - REG(b) of two curves on the same problems, paired by problem.
+    """Return REG(a) - REG(b) with its interval, paired by problem. The frontier cancels out.
 
-    Negative: `a` is closer to the frontier. The frontier itself cancels, so none is asked for. Problems
-    must come in the same order.
+    Args:
+        a: A curve with per-problem accuracies.
+        b: Another one, on the same problems in the same order.
+        l_max: The end of both areas, in tokens.
+        level: Coverage of the interval.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        The difference and the ends of its interval, accuracy x tokens. Negative: `a` is closer to the
+        frontier.
+
+    Raises:
+        ConfigError: A curve ends before l_max.
+        DataError: Budgets or problems differ, or per-problem accuracies are missing.
     """
-    x, _, _ = _aligned(a, b, l_max, interpolate=False)
-    _same_problems(a, b)
+    x, _, _ = aligned(a, b, l_max, interpolate=False)
+    check_same_problems(a, b)
     gap_PK = b.need_per_problem()[:, : x.size] - a.need_per_problem()[:, : x.size]
     weights = Curve(x, a.accuracy[: x.size]).area_weights(l_max)
     return bootstrap_mean(gap_PK @ weights, resamples, level, seed)
 
 
-def reg_row(frontier: Frontier, curve: BudgetCurve, l_max: float) -> dict[str, float]:
-    """What a table says of one curve: `J(l_max), mean tokens, REG, low, high` (95 %, over problems).
+def reg_row(frontier: Frontier, curve: BudgetCurve, l_max: float) -> dict[str, float | None]:
+    """Return the REG of one curve as the row of a table.
 
-    A frontier measured on the same problems is resampled with the curve, a loaded one is a fixed yardstick.
+    Args:
+        frontier: A frontier measured on the same problems is resampled jointly with the curve; a loaded one
+            is fixed.
+        curve: The model's own curve, with per-problem accuracies.
+        l_max: The end of both areas, in tokens.
+
+    Returns:
+        `J(<l_max>), mean tokens, REG, REG low, REG high`; the interval is 95 %, over problems.
+
+    Raises:
+        ConfigError, DataError: As `reg_interval`.
     """
-    own = frontier.per_problem is not None
-    ends = reg_interval(frontier, curve, l_max, resample_frontier=own)
+    measured_here = frontier.per_problem is not None
+    gap = reg_interval(frontier, curve, l_max, resample_frontier=measured_here)
     row = {f"J({l_max})": curve.at(l_max), "mean tokens": curve.mean_tokens}
-    return row | dict(zip(("REG", "low", "high"), ends, strict=True))
+    return row | interval_columns({"REG": gap})
 
 
 def reg_changes(
@@ -192,55 +282,76 @@ def reg_changes(
     curves: Mapping[str, Sequence[BudgetCurve]],
     baseline: str = "vanilla",
     l_max: float | None = None,
-):
-    """REG as the paper prints it (Tables 1 and 3): absolute, and as a change against `baseline`.
+) -> pd.DataFrame:
+    """Return REG as the paper prints it (Tables 1 and 3): absolute, and as a change against a baseline.
 
-    A row per name: `name, seeds, J(l_max), mean tokens, REG, low, high, Δ REG, Δ REG low, Δ REG high, REG %,
-    % low, % high`. The curves of a name are seeds of one method on the same problems; they are averaged
-    problem by problem, so that REG is the mean over seeds. All intervals (95 %) are over problems and say
-    nothing about another seed. A frontier measured on the same problems is resampled with the curve, a loaded
-    one is a fixed yardstick. `Δ REG` is `reg_difference` to `baseline`, `REG %` the same divided by the REG
-    of `baseline` as it is: NaN where that is not positive. Both are NaN for `baseline` itself. l_max defaults
-    to the last budget of the frontier.
+    The seeds of a method are averaged problem by problem, so that REG is the mean over seeds. All intervals
+    (95 %) are over problems and say nothing about another seed.
+
+    Args:
+        frontier: A frontier measured on the same problems is resampled jointly with each curve; a loaded one
+            is fixed.
+        curves: For each method, the curves of its seeds, all on the same problems.
+        baseline: The name of the method that the others are compared with.
+        l_max: The end of the areas in tokens, by default the last budget of the frontier.
+
+    Returns:
+        A row per method: `name, seeds`, the columns of `reg_row`, then `Δ REG, Δ REG low, Δ REG high`
+        (`reg_difference` to the baseline, accuracy x tokens) and `REG %, REG % low, REG % high` (the same in
+        percent of the baseline's REG, which counts as exact; NaN if that is not positive). The changes are
+        NaN for the baseline itself.
+
+    Raises:
+        ConfigError: `baseline` is not in `curves`, or a curve ends before l_max.
+        DataError: A method has no curve, budgets or problems differ, or per-problem accuracies are missing.
     """
     import pandas as pd
 
     one_of("baseline", baseline, curves)
     l_max = int(frontier.budgets[-1]) if l_max is None else l_max
     pooled = {name: pooled_seeds(name, list(seeds)) for name, seeds in curves.items()}
-    unit, rows = reg(frontier, pooled[baseline], l_max), []
+    baseline_reg = reg(frontier, pooled[baseline], l_max)
+    rows = []
     for name, curve in pooled.items():
-        row = {"name": name, "seeds": len(curves[name]), **reg_row(frontier, curve, l_max)}
         change = np.full(3, np.nan)
         if name != baseline:
             change = np.array(reg_difference(curve, pooled[baseline], l_max))
-        share = 100 * change / unit if unit > 0 else np.full(3, np.nan)
-        for keys, values in (
-            (("Δ REG", "Δ REG low", "Δ REG high"), change),
-            (("REG %", "REG % low", "REG % high"), share),
-        ):
-            row |= dict(zip(keys, values.tolist(), strict=True))
-        rows.append(row)
+        percent = 100 * change / baseline_reg if baseline_reg > 0 else np.full(3, np.nan)
+        changes = {"Δ REG": Interval(*change.tolist()), "REG %": Interval(*percent.tolist())}
+        row = {"name": name, "seeds": len(curves[name])}
+        rows.append({**row, **reg_row(frontier, curve, l_max), **interval_columns(changes)})
     return pd.DataFrame(rows)
 
 
 def pooled_seeds(name: str, curves: list[BudgetCurve]) -> BudgetCurve:
-    """One curve with the mean accuracy of each problem over the seeds of a method, measured alike."""
+    """Average the curves of a method's seeds, problem by problem.
+
+    Args:
+        name: The name of the new curve.
+        curves: One curve per seed, with the same budgets and problems.
+
+    Returns:
+        A curve with the mean accuracy of each problem over the seeds.
+
+    Raises:
+        DataError: There is no curve, budgets or problems differ, or per-problem accuracies are missing.
+    """
     if not curves:
         raise DataError(f"there is no curve of {name!r}")
+    first = curves[0]
     for other in curves[1:]:
-        _same_grid(curves[0], other)
-        _same_problems(curves[0], other)
+        check_same_grid(first, other)
+        check_same_problems(first, other)
     per_problem = np.mean([c.need_per_problem() for c in curves], axis=0)
-    tokens = [c.mean_tokens for c in curves]
+    tokens = [c.mean_tokens for c in curves if c.mean_tokens is not None]
     return BudgetCurve(
-        curves[0].budgets,
+        first.budgets,
         per_problem.mean(axis=0),
         per_problem=per_problem,
-        problem_ids=curves[0].problem_ids,
-        mean_tokens=None if None in tokens else float(np.mean(tokens)),
+        problem_ids=first.problem_ids,
+        mean_tokens=float(np.mean(tokens)) if len(tokens) == len(curves) else None,
         name=name,
-        snap=curves[0].snap,
+        snap=first.snap,
     )
 
 
@@ -253,21 +364,35 @@ def wasted_tokens(
     shared_levels: bool = False,
     interpolate: bool = False,
 ) -> float:
-    """The area of REG read along the token axis: how many more tokens the curve needs than the frontier.
+    """Return REG read along the token axis: how many more tokens the curve needs than the frontier.
 
-    T_f(a) is the smallest budget at which f reaches accuracy a, and l_max where f does not reach it by then.
-    The result is the integral over a from 0 to 1 of T_curve(a) - T_frontier(a), accuracy x tokens. For two
-    non-decreasing curves it equals `reg`. Each falling stretch breaks that: it is a DataError unless
-    monotone="running_max" asks for the running maximum over the grid of both first.
+    T_f(a) is the smallest budget at which f reaches accuracy a, and l_max if f does not reach it by then.
+    The result is the integral over a from 0 to 1 of T_curve(a) - T_frontier(a). For two non-decreasing curves
+    it equals `reg`; a falling stretch breaks that and is an error by default.
 
-    `shared_levels=True` integrates only over the accuracies that both reach and neither has at budget 0,
-    and divides by their span: tokens, the mean excess at an accuracy both reach. NaN where there is no such
-    level.
+    Args:
+        frontier: The best known accuracy at each budget.
+        curve: The model's own curve, at the same budgets up to l_max.
+        l_max: The end of the token axis, in tokens.
+        monotone: "running_max" replaces both curves by their running maximum over the grid first.
+        shared_levels: Integrate only over the accuracies that both curves reach and neither has at budget 0,
+            and divide by their span.
+        interpolate: Read both curves on the union of their budgets, as in `reg`.
+
+    Returns:
+        Accuracy x tokens. With `shared_levels`, tokens: the mean excess at an accuracy that both reach; NaN
+        if there is no such accuracy.
+
+    Raises:
+        ConfigError: A curve ends before l_max, or `monotone` is unknown.
+        DataError: The budgets up to l_max differ, or a curve falls.
     """
     if monotone is not None:
         one_of("monotone", monotone, ("running_max",))
-    x, *ys = _aligned(frontier, curve, l_max, interpolate)
-    x, ys = _cut(x, ys, l_max)
+    x, *ys = aligned(frontier, curve, l_max, interpolate)
+    below = x < l_max
+    ys = [np.append(y[below], np.interp(l_max, x, y)) for y in ys]
+    x = np.append(x[below], l_max)
     ys = [_rising(name, x, y, monotone) for name, y in zip(("frontier", "curve"), ys, strict=True)]
     edges = np.unique(np.concatenate([[0.0, 1.0], *ys]))
     edges = edges[np.diff(edges, prepend=-1) > 1e-12]  # slopes between nearly equal levels would overflow
@@ -277,13 +402,13 @@ def wasted_tokens(
         return float((curve_t - frontier_t) @ width)
     low, high = max(y[0] for y in ys), min(y[-1] for y in ys)
     shared = (middle > low) & (middle < high)
-    return (
-        float((curve_t - frontier_t)[shared] @ width[shared] / (high - low)) if shared.any() else float("nan")
-    )
+    if not shared.any():
+        return float("nan")
+    return float((curve_t - frontier_t)[shared] @ width[shared] / (high - low))
 
 
 def _first_budget(x: np.ndarray, y: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Smallest budget where non-decreasing y reaches each level; l_max where it never does.
+    """The smallest budget where non-decreasing y reaches each level; l_max where it never does.
 
     `levels` are midpoints between neighbouring values of y, so a flat stretch is never hit and the inverse is
     linear around each of them: the midpoint rule is exact.
@@ -303,59 +428,9 @@ def _rising(name: str, x: np.ndarray, y: np.ndarray, monotone: str | None) -> np
     return np.maximum.accumulate(y)
 
 
-def _cut(x: np.ndarray, ys: list[np.ndarray], l_max: float) -> tuple[np.ndarray, list[np.ndarray]]:
-    keep = x < l_max
-    return np.append(x[keep], l_max), [np.append(y[keep], np.interp(l_max, x, y)) for y in ys]
-
-
-def _aligned(
-    a: Curve, b: Curve, l_max: float, interpolate: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Both curves on one grid that reaches l_max: their common one, or the union of both."""
-    for curve, name in ((a, "first"), (b, "second")):
-        if l_max > curve.budgets[-1]:
-            raise ConfigError(
-                f"l_max={l_max} is beyond the last budget {curve.budgets[-1]} of the {name} curve; "
-                f"pass l_max={min(a.budgets[-1], b.budgets[-1])} or measure further"
-            )
-    if not interpolate:
-        _same_grid(a, b, l_max)
-        n = int(np.searchsorted(a.budgets, l_max)) + 1
-        return a.budgets[:n], a.accuracy[:n], b.accuracy[:n]
-    x = np.union1d(a.budgets, b.budgets)
-    x = x[(x >= max(a.budgets[0], b.budgets[0])) & (x <= min(a.budgets[-1], b.budgets[-1]))]
-    return x, a.at(x), b.at(x)
-
-
-def _same_grid(a: Curve, b: Curve, l_max: float | None = None) -> None:
-    """Equal budgets (up to the first one at or beyond l_max), or a DataError that lists what differs."""
-    grids = [
-        c.budgets if l_max is None else c.budgets[: np.searchsorted(c.budgets, l_max) + 1] for c in (a, b)
-    ]
-    if not np.array_equal(*grids):
-        only = [np.setdiff1d(*pair)[:5].tolist() for pair in (grids, grids[::-1])]
-        raise DataError(
-            f"the curves have different budgets: only in the first {only[0]}, only in the second {only[1]} "
-            "(first five each); measure both on one grid"
-            + ("" if l_max is None else ", or pass interpolate=True where it is offered")
-        )
-
-
-def _same_problems(a, b) -> None:
-    ids = [getattr(c, "problem_ids", None) for c in (a, b)]
-    sizes = [None if c.per_problem is None else len(c.per_problem) for c in (a, b)]
-    if None not in sizes and sizes[0] != sizes[1]:
-        raise DataError(
-            f"the two curves have {sizes[0]} and {sizes[1]} problems; measure both on the same ones"
-        )
-    if ids[0] is not None and ids[1] is not None and not np.array_equal(*ids):
-        odd = np.setxor1d(*[i.astype(str) for i in ids])
-        what = f"{odd.size} are in one only, such as {odd[0]}" if odd.size else "their order differs"
-        raise DataError(f"the two curves are not on the same problems: {what}")
-
-
-def _named(curves) -> tuple[list[str], list[BudgetCurve]]:
-    pairs = list(curves.items()) if isinstance(curves, dict) else [(c.name, c) for c in curves]
+def _named(curves: Mapping[str, BudgetCurve] | Iterable[BudgetCurve]) -> tuple[list[str], list[BudgetCurve]]:
+    """Names and curves; a curve without a name is called by its position."""
+    pairs = list(curves.items()) if isinstance(curves, Mapping) else [(c.name, c) for c in curves]
     if not pairs:
         raise DataError("a frontier needs at least one curve")
     names = [name or f"curve {i}" for i, (name, _) in enumerate(pairs)]
@@ -366,22 +441,26 @@ def _named(curves) -> tuple[list[str], list[BudgetCurve]]:
     return names, [curve for _, curve in pairs]
 
 
-def _maximum(names: list[str], curves: list[BudgetCurve]):
+def _maximum(names: list[str], curves: list[BudgetCurve]) -> tuple[np.ndarray, list[str], np.ndarray | None]:
+    """Accuracy (K,), owners and per-problem accuracy (P, K) of the best curve at each budget."""
     best_K = np.argmax([c.accuracy for c in curves], axis=0)  # ties: the first curve
     per_problem = None
     if all(c.per_problem is not None for c in curves):
-        per_problem = np.stack([curves[c].per_problem[:, k] for k, c in enumerate(best_K)], axis=1)
+        columns = [curves[c].need_per_problem()[:, k] for k, c in enumerate(best_K)]
+        per_problem = np.stack(columns, axis=1)
     accuracy = np.max([c.accuracy for c in curves], axis=0)
     return accuracy, [names[c] for c in best_K], per_problem
 
 
-def _cross_fitted(names: list[str], curves: list[BudgetCurve]):
-    for name, curve in zip(names, curves, strict=True):
-        if curve.halves is None:
-            raise DataError(
-                f"curve {name!r} has no halves: cross_fit needs two samples per problem (budget_curve)"
-            )
-    halves_CHPK = np.stack([c.halves for c in curves])
+def _cross_fitted(names: list[str], curves: list[BudgetCurve]) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """The same, with the best curve chosen on one half of the samples and read on the other half."""
+    halves = [c.halves for c in curves if c.halves is not None]
+    if len(halves) < len(curves):
+        name = next(n for n, c in zip(names, curves, strict=True) if c.halves is None)
+        raise DataError(
+            f"curve {name!r} has no halves: cross_fit needs two samples per problem (budget_curve)"
+        )
+    halves_CHPK = np.stack(halves)
     chosen, values = [], []
     for half in (0, 1):
         best_K = np.argmax(halves_CHPK[:, half].mean(axis=1), axis=0)

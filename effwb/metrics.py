@@ -1,42 +1,74 @@
-"""Scores and their intervals. The problem is the unit: samples of one problem are never counted as
-independent.
+"""Scores of a model and their intervals over problems.
 
-Arrays carry their axes: P problems, N samples per problem, K budgets. NaN marks a sample that was not
-drawn, so problems may have different numbers of samples. Intervals over problems are NaN, not zero, for a
-single problem.
+Samples of one problem are never counted as independent: the problem is the unit. Arrays carry their axes: P
+problems, N samples per problem, K budgets. NaN marks a sample that was not drawn, so problems may have
+different numbers of samples. For a single problem the ends of an interval are NaN, not zero.
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from effwb._internal.student_t import t_quantile
 from effwb.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from effwb.curves import Curve
+
+# Random indices drawn at a time (16 MB per thread), so that memory does not grow with P or the resamples.
+CHUNK_DRAWS = 2_000_000
 
 
 class Interval(NamedTuple):
-    """An estimate with the ends of its interval; floats, or arrays (K,) for a curve."""
+    """An estimate and the ends of its interval.
 
-    mean: float | np.ndarray
-    low: float | np.ndarray
-    high: float | np.ndarray
+    Attributes:
+        mean: The estimate: a float, or an array (K,) for a curve.
+        low: The lower end, of the same shape.
+        high: The upper end, of the same shape.
+    """
+
+    mean: Any
+    low: Any
+    high: Any
 
 
 # ---------------------------------------------------------------------------------------------- scores
-def mean_at_k(correct_PN) -> float:
-    """Mean over problems of the share of correct samples (Mean@N of arXiv 2602.20945, section 3)."""
+def mean_at_k(correct_PN: ArrayLike) -> float:
+    """Return the share of correct samples, averaged over problems (Mean@N of arXiv 2602.20945, section 3).
+
+    Args:
+        correct_PN: Verdicts 0 or 1, (P, N); NaN: not drawn.
+
+    Raises:
+        DataError: A value is not 0, 1 or NaN, or a problem has no samples.
+    """
     return float(np.mean(_problem_means(_verdicts(correct_PN))))
 
 
-def pass_at_k(correct_PN, k: int) -> float:
-    """Unbiased pass@k, 1 - C(n-c, k) / C(n, k) per problem, averaged over problems (arXiv 2107.03374,
-    section 2.1).
+def pass_at_k(correct_PN: ArrayLike, k: int) -> float:
+    """Return the unbiased pass@k, 1 - C(n-c, k) / C(n, k) per problem, averaged over problems.
 
-    NaN when any problem has fewer than `k` samples: the truth is unknown there, and counting the samples that
-    were never drawn as wrong halves the score at every doubling of k (open-r1 #655).
+    Source: arXiv 2107.03374, section 2.1. n is the number of samples of a problem, c that of correct ones.
+
+    Args:
+        correct_PN: Verdicts 0 or 1, (P, N); NaN: not drawn.
+        k: Number of samples of which at least one has to be correct.
+
+    Returns:
+        A value in [0, 1]. NaN if a problem has fewer than `k` samples: its pass@k is unknown then, and
+        counting the samples that were never drawn as wrong halves the score at every doubling of k
+        (open-r1 #655).
+
+    Raises:
+        ConfigError: `k` is not a whole number of at least 1.
+        DataError: A value is not 0, 1 or NaN, or a problem has no samples.
     """
     if k != int(k) or k < 1:
         raise ConfigError(f"k={k!r} must be a whole number of at least 1")
@@ -60,11 +92,22 @@ def aes(
     beta: float = 3.0,
     gamma: float = 5.0,
 ) -> float:
-    """Accuracy-efficiency score of O1-Pruner (arXiv 2501.12570, section 4.1), higher is better.
+    """Return the accuracy-efficiency score of O1-Pruner (arXiv 2501.12570, section 4.1); higher is better.
 
-    dLen = (base_length - length) / base_length, dAcc = (accuracy - base_accuracy) / base_accuracy; AES =
-    alpha dLen + beta |dAcc| where dAcc >= 0, alpha dLen - gamma |dAcc| below. Both changes are relative, so
-    accuracies may be in percent or in [0, 1] as long as both are alike.
+    dLen = (base_length - length) / base_length and dAcc = (accuracy - base_accuracy) / base_accuracy;
+    AES = alpha dLen + beta |dAcc| if dAcc >= 0, and alpha dLen - gamma |dAcc| otherwise.
+
+    Args:
+        base_accuracy: Accuracy of the model to compare with, above 0.
+        base_length: Its mean length, above 0.
+        accuracy: Accuracy of the model, in the same unit: both in [0, 1] or both in percent.
+        length: Its mean length, in the same unit as `base_length`.
+        alpha: Weight of the length.
+        beta: Weight of a gain in accuracy.
+        gamma: Weight of a loss in accuracy.
+
+    Raises:
+        ConfigError: A base value is not positive, or another value is negative.
     """
     for name, value in (("base_accuracy", base_accuracy), ("base_length", base_length)):
         if not value > 0:
@@ -78,19 +121,35 @@ def aes(
 
 
 def aes_interval(
-    base_correct_PN,
-    base_length_PN,
-    correct_PN,
-    length_PN,
+    base_correct_PN: ArrayLike,
+    base_length_PN: ArrayLike,
+    correct_PN: ArrayLike,
+    length_PN: ArrayLike,
     resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """`aes` of one model against another on the same problems (row i of all four), with its interval from a
-    bootstrap over problems that takes both models along.
+    """Return `aes` of a model against another, with its interval from a bootstrap over problems.
 
-    AES has a kink where the accuracies are equal, so the interval may be lopsided there. NaN ends for a
-    single problem and for a resample in which the base is never right.
+    Both models are evaluated on the same problems (row i of all four tables), and the bootstrap resamples
+    both jointly. AES has a kink where the accuracies are equal, so the interval may be lopsided there.
+
+    Args:
+        base_correct_PN: Verdicts of the model to compare with, (P, N).
+        base_length_PN: Its lengths in tokens, (P, N).
+        correct_PN: Verdicts of the model, (P, N').
+        length_PN: Its lengths in tokens, (P, N').
+        resamples: Number of bootstrap resamples.
+        level: Coverage of the interval.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        The score and the ends of its interval. The ends are NaN for a single problem, and if the base has no
+        correct answer in some resample.
+
+    Raises:
+        ConfigError: The base is never correct, or `level` is illegal.
+        DataError: The tables have different problems, or a problem has no samples.
     """
     _check_level(level)
     tables = (base_correct_PN, base_length_PN, correct_PN, length_PN)
@@ -110,9 +169,14 @@ def aes_interval(
 
 
 def ock_score(accuracy: float, mean_tokens: float) -> float:
-    """OckScore (arXiv 2511.05722): accuracy - 10 ln(mean_tokens / 10000 + 1).
+    """Return the OckScore, accuracy - 10 ln(mean_tokens / 10000 + 1) (arXiv 2511.05722).
 
-    `accuracy` is in PERCENT, unlike everywhere else in effwb; OckBench counts prompt and completion tokens.
+    Args:
+        accuracy: In PERCENT, unlike everywhere else in effwb.
+        mean_tokens: Mean tokens of prompt and completion, as OckBench counts them.
+
+    Raises:
+        ConfigError: `accuracy` is not in [0, 100], or `mean_tokens` is negative.
     """
     if not 0 <= accuracy <= 100:
         raise ConfigError(f"accuracy={accuracy} must be a percentage in [0, 100]")
@@ -121,47 +185,81 @@ def ock_score(accuracy: float, mean_tokens: float) -> float:
     return float(accuracy - 10 * math.log(mean_tokens / 10000 + 1))
 
 
-def anytime_accuracy(curve, budgets=None) -> float:
-    """Mean accuracy of a curve over token budgets, in [0, 1] (AnytimeReasoner, arXiv 2505.13438).
+def anytime_accuracy(curve: Curve, budgets: ArrayLike | None = None) -> float:
+    """Return the mean accuracy of a curve over token budgets (AnytimeReasoner, arXiv 2505.13438).
 
-    `curve` is a `curves.Curve`; between its points it is linear. `budgets` defaults to 32 equally spaced ones
-    that end at the last of the curve: every 250 up to 8000 in the paper. Equal steps make it, but for the
-    ends, the mean height of the curve, where accuracy over a grid that is dense at small budgets is not.
-    Raises `ConfigError` for budgets outside the curve.
+    Args:
+        curve: The curve, linear between its budgets.
+        budgets: Tokens, inside the curve. The default is 32 equally spaced ones that end at the last budget
+            of the curve (every 250 up to 8000 in the paper). Equally spaced budgets make this the mean height
+            of the curve, apart from its ends; on a grid that is dense at small budgets it is not.
+
+    Returns:
+        A value in [0, 1].
+
+    Raises:
+        ConfigError: A budget is outside the curve, or there is none.
     """
     if budgets is None:
         budgets = np.linspace(0, curve.budgets[-1], 33)[1:]
-    budgets = np.asarray(budgets, dtype=float)
-    if budgets.ndim != 1 or budgets.size == 0:
-        raise ConfigError(f"budgets must be a non-empty list of token counts, got shape {budgets.shape}")
-    return float(np.mean(curve.at(budgets)))
+    values = np.asarray(budgets, dtype=float)
+    if values.ndim != 1 or values.size == 0:
+        raise ConfigError(f"budgets must be a non-empty list of token counts, got shape {values.shape}")
+    return float(np.mean(curve.at(values)))
 
 
-def length_given(correct_PN, length_PN) -> tuple[float, float]:
-    """Mean tokens of the correct and of the wrong samples, pooled over problems; NaN where there are none."""
+def length_given(correct_PN: ArrayLike, length_PN: ArrayLike) -> tuple[float, float]:
+    """Return the mean length of the correct and of the wrong samples, pooled over problems.
+
+    Args:
+        correct_PN: Verdicts 0 or 1, (P, N); NaN: not drawn.
+        length_PN: Lengths in tokens, (P, N), NaN at the same places.
+
+    Returns:
+        Tokens of the correct and of the wrong samples; NaN if there are none.
+
+    Raises:
+        DataError: Shapes or NaN places differ, or a verdict is illegal.
+    """
     correct, length = _verdicts(correct_PN), np.asarray(length_PN, dtype=float)
     if correct.shape != length.shape:
         raise DataError(f"correct_PN {correct.shape} and length_PN {length.shape} must have the same shape")
     if (np.isnan(length) != np.isnan(correct)).any():
         raise DataError("correct_PN and length_PN are NaN at different samples")
-    chosen = (length[correct == 1], length[correct == 0])
-    right, wrong = (float(c.mean()) if c.size else float("nan") for c in chosen)
+    groups = (length[correct == 1], length[correct == 0])
+    right, wrong = (float(g.mean()) if g.size else float("nan") for g in groups)
     return right, wrong
 
 
 # ------------------------------------------------------------------------------------------- intervals
-def clustered_interval(values_PN, level: float = 0.95) -> Interval:
-    """Mean of the per-problem means with its Student-t interval, P - 1 degrees of freedom.
+def clustered_interval(values_PN: ArrayLike, level: float = 0.95) -> Interval:
+    """Return the mean of the per-problem means with its Student-t interval, P - 1 degrees of freedom.
 
-    Samples of one problem are averaged first, so the width shrinks with problems, never with samples alone.
+    Samples of one problem are averaged first, so the interval shrinks with more problems, never with more
+    samples alone.
+
+    Args:
+        values_PN: Any value per sample, (P, N); NaN: not drawn.
+        level: Coverage of the interval.
+
+    Raises:
+        ConfigError: `level` is not in (0, 1).
+        DataError: A problem has no samples.
     """
     return _t_interval(_problem_means(_table(values_PN)), level)
 
 
-def paired_difference(a_PN, b_PN, level: float = 0.95) -> Interval:
-    """Mean of a - b over the same problems (row i of both), with a t interval on the per-problem differences.
+def paired_difference(a_PN: ArrayLike, b_PN: ArrayLike, level: float = 0.95) -> Interval:
+    """Return the mean of a - b over the same problems, with a t interval on the per-problem differences.
 
-    The numbers of samples may differ; a problem without samples in either is an error, not dropped silently.
+    Args:
+        a_PN: Any value per sample, (P, N); NaN: not drawn.
+        b_PN: The same for the other model, (P, N'); row i is the same problem in both.
+        level: Coverage of the interval.
+
+    Raises:
+        ConfigError: `level` is not in (0, 1).
+        DataError: The numbers of problems differ, or a problem has no samples in one of them.
     """
     a, b = _problem_means(_table(a_PN)), _problem_means(_table(b_PN))
     if a.shape != b.shape:
@@ -169,12 +267,26 @@ def paired_difference(a_PN, b_PN, level: float = 0.95) -> Interval:
     return _t_interval(a - b, level)
 
 
-def bootstrap_mean(values, resamples: int = 10_000, level: float = 0.95, seed: int = 0) -> Interval:
-    """Mean over problems of `values` (P,) or (P, K), with its interval from a bootstrap over problems.
+def bootstrap_mean(
+    values: ArrayLike, resamples: int = 10_000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return the mean over problems with its interval from a clustered bootstrap.
 
-    Resampling a problem takes all its samples along: the clustered bootstrap, percentile interval. (P,)
-    gives floats, (P, K) arrays (K,). Percentile intervals are a little narrow below about 30 problems. Same
-    seed, same answer.
+    Whole problems are resampled, with all their samples; the ends are percentiles of the resampled means.
+    Percentile intervals are a little too narrow below about 30 problems.
+
+    Args:
+        values: One value per problem, (P,), or one per problem and budget, (P, K).
+        resamples: Number of bootstrap resamples.
+        level: Coverage of the interval.
+        seed: Seed of the bootstrap; the same seed gives the same interval.
+
+    Returns:
+        Floats for (P,), arrays (K,) for (P, K).
+
+    Raises:
+        ConfigError: `level` or `resamples` is illegal.
+        DataError: There are no problems, or a value is NaN.
     """
     _check_level(level)
     values = np.asarray(values, dtype=float)
@@ -191,24 +303,43 @@ def bootstrap_mean(values, resamples: int = 10_000, level: float = 0.95, seed: i
     return Interval(float(mean), float(low), float(high)) if values.ndim == 1 else Interval(mean, low, high)
 
 
-def interval_columns(found: Mapping[str, Interval]) -> dict[str, float]:
-    """Intervals as a table has them: each name, and behind it its ` low` and ` high`."""
+def interval_columns(intervals: Mapping[str, Interval]) -> dict[str, float]:
+    """Return intervals as table columns: `name`, `name low`, `name high` for each.
+
+    Args:
+        intervals: Intervals of floats, by column name.
+    """
     return {
         f"{name}{end}": value
-        for name, ends in found.items()
-        for end, value in zip(("", " low", " high"), ends, strict=True)
+        for name, interval in intervals.items()
+        for end, value in zip(("", " low", " high"), interval, strict=True)
     }
 
 
-def rank_correlation(x_P, y_P, resamples: int = 2000, level: float = 0.95, seed: int = 0) -> Interval:
-    """Spearman's rank correlation over problems (ties share their mean rank), with a percentile interval from
-    a bootstrap over problems.
+def rank_correlation(
+    x_P: ArrayLike, y_P: ArrayLike, resamples: int = 2000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return Spearman's rank correlation over problems, with an interval from a bootstrap over problems.
 
-    NaN where there is none: fewer than two problems, or one side without any variation; resamples without it
-    are left out of the interval. With few problems the interval is too narrow.
+    Equal values share their mean rank. With few problems the interval is too narrow.
 
     >>> rank_correlation([1, 2, 3, 4], [10, 20, 20, 50]).mean.__round__(4)
     0.9487
+
+    Args:
+        x_P: A value per problem, (P,).
+        y_P: Another value per problem, (P,).
+        resamples: Number of bootstrap resamples.
+        level: Coverage of the interval.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        The correlation and the ends of its percentile interval. All are NaN for fewer than two problems, or
+        if one side is constant; resamples in which one side is constant are left out of the interval.
+
+    Raises:
+        ConfigError: `level` is not in (0, 1).
+        DataError: The shapes differ, or a value is NaN.
     """
     _check_level(level)
     x, y = (np.asarray(values, dtype=float) for values in (x_P, y_P))
@@ -225,6 +356,35 @@ def rank_correlation(x_P, y_P, resamples: int = 2000, level: float = 0.95, seed:
     return Interval(rho, float(low), float(high))
 
 
+def bootstrap_means(values: ArrayLike, resamples: int, seed: int = 0) -> np.ndarray:
+    """Return the means of many resamples of the problems, drawn with replacement.
+
+    The work is split into chunks whose size depends on P alone, with a random stream for each, so the answer
+    does not depend on the number of threads.
+
+    Args:
+        values: One value per problem, (P,), or K of them, (P, K).
+        resamples: Number R of resamples.
+        seed: Seed of the random streams.
+
+    Returns:
+        Float (R,) for (P,), (R, K) for (P, K).
+
+    Raises:
+        ConfigError: `resamples` is below 1.
+    """
+    if resamples < 1:
+        raise ConfigError(f"resamples={resamples} must be at least 1")
+    values = np.asarray(values, dtype=float)
+    rows = max(1, CHUNK_DRAWS // len(values))
+    sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(sizes))]
+    draw = _resampled_means if values.ndim == 1 else _resampled_rows
+    with ThreadPoolExecutor(max_workers=2) as pool:  # numpy releases the interpreter lock in both functions
+        return np.concatenate(list(pool.map(draw, [values] * len(sizes), sizes, streams)))
+
+
+# --------------------------------------------------------------------------------------------- helpers
 def _spearman(x: np.ndarray, y: np.ndarray) -> float:
     if x.size < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
@@ -232,34 +392,9 @@ def _spearman(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1; equal values share the mean of theirs."""
+    """Ranks from 1; equal values share their mean rank."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (counts.cumsum() - (counts - 1) / 2)[place]
-
-
-CHUNK_DRAWS = (
-    2_000_000  # indices drawn at once (16 MB per thread), so memory does not grow with P or resamples
-)
-
-
-def bootstrap_means(values, resamples: int, seed: int = 0) -> np.ndarray:
-    """Means of `resamples` draws of P problems with replacement: (R,) from (P,), (R, K) from (P, K).
-
-    Chunks have a size that depends on P alone and a random stream each, so the answer does not depend on the
-    number of threads; numpy releases the lock in both steps.
-    """
-    if resamples < 1:
-        raise ConfigError(f"resamples={resamples} must be at least 1")
-    values = np.asarray(values, dtype=float)
-    rows = max(1, CHUNK_DRAWS // len(values))
-    sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
-    streams = np.random.SeedSequence(seed).spawn(len(sizes))
-    draw = _resampled_means if values.ndim == 1 else _resampled_rows
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        parts = pool.map(
-            lambda job: draw(values, job[0], np.random.default_rng(job[1])), zip(sizes, streams, strict=True)
-        )
-        return np.concatenate(list(parts))
 
 
 def _resampled_means(values_P: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
@@ -285,50 +420,6 @@ def _t_interval(means_P: np.ndarray, level: float) -> Interval:
     return Interval(mean, float(mean - half), float(mean + half))
 
 
-@lru_cache(maxsize=256)
-def t_quantile(p: float, df: float) -> float:
-    """Quantile of Student's t for p in [0.5, 1), by bisection on its exact distribution (no scipy here)."""
-    if not 0.5 <= p < 1:
-        raise ConfigError(f"p={p} must be in [0.5, 1)")
-    if not df > 0:
-        raise ConfigError(f"df={df} must be positive")
-    low, high = 0.0, 1.0
-    while _t_central(high, df) < 2 * p - 1:
-        low, high = high, 2 * high
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _t_central(middle, df) < 2 * p - 1 else (low, middle)
-    return (low + high) / 2
-
-
-def _t_central(t: float, df: float) -> float:
-    """P(|T| <= t) = I_y(1/2, df/2) with y = t^2 / (df + t^2), the regularised incomplete beta function."""
-    y = t * t / (df + t * t)
-    if y < 1.5 / (df / 2 + 2.5):  # where the continued fraction converges fast; mirrored otherwise
-        return _beta_fraction(y, 0.5, df / 2)
-    return 1 - _beta_fraction(df / (df + t * t), df / 2, 0.5)
-
-
-def _beta_fraction(x: float, a: float, b: float) -> float:
-    """I_x(a, b) by Lentz's evaluation of the continued fraction (Abramowitz and Stegun 26.5.8)."""
-    if x == 0:
-        return 0.0
-    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
-    value = d
-    for m in range(1, 500):
-        for term in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d, c = 1 / (1 + term * d), 1 + term / c
-            value *= d * c
-        if abs(d * c - 1) < 1e-15:
-            break
-    return math.exp(log_front) * value / a
-
-
-# ---------------------------------------------------------------------------------------------- checks
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ConfigError(f"level={level} must lie strictly between 0 and 1, as 0.95 does")

@@ -1,17 +1,25 @@
-"""Problems: question, gold answer, level, from the pocket world, reasoning-gym, a hub data set or a file.
+"""Problems to solve, from the pocket world, reasoning-gym, the hub or a file.
 
-Every source gives the same table: `problem_id, question, answer, level, source`, all strings. An id is
-`source-` and 12 hex digits of a hash of the question, so it never depends on position or order.
+Every source gives the same table: `problem_id, question, answer, level, source`, all strings. An id is the
+source and 12 hex digits of a hash of the question, so it never depends on position or order.
 """
+
+from __future__ import annotations
 
 import hashlib
 import random
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from effwb.errors import ConfigError, DataError, one_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+
 COLUMNS = ("problem_id", "question", "answer", "level", "source")
 POCKET_SPLITS = ("test", "train")
+GENERATED = 500  # problems that a generated source makes by default
 
 # preset -> (hub id, config, split); columns are found by name, see QUESTION and ANSWER
 PRESETS = {
@@ -29,29 +37,38 @@ ANSWER = ("answer", "final_answer", "expected_answer", "solution")
 LEVEL = ("level", "difficulty")
 
 
-def load(name: str, n: int | None = None, seed: int = 0, split: str | None = None):
-    """A `datasets.Dataset` with `COLUMNS`.
+def load(name: str, n: int | None = None, seed: int = 0, split: str | None = None) -> Dataset:
+    """Load a set of problems.
 
-    `name` is "pocket", "reasoning-gym:<task>", "hub:<id>", a preset, or a path to .jsonl or .parquet. `n`
-    rows are drawn (generated sources need it: 500 by default; others are shuffled by `seed` and cut, or whole
-    when None). `split` is train or test for pocket (default test), a hub split otherwise. Raises
-    `ConfigError` for an unknown name or split, `DataError` for an empty set, missing columns, or golds no
-    verifier can use.
+    Args:
+        name: "pocket", "reasoning-gym:<task>", "hub:<id>", one of `PRESETS`, or a path to .jsonl or .parquet.
+        n: Number of problems. None: 500 of a generated source ("pocket", "reasoning-gym"), all of any other.
+        seed: Seed of generated problems, or of the choice of `n` among all.
+        split: "test" (default) or "train" for "pocket"; a split of the data set for hub sources.
+
+    Returns:
+        A data set with `COLUMNS`.
+
+    Raises:
+        ConfigError: `name`, `n` or `split` is illegal.
+        DataError: The source cannot be read, is empty, is too small, lacks columns, repeats a question, or
+            has golds that no verifier can use.
     """
     if n is not None and n < 1:
         raise ConfigError(f"n must be at least 1, got {n}")
     kind, _, rest = name.partition(":")
+    rows: list[dict] = []
     if name == "pocket":
-        rows = _pocket(n or 500, seed, split or "test")
+        rows = _pocket(n or GENERATED, seed, split or "test")
     elif kind == "reasoning-gym" and rest:
-        rows = _reasoning_gym(rest, n or 500, seed)
+        rows = _reasoning_gym(rest, n or GENERATED, seed)
     elif kind == "hub" and rest:
-        rows = _cut(_hub(rest, None, split or "test"), n, seed)
+        rows = _drawn(_hub(rest, None, split or "test"), n, seed)
     elif name in PRESETS:
         hub_id, config, default = PRESETS[name]
-        rows = _cut(_hub(hub_id, config, split or default, name), n, seed)
+        rows = _drawn(_hub(hub_id, config, split or default, name), n, seed)
     elif Path(name).suffix in (".jsonl", ".parquet"):
-        rows = _cut(_file(Path(name)), n, seed)
+        rows = _drawn(_file(Path(name)), n, seed)
     else:
         one_of(
             "problem source",
@@ -61,20 +78,31 @@ def load(name: str, n: int | None = None, seed: int = 0, split: str | None = Non
     return as_dataset(rows, name)
 
 
-def as_dataset(rows: list[dict], name: str):
-    """Rows with question, answer, level, source -> a checked Dataset with ids. Repeated questions raise."""
+def as_dataset(rows: list[dict], name: str) -> Dataset:
+    """Check problems and give each an id.
+
+    Args:
+        rows: One dict per problem with question, answer, level, source.
+        name: The name of the source, for messages.
+
+    Returns:
+        A data set with `COLUMNS`.
+
+    Raises:
+        DataError: There are no rows, a question is repeated, or a gold does not verify against itself.
+    """
     from datasets import Dataset
 
     from effwb.verifiers import verify
 
     if not rows:
         raise DataError(f"problem source {name!r} is empty")
+    ids: set[str] = set()
     for row in rows:
         row["problem_id"] = f"{row['source']}-{hashlib.sha256(row['question'].encode()).hexdigest()[:12]}"
-    ids = [r["problem_id"] for r in rows]
-    if len(set(ids)) < len(ids):
-        twice = next(r for i, r in enumerate(rows) if r["problem_id"] in ids[:i])
-        raise DataError(f"problem source {name!r} asks the same question twice: {twice['question'][:80]!r}")
+        if row["problem_id"] in ids:
+            raise DataError(f"problem source {name!r} has the same question twice: {row['question'][:80]!r}")
+        ids.add(row["problem_id"])
     golds = [r["answer"] for r in rows]
     verdicts = verify([f"\\boxed{{{g}}}" for g in golds], golds)
     bad = [
@@ -89,21 +117,54 @@ def as_dataset(rows: list[dict], name: str):
     return Dataset.from_list([{c: str(r[c]) for c in COLUMNS} for r in rows])
 
 
+def split_by_pass_rate(
+    problems: Dataset, rollouts: pd.DataFrame, threshold: float = 0.5
+) -> tuple[Dataset, Dataset]:
+    """Split problems into easy and hard ones by the share of their rollouts that are right (2602.20945).
+
+    A truncated rollout counts as wrong, as everywhere (`rollouts.solved`).
+
+    Args:
+        problems: The problems to split.
+        rollouts: Their rollout table; needs problem_id, verdict and finish_reason.
+        threshold: Problems with a pass rate above it are easy, in [0, 1].
+
+    Returns:
+        The easy and the hard problems, in the order of `problems`.
+
+    Raises:
+        DataError: A column is missing, or a problem has no rollouts (it would silently count as hard).
+    """
+    from effwb.rollouts import solved
+
+    missing_columns = [c for c in ("problem_id", "verdict", "finish_reason") if c not in rollouts]
+    if missing_columns:
+        raise DataError(
+            f"the rollouts lack the columns {', '.join(missing_columns)}; a pass rate needs the verdict and "
+            "the finish_reason of each, because a truncated rollout counts as wrong"
+        )
+    rate = solved(rollouts).groupby(rollouts["problem_id"]).mean()
+    missing = [p for p in problems["problem_id"] if p not in rate.index]
+    if missing:
+        raise DataError(f"{len(missing)} problems have no rollouts, e.g. {missing[:3]}")
+    easy = [i for i, p in enumerate(problems["problem_id"]) if rate[p] > threshold]
+    hard = [i for i, p in enumerate(problems["problem_id"]) if not rate[p] > threshold]
+    return problems.select(easy), problems.select(hard)
+
+
 def _pocket(n: int, seed: int, split: str) -> list[dict]:
     from effwb.pocket import world
 
     one_of("pocket split", split, POCKET_SPLITS)
-    rng, seen, rows = random.Random(f"{split}-{seed}"), set(), []
+    rng = random.Random(f"{split}-{seed}")
+    rows: dict[str, dict] = {}
     while len(rows) < n:
         level = world.LEVELS[len(rows) % len(world.LEVELS)]
         terms = world.sample_terms(level, rng, held_out=split == "test")
         question = world.question_text(terms)
-        if question not in seen:
-            seen.add(question)
-            rows.append(
-                {"question": question, "answer": str(sum(terms)), "level": str(level), "source": "pocket"}
-            )
-    return rows
+        row = {"question": question, "answer": str(sum(terms)), "level": str(level), "source": "pocket"}
+        rows.setdefault(question, row)
+    return list(rows.values())
 
 
 def _reasoning_gym(task: str, n: int, seed: int) -> list[dict]:
@@ -111,24 +172,23 @@ def _reasoning_gym(task: str, n: int, seed: int) -> list[dict]:
     from reasoning_gym.factory import DATASETS
 
     one_of("reasoning-gym task", task, DATASETS)
-    rows, seen = [], set()
-    for entry in reasoning_gym.create_dataset(
-        task, size=2 * n + 50, seed=seed
-    ):  # some tasks repeat themselves
-        if entry["question"] not in seen and len(rows) < n:
-            seen.add(entry["question"])
+    rows: dict[str, dict] = {}
+    # twice as many as needed, because some tasks repeat themselves
+    for entry in reasoning_gym.create_dataset(task, size=2 * n + 50, seed=seed):
+        if entry["question"] not in rows and len(rows) < n:
             level = entry["metadata"].get("difficulty", "")
-            level = (
-                str(level) if isinstance(level, (str, int, float)) else ""
-            )  # some tasks give their whole range
-            rows.append(
-                {"question": entry["question"], "answer": entry["answer"], "level": level, "source": task}
-            )
+            rows[entry["question"]] = {
+                "question": entry["question"],
+                "answer": entry["answer"],
+                # some tasks give their whole range instead of a level
+                "level": str(level) if isinstance(level, (str, int, float)) else "",
+                "source": task,
+            }
     if len(rows) < n:
         raise DataError(
-            f"reasoning-gym task {task!r} has only {len(rows)} distinct problems at seed {seed}, asked {n}"
+            f"reasoning-gym task {task!r} has only {len(rows)} distinct problems at seed {seed}, not n={n}"
         )
-    return rows
+    return list(rows.values())
 
 
 def _hub(hub_id: str, config: str | None, split: str, source: str | None = None) -> list[dict]:
@@ -147,16 +207,17 @@ def _file(path: Path) -> list[dict]:
     if not path.is_file():
         raise DataError(f"no problem file at {path}")
     try:
-        table = (
-            pd.read_json(path, lines=True, dtype=False) if path.suffix == ".jsonl" else pd.read_parquet(path)
-        )
+        if path.suffix == ".jsonl":
+            table = pd.read_json(path, lines=True, dtype=False)
+        else:
+            table = pd.read_parquet(path)
     except ValueError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     return _normalised(table.to_dict("records"), path.stem)
 
 
 def _normalised(rows: list[dict], source: str) -> list[dict]:
-    """Find the columns by name; take the answer behind `####` (GSM8K) or in the last box of a solution."""
+    """Rows with question, answer, level and source, from columns found by name."""
     if not rows:
         return []
     question, answer = _column(rows[0], QUESTION, source), _column(rows[0], ANSWER, source)
@@ -173,14 +234,17 @@ def _normalised(rows: list[dict], source: str) -> list[dict]:
 
 
 def _column(row: dict, names: tuple[str, ...], source: str) -> str:
-    found = next((c for c in names if c in row), None)
-    if found is None:
-        raise DataError(f"{source!r} has none of the columns {', '.join(names)}; it has {', '.join(row)}")
-    return found
+    for name in names:
+        if name in row:
+            return name
+    raise DataError(f"{source!r} has none of the columns {', '.join(names)}; it has {', '.join(row)}")
 
 
 def _gold(value, column: str) -> str:
-    """The gold as text; nothing (refused later) where there is none or more than one."""
+    """The gold as text: after `####` (GSM8K), or in the last box of a solution.
+
+    Empty if there is none or more than one; `as_dataset` refuses it then.
+    """
     from effwb.verifiers import extract
 
     if isinstance(value, (list, tuple)) or hasattr(value, "tolist"):
@@ -196,23 +260,10 @@ def _gold(value, column: str) -> str:
     return text
 
 
-def _cut(rows: list[dict], n: int | None, seed: int) -> list[dict]:
+def _drawn(rows: list[dict], n: int | None, seed: int) -> list[dict]:
+    """`n` rows drawn at random, or all of them."""
     if n is None:
         return rows
     if n > len(rows):
         raise DataError(f"asked for {n} problems, the source has {len(rows)}")
     return random.Random(seed).sample(rows, n)
-
-
-def split_by_pass_rate(problems, rollouts, threshold: float = 0.5):
-    """(easy, hard): problems whose share of correct rollouts is above `threshold`, and the rest (2602.20945).
-
-    Problems without rollouts raise `DataError`: they would silently count as hard.
-    """
-    rate = (rollouts["verdict"] == "correct").groupby(rollouts["problem_id"]).mean()
-    missing = [p for p in problems["problem_id"] if p not in rate.index]
-    if missing:
-        raise DataError(f"{len(missing)} problems have no rollouts, e.g. {missing[:3]}")
-    easy = [rate[p] > threshold for p in problems["problem_id"]]
-    rows = range(len(problems))
-    return problems.select([i for i in rows if easy[i]]), problems.select([i for i in rows if not easy[i]])

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from effwb import curves as C
+from effwb._internal import scores
 from effwb.errors import ConfigError, DataError, EffwbError
+from effwb.verifiers import STATUSES
 
 GRID = [0, 4, 8, 16]
 
@@ -20,10 +22,10 @@ def tables(seed=0, problems=6, samples=4, cap=16, probe_cap=True):
         for s in range(samples + p % 2):
             length = int(rng.integers(1, cap + 1))
             reason = "length" if length == cap and rng.random() < 0.8 else "stop"
-            rows.append((f"toy-{p}", s, length, reason, rng.choice(C.VERDICTS)))
+            rows.append((f"toy-{p}", s, length, reason, rng.choice(STATUSES)))
             for b in GRID:
                 if (b < length) or (b == cap and reason == "length" and probe_cap):
-                    probes.append((f"toy-{p}", s, b, True, rng.choice(C.VERDICTS)))
+                    probes.append((f"toy-{p}", s, b, True, rng.choice(STATUSES)))
     rollouts = pd.DataFrame(rows, columns=["problem_id", "sample", "length", "finish_reason", "verdict"])
     return rollouts, pd.DataFrame(probes, columns=["problem_id", "sample", "budget", "forced", "verdict"])
 
@@ -102,7 +104,7 @@ def test_halves_are_the_even_and_odd_samples_by_rank():
 def test_small_chunks_give_the_same_curve(monkeypatch):
     rollouts, probes = tables(1)
     whole = C.budget_curve(rollouts, probes, GRID)
-    monkeypatch.setattr(C, "CHUNK_ROWS", 5)
+    monkeypatch.setattr(scores, "CHUNK_ROWS", 5)
     assert np.array_equal(C.budget_curve(rollouts, probes, GRID).per_problem, whole.per_problem)
     with pytest.raises(DataError, match="duplicate probes"):  # across two chunks
         C.budget_curve(rollouts, pd.concat([probes, probes.iloc[:1]]), GRID)
@@ -217,7 +219,7 @@ def test_interval_covers_the_truth_pointwise():
 def test_verdict_counts_keep_the_zeros():
     rollouts, probes = tables()
     counts = C.verdict_counts(rollouts)
-    assert list(counts.index) == list(C.VERDICTS)
+    assert list(counts.index) == list(STATUSES)
     assert counts.sum() == len(rollouts)
     per_budget = C.verdict_counts(probes, by="budget")
     assert per_budget.loc[4].sum() == (probes.budget == 4).sum()

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 
+import pandas as pd
 import pytest
 
 from effwb import problems
@@ -50,8 +51,6 @@ def test_a_list_of_one_gold_is_that_gold(tmp_path):
 
 
 def test_parquet_and_n(tmp_path):
-    import pandas as pd
-
     pd.DataFrame({"question": list("abcdef"), "answer": list("123456")}).to_parquet(tmp_path / "t.parquet")
     table = problems.load(str(tmp_path / "t.parquet"), n=3, seed=2)
     assert len(table) == 3
@@ -113,3 +112,20 @@ def test_the_hub_out_of_reach_is_a_clear_error(monkeypatch):
         problems.load("gsm8k")
     with pytest.raises(ConfigError):
         problems.load("hub:")
+
+
+class TestSplitByPassRate:
+    def rollouts(self, ids):
+        return pd.DataFrame({"problem_id": ids, "verdict": "correct", "finish_reason": "stop"})
+
+    def test_a_truncated_rollout_counts_as_wrong_even_where_its_verdict_is_correct(self, few):
+        table = self.rollouts(few["problem_id"])
+        table.loc[0, "finish_reason"] = "length"
+        easy, hard = problems.split_by_pass_rate(few, table)
+        assert hard["problem_id"] == few["problem_id"][:1]
+        assert easy["problem_id"] == few["problem_id"][1:]
+
+    def test_a_table_without_finish_reason_is_refused(self, few):
+        table = self.rollouts(few["problem_id"]).drop(columns="finish_reason")
+        with pytest.raises(DataError, match=r"lack the columns finish_reason;.*truncated"):
+            problems.split_by_pass_rate(few, table)

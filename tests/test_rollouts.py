@@ -375,7 +375,11 @@ def test_hints_come_from_a_column(pocket, few, tmp_path):
 
 def test_pass_rates_split_problems(few):
     table = pd.DataFrame(
-        {"problem_id": [p for p in few["problem_id"] for _ in range(2)], "verdict": ["correct", "wrong"] * 14}
+        {
+            "problem_id": [p for p in few["problem_id"] for _ in range(2)],
+            "verdict": ["correct", "wrong"] * 14,
+            "finish_reason": "stop",
+        }
     )
     table.loc[0:1, "verdict"] = "correct"
     easy, hard = problems.split_by_pass_rate(few, table, 0.5)

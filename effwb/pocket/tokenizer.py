@@ -1,4 +1,11 @@
-"""The pocket tokenizer: a few dozen whole-string tokens behind an ordinary `PreTrainedTokenizerFast`."""
+"""The pocket tokenizer: a few dozen whole-string tokens in an ordinary `PreTrainedTokenizerFast`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|unk|>", "<|system|>", "<|user|>", "<|assistant|>")
 TOKENS = (
@@ -16,8 +23,11 @@ CHAT_TEMPLATE = (
 )
 
 
-def build_tokenizer():
-    """`PreTrainedTokenizerFast` over whole-string tokens, longest match first; decoding concatenates them."""
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Return the pocket tokenizer.
+
+    It splits a text into the strings of `TOKENS`, longest match first; decoding concatenates them again.
+    """
     import re
 
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers

@@ -4,30 +4,29 @@ A problem is `12+7+45=?` with 2 to 8 terms (the level) of one to three digits an
 A trace is a list of *passes* over the chain. A pass is compact (`12+7=19+45=64.`) or by digits
 (`12+7:2+7=9,1+0=1;19+45:9+5=14,1+4+1=6;64.`), may contain slips, and is followed by `</think>` or by
 `Wait, check: ` and another pass. Slips happen at random in every pass and later steps carry them on, so a
-re-check has value; after two passes agree a habit of checking again remains, which costs tokens and buys
-nothing. That is the room a length-aware training design has to work in.
+re-check has value. When two passes agree, a habit of checking again remains; it costs tokens and gains
+nothing. That is what a length-aware training design has to work with.
 
-Everything here is plain Python on a `random.Random`: same seed, same trace.
+Everything here is plain Python on a `random.Random`: the same seed gives the same trace.
 """
 
 import hashlib
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 LEVELS = tuple(range(2, 9))
 MAX_SUM = 999
 DIGIT_SHARES = {1: 0.45, 2: 0.5, 3: 0.05}
 
-# Habits. The numbers were chosen by simulating `free_trace` (see LOG.md), not fitted to a result.
-SLIP = {"compact": 0.10, "digits": 0.03}  # per step of a first pass
-CHECK_SLIP = 0.5  # a re-check is more careful: its slips are this much rarer
-P_DIGITS = 0.33  # a pass goes digit by digit
-P_STOP_FIRST = 0.30  # stop after one pass, unchecked
-P_STOP_AGREED = {
-    level: 0.1 + 0.6 * (level - 2) / 6 for level in LEVELS
-}  # easy problems are over-checked most
+# Habits. The numbers were chosen by simulating traces (see LOG.md), not fitted to a result.
+SLIP = {"compact": 0.10, "digits": 0.03}  # probability per step of a first pass
+CHECK_SLIP = 0.5  # a re-check is more careful: its slips are rarer by this factor
+P_DIGITS = 0.33  # probability that a pass goes digit by digit
+P_STOP_FIRST = 0.30  # stop after the first pass, unchecked
+P_STOP_AGREED = {level: 0.1 + 0.6 * (level - 2) / 6 for level in LEVELS}  # easy ones are over-checked most
 P_STOP_DISAGREED = 0.10
-P_GIVE_UP = 0.50  # stop from the fifth pass on, agreed or not
+P_GIVE_UP = 0.50  # stop from the fifth pass on, whether passes agree or not
 MAX_PASSES = 6
 MAX_HINTED_PASSES = 16
 CHECK = "Wait, check: "
@@ -35,27 +34,46 @@ CHECK = "Wait, check: "
 
 @dataclass(frozen=True)
 class Pass:
+    """One pass over the chain of additions.
+
+    Attributes:
+        text: What the model writes.
+        result: The sum it arrives at, right or wrong.
+    """
+
     text: str
     result: int
 
 
 def question_text(terms: list[int]) -> str:
+    """Return the question for the terms: [12, 7] -> "12+7=?"."""
     return "+".join(map(str, terms)) + "=?"
 
 
 def parse_question(question: str) -> list[int]:
+    """Return the terms of a question, the inverse of `question_text`."""
     return [int(t) for t in question.removesuffix("=?").split("+")]
 
 
 def is_held_out(question: str) -> bool:
-    """One problem in ten belongs to the test split, decided by a hash of its text: the splits cannot
-    overlap.
+    """Return whether a question belongs to the test split.
+
+    A hash of its text decides, one in ten, so the splits cannot overlap.
     """
     return int(hashlib.sha256(f"split|{question}".encode()).hexdigest()[:8], 16) % 10 == 0
 
 
 def sample_terms(level: int, rng: random.Random, held_out: bool) -> list[int]:
-    """`level` terms whose sum is at most 999, from the requested side of the split."""
+    """Draw the terms of a problem.
+
+    Args:
+        level: Number of terms.
+        rng: Random stream.
+        held_out: Draw from the test split (True) or from the train split.
+
+    Returns:
+        `level` terms whose sum is at most `MAX_SUM`.
+    """
     while True:
         digits = rng.choices(list(DIGIT_SHARES), list(DIGIT_SHARES.values()), k=level)
         terms = [rng.randrange(10 ** (d - 1), 10**d) for d in digits]
@@ -64,44 +82,65 @@ def sample_terms(level: int, rng: random.Random, held_out: bool) -> list[int]:
 
 
 def compact_pass(terms: list[int], rng: random.Random, slip: float) -> Pass:
-    run, text = terms[0], str(terms[0])
+    """Write a pass with one step per term; a slip is off by 1 or 10.
+
+    Args:
+        terms: The terms of the problem.
+        rng: Random stream.
+        slip: Probability of a slip per step.
+    """
+    total, text = terms[0], str(terms[0])
     for term in terms[1:]:
-        result = run + term
+        result = total + term
         if rng.random() < slip:
             result = max(0, result + rng.choice((-10, -1, 1, 10)))
         text += f"+{term}={result}"
-        run = result
-    return Pass(text + ".\n", run)
+        total = result
+    return Pass(text + ".\n", total)
 
 
 def digits_pass(terms: list[int], rng: random.Random, slip: float) -> Pass:
-    """Column by column, units first, every column written; a slip forgets a carry or miscounts one column."""
-    run, text = terms[0], f"By digits: {terms[0]}"
+    """Write a pass column by column, units first; a slip forgets a carry or miscounts one column.
+
+    Args:
+        terms: The terms of the problem.
+        rng: Random stream.
+        slip: Probability of a slip per step.
+    """
+    total, text = terms[0], f"By digits: {terms[0]}"
     for term in terms[1:]:
-        columns, result = _columns(run, term, rng, slip)
+        columns, result = _columns(total, term, rng, slip)
         text += f"+{term}:{','.join(columns)};{result}"
-        run = result
-    return Pass(text + ".\n", run)
+        total = result
+    return Pass(text + ".\n", total)
 
 
 def _columns(a: int, b: int, rng: random.Random, slip: float) -> tuple[list[str], int]:
+    """The columns of a + b as text, units first, and the result; every column is written."""
     width = max(len(str(a)), len(str(b)))
     slip_at = rng.randrange(width) if rng.random() < slip else -1
     columns, digits, carry = [], [], 0
     for i in range(width):
         x, y = a // 10**i % 10, b // 10**i % 10
-        used = 0 if i == slip_at else carry
-        total = x + y + used
+        added_carry = 0 if i == slip_at else carry
+        total = x + y + added_carry
         if i == slip_at and not carry:
             total = max(0, total + rng.choice((-1, 1)))
-        columns.append(f"{x}+{y}{'+1' if used else ''}={total}")
+        columns.append(f"{x}+{y}{'+1' if added_carry else ''}={total}")
         digits.append(total % 10)
         carry = total // 10
     return columns, sum(d * 10**i for i, d in enumerate([*digits, carry]))
 
 
 def one_pass(terms: list[int], rng: random.Random, first: bool, p_digits: float = P_DIGITS) -> Pass:
-    """A pass in a random style, slipping as first passes or re-checks do."""
+    """Write a pass in a random style.
+
+    Args:
+        terms: The terms of the problem.
+        rng: Random stream.
+        first: Slip as often as first passes do, not as rarely as re-checks.
+        p_digits: Probability that the pass goes digit by digit.
+    """
     care = 1.0 if first else CHECK_SLIP
     if rng.random() < p_digits:
         return digits_pass(terms, rng, care * SLIP["digits"])
@@ -109,7 +148,7 @@ def one_pass(terms: list[int], rng: random.Random, first: bool, p_digits: float 
 
 
 def free_passes(terms: list[int], rng: random.Random) -> list[Pass]:
-    """The spontaneous habit: check until two passes agree, then often check again."""
+    """Write the passes of the spontaneous habit: check until two passes agree, then often check again."""
     level, passes = len(terms), [one_pass(terms, rng, first=True)]
     while len(passes) < MAX_PASSES:
         earlier = [p.result for p in passes[:-1]]
@@ -126,6 +165,7 @@ def free_passes(terms: list[int], rng: random.Random) -> list[Pass]:
 
 
 def effort_passes(terms: list[int], rng: random.Random, effort: str) -> list[Pass]:
+    """Write the passes for an effort level: "low", "medium" or "high"."""
     n, p_digits = {
         "low": (1, 0.05),
         "medium": (rng.choice((1, 2, 2)), 0.3),
@@ -134,11 +174,20 @@ def effort_passes(terms: list[int], rng: random.Random, effort: str) -> list[Pas
     return [one_pass(terms, rng, i == 0, p_digits) for i in range(n)]
 
 
-def passes_near(terms: list[int], target: int, rng: random.Random, count) -> list[Pass]:
-    """Passes whose total length comes as near to `target` tokens as whole passes allow (`count`: text ->
-    tokens).
+def passes_near(terms: list[int], target: int, rng: random.Random, count: Callable[[str], int]) -> list[Pass]:
+    """Write passes until their total length is as near to a target as whole passes allow.
+
+    Args:
+        terms: The terms of the problem.
+        target: The wanted length in tokens.
+        rng: Random stream.
+        count: Function from a text to its number of tokens.
+
+    Returns:
+        At least one pass.
     """
-    passes, used = [], 0
+    passes: list[Pass] = []
+    used = 0
     while len(passes) < MAX_HINTED_PASSES:
         options = [one_pass(terms, rng, not passes, p) for p in (0.0, 1.0)]
         rng.shuffle(options)
@@ -153,5 +202,5 @@ def passes_near(terms: list[int], target: int, rng: random.Random, count) -> lis
 
 
 def join(passes: list[Pass]) -> str:
-    """The thinking, without its tags."""
+    """Return the thinking as text, without its tags."""
     return CHECK.join(p.text for p in passes)

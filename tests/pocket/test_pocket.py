@@ -1,12 +1,15 @@
 """The pocket world and its model: traces are what they claim, the checkpoint loads like any other."""
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from effwb import problems, profiles, rollouts
 from effwb.errors import IdentityError
-from effwb.pocket import traces, train, world
+from effwb.pocket import acceptance, traces, train, world
 from effwb.pocket.tokenizer import build_tokenizer
 
 RNG = random.Random
@@ -33,9 +36,9 @@ def test_terms_respect_level_sum_and_split(level):
 def test_a_pass_without_slips_is_right(make):
     for seed in range(300):
         terms = world.sample_terms(2 + seed % 7, RNG(seed), False)
-        made = make(terms, RNG(seed), slip=0.0)
-        assert made.result == sum(terms)
-        assert made.text.endswith(f"{sum(terms)}.\n")
+        written = make(terms, RNG(seed), slip=0.0)
+        assert written.result == sum(terms)
+        assert written.text.endswith(f"{sum(terms)}.\n")
 
 
 @pytest.mark.parametrize("make", [world.compact_pass, world.digits_pass])
@@ -43,9 +46,9 @@ def test_a_certain_slip_is_nearly_always_wrong_and_stays_a_number(make):
     wrong = 0
     for seed in range(300):
         terms = world.sample_terms(2, RNG(seed), False)
-        made = make(terms, RNG(seed), slip=1.0)
-        assert made.result >= 0
-        wrong += made.result != sum(terms)
+        written = make(terms, RNG(seed), slip=1.0)
+        assert written.result >= 0
+        wrong += written.result != sum(terms)
     assert wrong > 285
 
 
@@ -73,13 +76,13 @@ def test_checks_repair_slips():
 
 def test_hinted_passes_come_near_the_target(tokenizer):
     maker = traces.TraceMaker(tokenizer, 0)
-    asked, used = [], []
+    targets, used = [], []
     for seed in range(200):
         terms, target = world.sample_terms(2 + seed % 7, RNG(seed), False), RNG(seed).choice((60, 120, 240))
         passes = world.passes_near(terms, target, RNG(seed), maker.count)
-        asked.append(target)
+        targets.append(target)
         used.append(maker.count(world.join(passes)))
-    assert np.corrcoef(asked, used)[0, 1] > 0.9
+    assert np.corrcoef(targets, used)[0, 1] > 0.9
 
 
 def test_examples_of_every_kind(tokenizer):
@@ -120,8 +123,8 @@ def test_batches_resume_anywhere(tokenizer):
 
 
 def test_a_stopped_build_continues_to_the_same_losses(tmp_path, monkeypatch):
-    how = dict(steps=10, tokens_per_batch=512, save_every=4)
-    whole = train.build(tmp_path / "a", work_dir=tmp_path / "wa", **how)
+    settings = dict(steps=10, tokens_per_batch=512, save_every=4)
+    whole = train.build(tmp_path / "a", work_dir=tmp_path / "wa", **settings)
     step, calls = train._step, []
 
     def stop_at_seven(*args):
@@ -132,11 +135,11 @@ def test_a_stopped_build_continues_to_the_same_losses(tmp_path, monkeypatch):
 
     monkeypatch.setattr(train, "_step", stop_at_seven)
     with pytest.raises(KeyboardInterrupt):
-        train.build(tmp_path / "b", work_dir=tmp_path / "wb", **how)
+        train.build(tmp_path / "b", work_dir=tmp_path / "wb", **settings)
     monkeypatch.setattr(train, "_step", step)
-    assert train.build(tmp_path / "b", work_dir=tmp_path / "wb", **how) == pytest.approx(whole, abs=1e-5)
+    assert train.build(tmp_path / "b", work_dir=tmp_path / "wb", **settings) == pytest.approx(whole, abs=1e-5)
     with pytest.raises(IdentityError, match="seed"):
-        train.build(tmp_path / "b", work_dir=tmp_path / "wb", seed=1, **how)
+        train.build(tmp_path / "b", work_dir=tmp_path / "wb", seed=1, **settings)
 
 
 def test_the_checkpoint_is_an_ordinary_qwen3(pocket):
@@ -149,11 +152,44 @@ def test_the_checkpoint_is_an_ordinary_qwen3(pocket):
     assert pocket.tokenizer.chat_template == build_tokenizer().chat_template
 
 
+class TestATruncatedRolloutCountsAsWrongInTheAcceptanceTable:
+    """Its verdict says correct, but it did not end by itself."""
+
+    def rollouts(self, tokenizer, reasons):
+        text = "12+7=19.\nWait, check: 12+7=19.\n</think>\\boxed{19}"
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        rows = [("a", i, reason, "correct", ids) for i, reason in enumerate(reasons)]
+        return pd.DataFrame(
+            rows, columns=["problem_id", "sample", "finish_reason", "verdict", "completion_ids"]
+        )
+
+    def test_with_empty_thinking(self, tokenizer):
+        hardest = SimpleNamespace(filter=lambda _: {"problem_id": ["a"]})
+        cut = self.rollouts(tokenizer, ["stop", "length"])
+        checks = SimpleNamespace(
+            problems=hardest, profile=SimpleNamespace(n_samples=2), sample=lambda *_, **__: cut
+        )
+        free = self.rollouts(tokenizer, ["stop", "stop"])
+        assert acceptance._empty_row(free, checks)[1] == 0.5
+        assert acceptance._empty_row(cut, checks)[1] == 0.0
+
+    def test_with_and_without_rechecks(self, tokenizer, tmp_path, monkeypatch):
+        problem_table = pd.DataFrame({"problem_id": ["a"], "answer": ["19"], "prompt_ids": [[0, 1]]})
+        monkeypatch.setattr(rollouts, "problems_of", lambda _: problem_table)
+
+        def answer_correctly(prefixes, *_):
+            return [[SimpleNamespace(text="19}")] for _ in prefixes]
+
+        sampler = SimpleNamespace(tokenizer=tokenizer, continue_prefixes=answer_correctly)
+        checks = SimpleNamespace(sampler=sampler, profile=profiles.profile("pocket"), root=tmp_path)
+        free = self.rollouts(tokenizer, ["stop", "length"])
+        assert acceptance._recheck_row(free, checks)[1] == -0.5  # the forced answers are both right
+
+
 @pytest.mark.slow
 def test_the_checkpoint_is_accepted(pocket, tmp_path):
     """The whole acceptance table on the committed checkpoint; about five minutes."""
-    from effwb import problems, profiles
-    from effwb.pocket.acceptance import acceptance
-
-    table = acceptance(problems.load("pocket", n=500), pocket, profiles.profile("pocket"), tmp_path)
+    table = acceptance.acceptance(
+        problems.load("pocket", n=500), pocket, profiles.profile("pocket"), tmp_path
+    )
     assert table["met"].all(), table.to_string()

@@ -1,0 +1,74 @@
+"""Checks that two curves can be compared: the same budgets, the same problems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from effwb.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from effwb.curves import Curve
+
+
+def aligned(a: Curve, b: Curve, l_max: float, interpolate: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read two curves on one grid that reaches l_max.
+
+    Args:
+        a: A curve.
+        b: Another one, with the same budgets up to l_max.
+        l_max: Where both are compared up to, in tokens.
+        interpolate: Use the union of both grids, so that the budgets may differ.
+
+    Returns:
+        Budgets, and the accuracy of `a` and of `b` at each.
+
+    Raises:
+        ConfigError: A curve ends before l_max.
+        DataError: The budgets differ and `interpolate` is False.
+    """
+    for curve, name in ((a, "first"), (b, "second")):
+        if l_max > curve.budgets[-1]:
+            raise ConfigError(
+                f"l_max={l_max} is beyond the last budget {curve.budgets[-1]} of the {name} curve; "
+                f"pass l_max={min(a.budgets[-1], b.budgets[-1])} or measure further"
+            )
+    if not interpolate:
+        check_same_grid(a, b, l_max)
+        n = int(np.searchsorted(a.budgets, l_max)) + 1
+        return a.budgets[:n], a.accuracy[:n], b.accuracy[:n]
+    x = np.union1d(a.budgets, b.budgets)
+    x = x[(x >= max(a.budgets[0], b.budgets[0])) & (x <= min(a.budgets[-1], b.budgets[-1]))]
+    return x, a.at(x), b.at(x)
+
+
+def check_same_grid(a: Curve, b: Curve, l_max: float | None = None) -> None:
+    """Raise `DataError` unless the budgets are equal (up to the first one at or beyond l_max)."""
+    x, y = (
+        c.budgets if l_max is None else c.budgets[: np.searchsorted(c.budgets, l_max) + 1] for c in (a, b)
+    )
+    if not np.array_equal(x, y):
+        only_x, only_y = np.setdiff1d(x, y)[:5].tolist(), np.setdiff1d(y, x)[:5].tolist()
+        raise DataError(
+            f"the curves have different budgets: only in the first {only_x}, only in the second {only_y} "
+            "(first five each); measure both on one grid"
+            + ("" if l_max is None else ", or pass interpolate=True where it is offered")
+        )
+
+
+def check_same_problems(a: Curve, b: Curve) -> None:
+    """Raise `DataError` if both curves know their problems and these differ."""
+    tables = [getattr(c, "per_problem", None) for c in (a, b)]
+    sizes = [len(table) for table in tables if table is not None]
+    if len(set(sizes)) > 1:
+        raise DataError(
+            f"the two curves have {sizes[0]} and {sizes[1]} problems; measure both on the same ones"
+        )
+    ids_a, ids_b = getattr(a, "problem_ids", None), getattr(b, "problem_ids", None)
+    if ids_a is not None and ids_b is not None and not np.array_equal(ids_a, ids_b):
+        differ = np.setxor1d(ids_a.astype(str), ids_b.astype(str))
+        reason = (
+            f"{differ.size} are in one only, such as {differ[0]}" if differ.size else "their order differs"
+        )
+        raise DataError(f"the two curves are not on the same problems: {reason}")

@@ -1,0 +1,57 @@
+"""Quantiles of Student's t distribution, so that effwb needs no scipy."""
+
+import math
+from functools import lru_cache
+
+from effwb.errors import ConfigError
+
+
+@lru_cache(maxsize=256)
+def t_quantile(p: float, df: float) -> float:
+    """Return the quantile of Student's t, by bisection on its exact distribution.
+
+    Args:
+        p: Probability in [0.5, 1).
+        df: Degrees of freedom, above 0.
+
+    Raises:
+        ConfigError: `p` or `df` is out of range.
+    """
+    if not 0.5 <= p < 1:
+        raise ConfigError(f"p={p} must be in [0.5, 1)")
+    if not df > 0:
+        raise ConfigError(f"df={df} must be positive")
+    low, high = 0.0, 1.0
+    while _t_central(high, df) < 2 * p - 1:
+        low, high = high, 2 * high
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _t_central(middle, df) < 2 * p - 1 else (low, middle)
+    return (low + high) / 2
+
+
+def _t_central(t: float, df: float) -> float:
+    """P(|T| <= t) = I_y(1/2, df/2) with y = t^2 / (df + t^2), the regularised incomplete beta function."""
+    y = t * t / (df + t * t)
+    if y < 1.5 / (df / 2 + 2.5):  # where the continued fraction converges fast; mirrored otherwise
+        return _beta_fraction(y, 0.5, df / 2)
+    return 1 - _beta_fraction(df / (df + t * t), df / 2, 0.5)
+
+
+def _beta_fraction(x: float, a: float, b: float) -> float:
+    """I_x(a, b) by Lentz's evaluation of the continued fraction (Abramowitz and Stegun 26.5.8)."""
+    if x == 0:
+        return 0.0
+    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
+    value = d
+    for m in range(1, 500):
+        for term in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            d, c = 1 / (1 + term * d), 1 + term / c
+            value *= d * c
+        if abs(d * c - 1) < 1e-15:
+            break
+    return math.exp(log_front) * value / a
