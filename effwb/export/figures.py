@@ -149,8 +149,8 @@ def images(
     """Draw figures for a paper: as wide as a column and with text of a given size.
 
     Markers and lines shrink along with the text. Titles are left out, since papers have captions, and a
-    narrow figure has its legend below. SVG and PDF have the size of the column, PNG has 300 dots per inch. One
-    Chrome draws all figures.
+    narrow figure has its legend below. SVG and PDF have the size of the column, PNG has 300 dots per inch.
+    One Chrome draws all figures.
 
     Args:
         figures: Figures by their path without a suffix; missing directories are created.
