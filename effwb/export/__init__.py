@@ -11,5 +11,19 @@ from effwb.export.figures import (
     save,
     tables,
 )
+from effwb.export.text_tables import latex, markdown, readable
 
-__all__ = ["CHROMES", "COLUMNS", "convert", "image", "images", "need_chrome", "read_figure", "save", "tables"]
+__all__ = [
+    "CHROMES",
+    "COLUMNS",
+    "convert",
+    "image",
+    "images",
+    "latex",
+    "markdown",
+    "need_chrome",
+    "read_figure",
+    "readable",
+    "save",
+    "tables",
+]

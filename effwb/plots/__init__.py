@@ -1,4 +1,4 @@
-"""Figures: curves or DataFrames in, `go.Figure` out. Nothing here computes a result or shows a window."""
+"""Figures: curves or DataFrames in, a plotly figure out. Nothing here computes a result or opens a window."""
 
 from effwb.plots.budget import curve_figure, frontier_figure, owner_figure, question_budget_figure
 from effwb.plots.published import oracle_figure, quadrature_figure, reg_figure

@@ -1,6 +1,9 @@
-"""Accuracy against token budget: curves with their intervals, frontiers, the gap between them."""
+"""Accuracy against token budget: curves with their intervals, frontiers, and the gap between them."""
 
-from collections.abc import Collection
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
@@ -9,29 +12,59 @@ from plotly.colors import sample_colorscale
 from effwb.curves import BudgetCurve, Curve
 from effwb.errors import DataError, one_of
 from effwb.frontier import Frontier, reg
-from effwb.plots.style import AXES, GREY, faint, looks_of, token_axis
+from effwb.plots.style import (
+    AXES,
+    GREY,
+    LineStyle,
+    check_table,
+    line_styles,
+    token_axis,
+    with_alpha,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def frontier_figure(
-    frontiers: dict[str, Frontier], *, l_max: float | None = None, title: str = "", axis: str = "log"
+    frontiers: Mapping[str, Frontier],
+    *,
+    l_max: float | None = None,
+    methods: Mapping[str, str] | None = None,
+    title: str = "",
+    axis: str = "log",
 ) -> go.Figure:
-    """Best known accuracy against token budget, one line a frontier; hover names the owner where it is
-    known.
+    """Draw the best known accuracy against the token budget, one line per frontier.
+
+    The hover box names the run that owns a point where the owners are known.
+
+    Args:
+        frontiers: Frontiers by the name that the legend shows.
+        l_max: Largest budget shown, in tokens; default: all.
+        methods: The method of each name, which decides its colour; default: read from the name.
+        title: Title of the figure.
+        axis: "log" or "linear" token axis.
+
+    Returns:
+        plotly.graph_objects.Figure
+
+    Raises:
+        DataError: `frontiers` is empty.
+        ConfigError: `axis` is unknown.
+
+    Example:
+        >>> from effwb import Frontier, plots
+        >>> fig = plots.frontier_figure({"Qwen3-8B": Frontier.published("qwen3-8b")}, l_max=16384)
     """
     fig, zero = _budget_figure(frontiers, title, axis, l_max)
-    looks = looks_of(frontiers)
+    styles = line_styles(frontiers, methods)
     for name, frontier in frontiers.items():
-        text = (
-            [f"<br>from {owner}" for owner in frontier.owner]
-            if frontier.owner
-            else [""] * frontier.budgets.size
-        )
-        _add_line(fig, name, frontier, zero, text, *looks[name])
+        _add_line(fig, name, frontier, zero, _owner_hover(frontier), styles[name])
     return fig
 
 
 def curve_figure(
-    curves: dict[str, BudgetCurve],
+    curves: Mapping[str, BudgetCurve],
     frontier: Curve | None = None,
     *,
     l_max: float | None = None,
@@ -39,50 +72,95 @@ def curve_figure(
     shade: str | None = None,
     bands: Collection[str] | None = None,
     resamples: int = 10_000,
+    methods: Mapping[str, str] | None = None,
     title: str = "",
     axis: str = "log",
 ) -> go.Figure:
-    """Accuracy-budget curves with clustered interval bands, and the frontier in black where one is given.
+    """Draw accuracy-budget curves with their confidence bands, and a frontier in black.
 
-    `bands` names the curves whose band is drawn (default: all); the hover box shows every interval, from a
-    bootstrap of `resamples`.
-    `shade` names the curve whose gap to the frontier is filled; its legend entry gives REG up to the end of
-    the grid (or l_max). On a logarithmic axis the filled area is not proportional to REG: use axis="linear"
-    for that.
+    The hover box shows the interval at each budget, the mean response length and the number of problems.
+
+    Args:
+        curves: Curves by the name that the legend shows.
+        frontier: Frontier to compare with; default: none.
+        l_max: Largest budget shown, in tokens; default: all.
+        level: Confidence level of bands and hover boxes.
+        shade: Name of the curve whose gap to the frontier is filled. The legend then shows its REG up to
+            `l_max` (default: the last common budget). The filled area is proportional to REG only with
+            axis="linear".
+        bands: Names of the curves whose band is drawn; default: all.
+        resamples: Number of bootstrap resamples over problems behind the intervals.
+        methods: The method of each name, which decides its colour; default: read from the name.
+        title: Title of the figure.
+        axis: "log" or "linear" token axis.
+
+    Returns:
+        plotly.graph_objects.Figure
+
+    Raises:
+        DataError: There are no curves, or `shade` is given without a frontier.
+        ConfigError: `shade` is not a name of a curve, or `axis` is unknown.
+
+    Example:
+        >>> from effwb import BudgetCurve, plots
+        >>> curve = BudgetCurve([0, 256, 512], [0.1, 0.4, 0.5])
+        >>> fig = plots.curve_figure({"base": curve})
     """
-    everything = {**curves, **({} if frontier is None else {"frontier": frontier})}
-    fig, zero = _budget_figure(everything, title, axis, l_max)
+    drawn = {**curves, **({} if frontier is None else {"frontier": frontier})}
+    fig, zero = _budget_figure(drawn, title, axis, l_max)
     if shade is not None:
         one_of("shade", shade, curves)
         if frontier is None:
-            raise DataError(f"shade={shade!r} needs a frontier to shade up to")
+            raise DataError(f"shade={shade!r} fills the gap to the frontier, so it needs a frontier")
         _add_gap(fig, curves[shade], frontier, zero, l_max)
-    looks = looks_of(curves)
+    styles = line_styles(curves, methods)
     for name, curve in curves.items():
-        colour, symbol = looks[name]
-        band = None if curve.per_problem is None else curve.interval(level, resamples=resamples)
-        if band is not None and len(curve.per_problem) > 1 and (bands is None or name in bands):
-            _add_band(fig, name, curve, band, zero, colour)
-        _add_line(fig, name, curve, zero, _curve_hover(curve, band, level), colour, symbol)
+        interval = None if curve.per_problem is None else curve.interval(level, resamples=resamples)
+        has_band = curve.per_problem is not None and len(curve.per_problem) > 1
+        if interval is not None and has_band and (bands is None or name in bands):
+            _add_band(fig, name, curve, interval, zero, styles[name].colour)
+        _add_line(fig, name, curve, zero, _curve_hover(curve, interval, level), styles[name])
     if frontier is not None:
-        text = [f"<br>from {owner}" for owner in getattr(frontier, "owner", None) or []] or [
-            ""
-        ] * frontier.budgets.size
-        _add_line(fig, "frontier", frontier, zero, text, "black", None, dash="dash")
+        _add_line(fig, "frontier", frontier, zero, _owner_hover(frontier), None)
     return fig
 
 
 def owner_figure(
-    frontier: Frontier, *, most: int = 6, l_max: float | None = None, title: str = "", axis: str = "log"
+    frontier: Frontier,
+    *,
+    most: int = 6,
+    l_max: float | None = None,
+    methods: Mapping[str, str] | None = None,
+    title: str = "",
+    axis: str = "log",
 ) -> go.Figure:
-    """A frontier with the stretch each run owns in a colour: the `most` that own the most budgets, the rest
-    together in grey. Raises DataError for a frontier whose owners are not known.
+    """Draw a frontier with the budgets that each run owns in the colour of that run.
+
+    Args:
+        frontier: A measured frontier, whose owners are known.
+        most: Number of runs with a colour: those that own the most budgets. All other runs are grey.
+        l_max: Largest budget shown, in tokens; default: all.
+        methods: The method of each run, which decides its colour; default: read from the name.
+        title: Title of the figure.
+        axis: "log" or "linear" token axis.
+
+    Returns:
+        plotly.graph_objects.Figure
+
+    Raises:
+        DataError: The owners are not known, as for a published frontier.
+        ConfigError: `axis` is unknown.
+
+    Example:
+        >>> from effwb import Frontier, plots
+        >>> frontier = Frontier([0, 4, 8], [0.1, 0.2, 0.3], owner=("vanilla", "reo_rl", "reo_rl"))
+        >>> fig = plots.owner_figure(frontier, most=2)
     """
     if frontier.owner is None:
         raise DataError(f"the owners of {frontier.name!r} are not known: a published frontier has none")
     fig, zero = _budget_figure({"frontier": frontier}, title, axis, l_max)
-    owners, counts = np.unique(frontier.owner, return_counts=True)
-    shown = [str(owner) for owner in owners[np.argsort(-counts, kind="stable")][:most]]
+    names, counts = np.unique(frontier.owner, return_counts=True)
+    shown = [str(name) for name in names[np.argsort(-counts, kind="stable")][:most]]
     x, owner = _positions(frontier.budgets, zero), np.array(frontier.owner)
     fig.add_scatter(
         x=x,
@@ -92,39 +170,40 @@ def owner_figure(
         showlegend=False,
         hoverinfo="skip",
     )
-    for name, look in looks_of(shown).items():
-        _add_stretch(fig, frontier, x, owner == name, name, look)
-    rest = np.isin(owner, shown, invert=True)
-    if rest.any():
-        others = f"{len(owners) - len(shown)} others"
-        _add_stretch(fig, frontier, x, rest, others, (GREY, "circle-open"))
+    for name, style in line_styles(shown, methods).items():
+        _add_owned_budgets(fig, frontier, x, owner == name, name, style)
+    other_owners = np.isin(owner, shown, invert=True)
+    if other_owners.any():
+        legend = f"{len(names) - len(shown)} others"
+        _add_owned_budgets(fig, frontier, x, other_owners, legend, LineStyle(GREY, "circle-open"))
     return fig
 
 
-def _add_stretch(fig, frontier: Frontier, x, mine, name: str, look: tuple[str, str]) -> None:
-    """The budgets of one owner, joined to the next budget where that is its own too."""
-    colour, symbol = look
-    joined = np.where(mine, frontier.accuracy, np.nan)
-    fig.add_scatter(
-        x=x,
-        y=joined,
-        name=f"{name} ({mine.sum()})",
-        mode="lines+markers",
-        line={"color": colour, "width": 3},
-        marker={"symbol": symbol, "size": 8},
-        customdata=np.array([frontier.budgets.astype(object), frontier.owner]).T,
-        hovertemplate="%{customdata[1]}<br>budget %{customdata[0]:,}<br>accuracy %{y:.3f}<extra></extra>",
-    )
+def question_budget_figure(table: pd.DataFrame, cap: int, *, bins: int = 24, title: str = "") -> go.Figure:
+    """Draw how many problems have which token budget: stacked bars, one shade per level (light: easy).
 
+    Args:
+        table: One row per problem, with the columns `budget` (tokens, at most `cap`) and `level` (difficulty;
+            levels are ordered as numbers where they are numbers).
+        cap: Largest possible budget in tokens: the end of the axis.
+        bins: Number of bars; they are equally wide on the logarithmic axis.
+        title: Title of the figure.
 
-def question_budget_figure(table, cap: int, *, bins: int = 24, title: str = "") -> go.Figure:
-    """How many problems have a budget of so many tokens: stacked bars, a shade per level, light is easy.
+    Returns:
+        plotly.graph_objects.Figure
 
-    `table` has a row per problem with `budget` (tokens, at most `cap`) and `level` (levels are ordered as
-    numbers where they are numbers). Bins are equally wide on the logarithmic axis.
+    Raises:
+        DataError: The table is empty or lacks a column.
+
+    Example:
+        >>> import pandas as pd
+        >>> from effwb import plots
+        >>> budgets = pd.DataFrame({"budget": [64, 128, 512], "level": [1, 1, 2]})
+        >>> fig = plots.question_budget_figure(budgets, cap=512)
     """
     if len(table) == 0:
-        raise DataError("there are no budgets to draw")
+        raise DataError("there are no budgets to draw: the table is empty")
+    table = check_table(table, ("budget", "level"))
     budget, level = table["budget"].to_numpy(dtype=float), table["level"].astype(str).to_numpy()
     levels = sorted(set(level), key=lambda v: (not v.isdigit(), int(v) if v.isdigit() else 0, v))
     low = min(float(budget.min()), cap / 2)
@@ -148,77 +227,114 @@ def question_budget_figure(table, cap: int, *, bins: int = 24, title: str = "") 
     return fig
 
 
+# ------------------------------------------------------------------------------------------ the axes
 def _budget_figure(
-    curves: dict, title: str, axis: str, l_max: float | None
-) -> tuple[go.Figure, float | None]:
-    """An empty accuracy-budget figure and the x position of budget 0."""
+    curves: Mapping[str, Curve], title: str, axis: str, l_max: float | None
+) -> tuple[go.Figure, float]:
+    """An empty accuracy-budget figure, and the x position of budget 0."""
     one_of("axis", axis, AXES)
     if not curves:
         raise DataError("no curves to draw")
     budgets = np.unique(np.concatenate([c.budgets for c in curves.values()]))
     budgets = budgets if l_max is None else budgets[budgets <= l_max]
-    fig = go.Figure().update_layout(template="effwb", title=title)
+    highest = max(c.accuracy[c.budgets <= budgets[-1]].max() for c in curves.values())
     x, y = ("left", "top") if axis == "log" else ("right", "bottom")  # where rising curves leave room
-    fig.update_layout(legend={"x": 0.01 if x == "left" else 0.99, "xanchor": x, "yanchor": y})
-    fig.update_layout(legend={"y": 0.99 if y == "top" else 0.02}, margin={"t": 60 if title else 25})
-    fig.update_yaxes(
-        title="accuracy", rangemode="tozero", tickformat=".1f", range=[0, _top(curves, budgets[-1])]
+    legend = {
+        "xanchor": x,
+        "x": 0.01 if x == "left" else 0.99,
+        "yanchor": y,
+        "y": 0.99 if y == "top" else 0.02,
+    }
+    fig = go.Figure().update_layout(template="effwb", title=title, legend=legend)
+    fig.update_layout(margin={"t": 60 if title else 25})
+    y_range = [0, min(1.02, 1.12 * highest + 0.01)]
+    fig.update_yaxes(title="accuracy", rangemode="tozero", tickformat=".1f", range=y_range)
+    zero = token_axis(
+        fig,
+        budgets[budgets > 0],
+        axis,
+        has_zero=budgets[0] == 0,
+        title=f"token budget (tokens{_snap_note(curves)})",
     )
-    blocks = sorted({c.snap for c in curves.values() if getattr(c, "snap", None)})
-    which = "" if all(getattr(c, "snap", None) for c in curves.values()) else "some "
-    snapped = f", {which}cut down to blocks of {', '.join(map(str, blocks))}" if blocks else ""
-    title = f"token budget (tokens{snapped})"
-    zero = token_axis(fig, budgets[budgets > 0], axis, has_zero=budgets[0] == 0, title=title)
     return fig, zero
 
 
-def _top(curves: dict, last: float) -> float:
-    return min(1.02, 1.12 * max(c.accuracy[c.budgets <= last].max() for c in curves.values()) + 0.01)
+def _snap_note(curves: Mapping[str, Curve]) -> str:
+    """Says on the axis that budgets were rounded down to blocks, and whether that holds for all curves."""
+    snaps = [getattr(c, "snap", None) for c in curves.values()]
+    blocks = ", ".join(str(snap) for snap in sorted({snap for snap in snaps if snap}))
+    return f", {'' if all(snaps) else 'some '}cut down to blocks of {blocks}" if blocks else ""
 
 
 def _positions(budgets: np.ndarray, zero: float) -> np.ndarray:
     return np.where(budgets == 0, zero, budgets).astype(float)
 
 
+# ------------------------------------------------------------------------------------------ the traces
 def _add_line(
-    fig, name: str, curve: Curve, zero: float, text: list[str], colour: str, symbol, dash="solid"
+    fig: go.Figure, name: str, curve: Curve, zero: float, hover: Sequence[str], style: LineStyle | None
 ) -> None:
-    """The curve, and on a broken axis a dotted stretch from budget 0 to the first budget."""
-    x, cut = _positions(curve.budgets, zero), int(curve.budgets[0] == 0 and zero > 0)
-    hover = f"{name}<br>budget %{{customdata[0]:,}}<br>accuracy %{{y:.3f}}%{{customdata[1]}}<extra></extra>"
-    shared = {"legendgroup": name, "hovertemplate": hover}
-    custom = np.array([curve.budgets.astype(object), text]).T
-    marker = {"symbol": symbol or "circle", "size": 7}
+    """Draw a curve; without a style it is the dashed black frontier.
+
+    On a broken axis the stretch from budget 0 to the first budget is dotted.
+    """
+    x, is_broken = _positions(curve.budgets, zero), bool(curve.budgets[0] == 0 and zero > 0)
+    template = (
+        f"{name}<br>budget %{{customdata[0]:,}}<br>accuracy %{{y:.3f}}%{{customdata[1]}}<extra></extra>"
+    )
+    shared = {
+        "legendgroup": name,
+        "hovertemplate": template,
+        "mode": "lines+markers" if style else "lines",
+        "marker": {"symbol": style.symbol if style else "circle", "size": 7},
+    }
+    colour = style.colour if style else "black"
+    customdata = np.array([curve.budgets.astype(object), hover]).T
+    start = int(is_broken)
     fig.add_scatter(
-        x=x[cut:],
-        y=curve.accuracy[cut:],
+        x=x[start:],
+        y=curve.accuracy[start:],
         name=name,
-        customdata=custom[cut:],
-        mode="lines+markers" if symbol else "lines",
-        line={"color": colour, "width": 2, "dash": dash},
-        marker=marker,
+        customdata=customdata[start:],
+        line={"color": colour, "width": 2, "dash": "solid" if style else "dash"},
         **shared,
     )
-    if cut:
+    if is_broken:
         fig.add_scatter(
             x=x[:2],
             y=curve.accuracy[:2],
-            customdata=custom[:2],
-            mode="lines+markers" if symbol else "lines",
+            customdata=customdata[:2],
             line={"color": colour, "width": 1.5, "dash": "dot"},
-            marker=marker,
             showlegend=False,
             **shared,
         )
 
 
-def _add_band(fig, name: str, curve: Curve, band: tuple, zero: float, colour: str) -> None:
-    x = _positions(curve.budgets, zero)
+def _add_owned_budgets(
+    fig: go.Figure, frontier: Frontier, x: np.ndarray, is_owned: np.ndarray, name: str, style: LineStyle
+) -> None:
+    """Draw the budgets of one owner, joined where they are neighbours."""
+    fig.add_scatter(
+        x=x,
+        y=np.where(is_owned, frontier.accuracy, np.nan),
+        name=f"{name} ({is_owned.sum()})",
+        mode="lines+markers",
+        line={"color": style.colour, "width": 3},
+        marker={"symbol": style.symbol, "size": 8},
+        customdata=np.array([frontier.budgets.astype(object), frontier.owner]).T,
+        hovertemplate="%{customdata[1]}<br>budget %{customdata[0]:,}<br>accuracy %{y:.3f}<extra></extra>",
+    )
+
+
+def _add_band(
+    fig: go.Figure, name: str, curve: Curve, interval: Sequence[np.ndarray], zero: float, colour: str
+) -> None:
+    x, (low, high) = _positions(curve.budgets, zero), interval
     fig.add_scatter(
         x=np.concatenate([x, x[::-1]]),
-        y=np.concatenate([band[0], band[1][::-1]]),
+        y=np.concatenate([low, high[::-1]]),
         fill="toself",
-        fillcolor=faint(colour, 0.18),
+        fillcolor=with_alpha(colour, 0.18),
         line={"width": 0},
         mode="lines",
         legendgroup=name,
@@ -227,17 +343,20 @@ def _add_band(fig, name: str, curve: Curve, band: tuple, zero: float, colour: st
     )
 
 
-def _add_gap(fig, curve: Curve, frontier: Curve, zero: float, l_max: float | None) -> None:
+def _add_gap(fig: go.Figure, curve: Curve, frontier: Curve, zero: float, l_max: float | None) -> None:
+    """Fill the area between a curve and the frontier, and show its REG in the legend."""
     end = float(min(curve.budgets[-1], frontier.budgets[-1]) if l_max is None else l_max)
     value = reg(frontier, curve, end)
     sides = []
     for c in (frontier, curve):
-        keep = c.budgets < end
-        x, y = np.append(_positions(c.budgets[keep], zero), end), np.append(c.accuracy[keep], c.at(end))
-        sides.append((x, y))
+        below = c.budgets < end
+        sides.append(
+            (np.append(_positions(c.budgets[below], zero), end), np.append(c.accuracy[below], c.at(end)))
+        )
+    (x_top, y_top), (x_bottom, y_bottom) = sides
     fig.add_scatter(
-        x=np.concatenate([sides[0][0], sides[1][0][::-1]]),
-        y=np.concatenate([sides[0][1], sides[1][1][::-1]]),
+        x=np.concatenate([x_top, x_bottom[::-1]]),
+        y=np.concatenate([y_top, y_bottom[::-1]]),
         fill="toself",
         fillcolor="rgba(120,120,120,0.22)",
         line={"width": 0},
@@ -247,14 +366,19 @@ def _add_gap(fig, curve: Curve, frontier: Curve, zero: float, l_max: float | Non
     )
 
 
-def _curve_hover(curve: BudgetCurve, band, level: float) -> list[str]:
-    """What the hover box adds to model, budget and accuracy: interval, mean tokens, n."""
+def _owner_hover(frontier: Curve) -> list[str]:
+    owner = getattr(frontier, "owner", None)
+    return [f"<br>from {name}" for name in owner] if owner else [""] * frontier.budgets.size
+
+
+def _curve_hover(curve: BudgetCurve, interval: Sequence[np.ndarray] | None, level: float) -> list[str]:
+    """What the hover box adds to name, budget and accuracy: interval, mean tokens, n."""
     tail = "" if curve.mean_tokens is None else f"<br>mean response {curve.mean_tokens:,.1f} tokens"
     if curve.per_problem is not None:
         tail += f"<br>n = {len(curve.per_problem)} problems"
     if curve.n_samples is not None:
-        few, many = int(np.min(curve.n_samples)), int(np.max(curve.n_samples))
-        tail += f" x {few}" + ("" if few == many else f" to {many}") + " samples"
-    if band is None:
+        fewest, largest = int(np.min(curve.n_samples)), int(np.max(curve.n_samples))
+        tail += f" x {fewest}" + ("" if fewest == largest else f" to {largest}") + " samples"
+    if interval is None:
         return [tail] * curve.budgets.size
-    return [f" [{a:.3f}, {b:.3f}] ({level:.0%}){tail}" for a, b in zip(*band, strict=True)]
+    return [f" [{low:.3f}, {high:.3f}] ({level:.0%}){tail}" for low, high in zip(*interval, strict=True)]

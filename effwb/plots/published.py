@@ -1,17 +1,43 @@
-"""Figures of published numbers: quadrature errors, the oracle's budgets, REG against accuracy."""
+"""Figures of published numbers: quadrature errors, the budgets of the oracle, REG against accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from effwb.plots.style import COLOURS, GREY, SYMBOLS, label, powers
+from effwb.plots.style import COLOURS, GREY, SYMBOLS, check_table, powers_of_two, token_label
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def quadrature_figure(table, *, title: str = "") -> go.Figure:
-    """Size of the quadrature error (%) against the number of budgets N, a panel per model, a line per scheme.
+def quadrature_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
+    """Draw the size of the quadrature error against the number of budgets N.
 
-    `table` has the columns model, scheme, n, error_pct; grey: within the paper's 1 %. Hover has the sign.
+    There is one panel per model and one line per scheme. The grey area is the paper's limit of 1 % (arXiv
+    2506.07104). The hover box shows the error with its sign.
+
+    Args:
+        table: Columns `model`, `scheme`, `n` (number of budgets) and `error_pct` (error in % of the area).
+        title: Title of the figure.
+
+    Returns:
+        plotly.graph_objects.Figure
+
+    Raises:
+        DataError: The table is empty or lacks a column.
+
+    Example:
+        >>> import pandas as pd
+        >>> from effwb import plots
+        >>> errors = pd.DataFrame({"scheme": "exponential", "n": [3, 5], "error_pct": [-3.0, 0.4]})
+        >>> fig = plots.quadrature_figure(errors.assign(model="qwen3-8b"))
     """
+    table = check_table(table, ("model", "scheme", "n", "error_pct"))
     models, schemes = list(dict.fromkeys(table["model"])), list(dict.fromkeys(table["scheme"]))
     rows = (len(models) + 1) // 2
     fig = make_subplots(
@@ -23,7 +49,7 @@ def quadrature_figure(table, *, title: str = "") -> go.Figure:
         vertical_spacing=0.12,
     )
     for m, model in enumerate(models):
-        at = {"row": m // 2 + 1, "col": m % 2 + 1}
+        panel: dict[str, Any] = {"row": m // 2 + 1, "col": m % 2 + 1}
         for s, scheme in enumerate(schemes):
             part = table[(table["model"] == model) & (table["scheme"] == scheme)]
             fig.add_scatter(
@@ -37,27 +63,37 @@ def quadrature_figure(table, *, title: str = "") -> go.Figure:
                 line={"color": COLOURS[s]},
                 marker={"symbol": SYMBOLS[s], "size": 8},
                 hovertemplate=f"{model}<br>{scheme}<br>N = %{{x}}<br>%{{customdata:+.3f}} %<extra></extra>",
-                **at,
+                **panel,
             )
-        fig.add_hrect(0.001, 1, fillcolor="#D9D9D9", opacity=0.5, line_width=0, layer="below", **at)
-        fig.update_yaxes(title="|error| (% of area)" if m % 2 == 0 else None, **at)
-        fig.update_yaxes(type="log", range=[-2, 1.75], tickvals=[0.01, 0.1, 1, 10], **at)
-        fig.update_xaxes(title="number of budgets N" if m // 2 == rows - 1 else None, dtick=2, **at)
+        fig.add_hrect(0.001, 1, fillcolor="#D9D9D9", opacity=0.5, line_width=0, layer="below", **panel)
+        fig.update_yaxes(title="|error| (% of area)" if m % 2 == 0 else None, **panel)
+        fig.update_yaxes(type="log", range=[-2, 1.75], tickvals=[0.01, 0.1, 1, 10], **panel)
+        fig.update_xaxes(title="number of budgets N" if m // 2 == rows - 1 else None, dtick=2, **panel)
+    legend = {"orientation": "h", "y": -0.13, "yanchor": "top", "x": 0}
     fig.update_layout(template="effwb", title=title, height=120 + 330 * rows)
-    fig.update_layout(
-        legend={"orientation": "h", "y": -0.13, "yanchor": "top", "x": 0}, margin={"b": 110, "t": 90}
-    )
-    return fig
+    return fig.update_layout(legend=legend, margin={"b": 110, "t": 90})
 
 
 def oracle_figure(
-    picks: dict[str, np.ndarray], rules: dict[str, np.ndarray], *, title: str = ""
+    picks: Mapping[str, np.ndarray], rules: Mapping[str, np.ndarray], *, title: str = ""
 ) -> go.Figure:
-    """Budgets in increasing order, log scale: the oracle's `picks` by model as markers, closed `rules` as
-    lines.
+    """Draw token budgets in increasing order, on a log axis: the oracle's as markers, fixed rules as lines.
 
-    An exponential rule is a straight line here. Hover gives the step at which the greedy oracle chose a
-    budget.
+    An exponential rule is a straight line in this figure. The hover box of a marker shows the step at which
+    the greedy oracle chose the budget.
+
+    Args:
+        picks: The oracle's budgets (N,) in tokens, in the order chosen, by model.
+        rules: The budgets (N,) of each fixed rule in tokens, by name.
+        title: Title of the figure.
+
+    Returns:
+        plotly.graph_objects.Figure
+
+    Example:
+        >>> from effwb import Frontier, budgets, plots
+        >>> picks = {"qwen3-8b": budgets.oracle(Frontier.published("qwen3-8b"), 5, 16384)}
+        >>> fig = plots.oracle_figure(picks, {"exponential": budgets.exponential(5, 512, 16384)})
     """
     fig = go.Figure()
     for i, (name, budgets) in enumerate(rules.items()):
@@ -73,48 +109,66 @@ def oracle_figure(
     for i, (name, budgets) in enumerate(picks.items()):
         order = np.argsort(budgets)
         shift = 0.06 * (i - (len(picks) - 1) / 2)  # models often pick the same budget
+        marker = {
+            "color": COLOURS[i],
+            "symbol": SYMBOLS[i],
+            "size": 11,
+            "line": {"width": 1, "color": "white"},
+        }
         fig.add_scatter(
             x=np.arange(1, len(budgets) + 1) + shift,
             y=np.asarray(budgets)[order],
             name=f"oracle, {name}",
             mode="markers",
-            marker={
-                "color": COLOURS[i],
-                "symbol": SYMBOLS[i],
-                "size": 11,
-                "line": {"width": 1, "color": "white"},
-            },
+            marker=marker,
             customdata=order + 1,
             hovertemplate=f"{name}<br>budget %{{y:,}}<br>chosen at step %{{customdata}}<extra></extra>",
         )
     values = np.concatenate([np.asarray(v) for v in (*picks.values(), *rules.values())])
-    ticks = powers(values.min(), values.max())
+    ticks = powers_of_two(values.min(), values.max())
+    labels = [token_label(t) for t in ticks]
     fig.update_layout(template="effwb", title=title)
     fig.update_xaxes(title="budget, in increasing order", dtick=1)
-    fig.update_yaxes(title="budget (tokens)", type="log", tickvals=ticks, ticktext=[label(t) for t in ticks])
-    return fig
+    return fig.update_yaxes(title="budget (tokens)", type="log", tickvals=ticks, ticktext=labels)
 
 
-def reg_figure(table, *, labels: tuple[str, ...] = (), title: str = "") -> go.Figure:
-    """REG against final accuracy, a marker per method: neither is read without the other.
+def reg_figure(table: pd.DataFrame, *, labels: tuple[str, ...] = (), title: str = "") -> go.Figure:
+    """Draw REG against final accuracy, a marker per method: neither should be read without the other.
 
-    `table` has the columns model, method, accuracy (percent), reg and length (tokens); `labels` are methods
-    to be named beside their marker. Each model has its panel and axes, because REG values of different
-    frontiers do not compare. Better is down and to the right.
+    Each model has its own panel and axes, because REG values of different frontiers cannot be compared.
+    Better is down and to the right.
+
+    Args:
+        table: Columns `model`, `method`, `accuracy` (percent), `reg` (accuracy x tokens) and `length` (mean
+            response, tokens).
+        labels: Methods whose name is written beside their marker.
+        title: Title of the figure.
+
+    Returns:
+        plotly.graph_objects.Figure
+
+    Raises:
+        DataError: The table is empty or lacks a column.
+
+    Example:
+        >>> from effwb import plots
+        >>> from effwb.analysis.published import published_reg_table
+        >>> fig = plots.reg_figure(published_reg_table().query("benchmark == 'average'"))
     """
+    table = check_table(table, ("model", "method", "accuracy", "reg", "length"))
     models = list(dict.fromkeys(table["model"]))
     rows = (len(models) + 1) // 2
     fig = make_subplots(rows, min(2, len(models)), subplot_titles=models, horizontal_spacing=0.14)
     for m, model in enumerate(models):
         middle = table.loc[table["model"] == model, "accuracy"].agg(["min", "max"]).mean()
-        for named in (False, True):  # named ones last, so that they lie on top
-            part = table[(table["model"] == model) & (table["method"].isin(labels) == named)]
+        for labelled in (False, True):  # labelled ones last, so that they lie on top
+            part = table[(table["model"] == model) & (table["method"].isin(labels) == labelled)]
             fig.add_scatter(
                 x=part["accuracy"],
                 y=part["reg"],
-                mode="markers+text" if named else "markers",
-                marker={"color": COLOURS[named], "symbol": SYMBOLS[named], "size": 10, "opacity": 0.85},
-                text=part["method"] if named else None,
+                mode="markers+text" if labelled else "markers",
+                marker={"color": COLOURS[labelled], "symbol": SYMBOLS[labelled], "size": 10, "opacity": 0.85},
+                text=part["method"] if labelled else None,
                 textposition=np.where(part["accuracy"] < middle, "middle right", "middle left"),
                 textfont={"size": 13, "color": COLOURS[1]},
                 cliponaxis=False,
@@ -128,8 +182,4 @@ def reg_figure(table, *, labels: tuple[str, ...] = (), title: str = "") -> go.Fi
     fig.update_layout(template="effwb", title=title, height=120 + 330 * rows, margin={"t": 90})
     fig.update_xaxes(title="final accuracy (%)")
     fig.update_yaxes(rangemode="tozero", tickformat=",d")
-    fig.update_yaxes(title="REG (accuracy x tokens)", col=1)
-    return fig
-
-
-# --------------------------------------------------------------------------------------------- helpers
+    return fig.update_yaxes(title="REG (accuracy x tokens)", col=1)

@@ -1,4 +1,8 @@
-"""A reward before it trains: what it pays at which length, and whether a group has anything to learn from."""
+"""A reward before training: what it pays at which length, and whether groups have anything to learn from."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -6,62 +10,103 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from effwb.errors import DataError
-from effwb.plots.style import COLOURS, DASHES, SYMBOLS, checked, log_tokens, round_ticks
+from effwb.plots.style import COLOURS, DASHES, SYMBOLS, check_table, log_token_axis, round_ticks
 
-DRAWN = 2000  # rollouts drawn at most; shares and spreads are of all of them
+MAX_ROLLOUTS = 2000  # markers drawn at most; shares and spreads are computed from all rollouts
 BINS = 20
-SAME = 1e-9  # rewards of a group that differ by less are equal: rounding is no signal
+TOLERANCE = 1e-9  # rewards of a group that differ by less are equal: rounding is no signal
 KINDS = ("right", "wrong", "truncated")
+LEFT: dict[str, Any] = {"row": 1, "col": 1}
+RIGHT: dict[str, Any] = {"row": 1, "col": 2}
 
 
-def reward_figure(table, *, title: str = "") -> go.Figure:
-    """Reward against length for right and wrong answers, and the spread of the reward within groups.
+def reward_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
+    """Draw the reward against the length, and how much the reward varies within groups.
 
-    `table` has a row per rollout: `problem_id`, `length` (tokens), `correct`, `finished` (bool) and `total`;
-    components `reward/<name>` appear in the hover box. Rollouts of one problem, and of one `step` where
-    there is that column, are a group. Left: at most 2,000 rollouts, always the same ones; a rollout that is
-    not finished is truncated, whatever its answer. Right: population standard deviation of `total` within
-    each group of two or more; groups whose rewards are all equal have no advantage and so no gradient, and
-    get a bar of their own. Raises DataError for a missing column, no rows, NaN, or if no group has two
-    rollouts.
+    Left: a marker per rollout, right and wrong answers apart. A rollout that is not finished is truncated,
+    whatever its answer. At most 2,000 rollouts are drawn, always the same ones.
+
+    Right: the population standard deviation of the reward within each group of at least two rollouts. A group
+    whose rewards are all equal has no advantage and so no gradient; these groups have a bar of their own.
+
+    Args:
+        table: One row per rollout, as `effwb.training.preview` returns. Columns: `problem_id`, `length`
+            (tokens), `correct` and `finished` (bool), `total` (reward). Optional: `reward/<component>` (shown
+            in the hover box) and `step`. A group is the rollouts of one problem, and of one step if there is
+            that column.
+        title: Title of the figure.
+
+    Returns:
+        plotly.graph_objects.Figure
+
+    Raises:
+        DataError: The table is empty, lacks a column, holds NaN, or no group has two rollouts.
+
+    Example:
+        >>> import pandas as pd
+        >>> from effwb import plots
+        >>> table = pd.DataFrame({"problem_id": "a", "length": [60, 90], "correct": [True, False]})
+        >>> fig = plots.reward_figure(table.assign(finished=True, total=[1.0, 0.0]))
     """
     columns = ("problem_id", "length", "correct", "finished", "total")
-    table = checked(table, columns, numbers=columns[1:], positive=("length",))
+    table = check_table(table, columns, numbers=columns[1:], positive=("length",))
     spread = group_spread(table)
     fig = make_subplots(1, 2, column_widths=[0.58, 0.42], horizontal_spacing=0.12)
     _add_rollouts(fig, table)
     _add_spread(fig, spread)
     fig.update_layout(template="effwb", title=title, width=1060, bargap=0)
-    fig.update_layout(
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-        margin={"t": 100 if title else 70},
-    )
-    return fig
+    legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    return fig.update_layout(legend=legend, margin={"t": 100 if title else 70})
 
 
-def group_spread(table) -> pd.DataFrame:
-    """A row per group of two or more rollouts: `std` of the total (exactly 0 where all are equal), `n`,
-    `accuracy`.
+def group_spread(table: pd.DataFrame) -> pd.DataFrame:
+    """Compute how much the reward varies within each group.
+
+    Args:
+        table: As for `reward_figure`.
+
+    Returns:
+        One row per group of at least two rollouts: its `problem_id` (and `step`), `std` (population standard
+        deviation of `total`, exactly 0 where all are equal), `n` (rollouts), `accuracy` (a truncated rollout
+        counts as wrong).
+
+    Raises:
+        DataError: No group has two rollouts.
     """
     keys = [c for c in ("step", "problem_id") if c in table]
-    groups = table.groupby(keys, sort=False)
+    solved = table["correct"].astype(bool) & table["finished"].astype(bool)
+    groups = table.assign(solved=solved).groupby(keys, sort=False)
     total = groups["total"]
-    spread = pd.DataFrame({"std": total.std(ddof=0), "n": total.size(), "accuracy": groups["correct"].mean()})
-    spread["std"] = spread["std"].where(total.max() - total.min() > SAME, 0.0)
+    spread = pd.DataFrame({"std": total.std(ddof=0), "n": total.size(), "accuracy": groups["solved"].mean()})
+    spread["std"] = spread["std"].where(total.max() - total.min() > TOLERANCE, 0.0)
     spread = spread[spread["n"] > 1]
     if spread.empty:
         raise DataError(f"no group by {keys} has two rollouts; a spread within groups needs them")
     return spread.reset_index()
 
 
-def shape_figure(table, *, title: str = "") -> go.Figure:
-    """A reward as a function of length, a panel per rule and a line per kind of answer.
+def shape_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
+    """Draw a reward as a function of the length: a panel per rule, a line per kind of answer.
 
-    `table` has the columns `panel`, `line`, `length` (tokens) and `reward`, in the order to be drawn. Raises
-    DataError for a missing column, an empty table, NaN, or a length that is not positive.
+    Args:
+        table: Columns `panel` (title of the panel), `line` (legend), `length` (tokens) and `reward`. Panels,
+            lines and points are drawn in the order of the rows.
+        title: Title of the figure.
+
+    Returns:
+        plotly.graph_objects.Figure
+
+    Raises:
+        DataError: The table is empty, lacks a column, holds NaN, or holds a length that is not positive.
+
+    Example:
+        >>> import pandas as pd
+        >>> from effwb import plots
+        >>> table = pd.DataFrame({"line": "right", "length": [64, 128], "reward": [1.0, 0.8]})
+        >>> fig = plots.shape_figure(table.assign(panel="cosine"))
     """
     numbers = ("length", "reward")
-    table = checked(table, ("panel", "line", *numbers), numbers=numbers, positive=("length",))
+    table = check_table(table, ("panel", "line", *numbers), numbers=numbers, positive=("length",))
     panels, lines = (list(dict.fromkeys(table[name])) for name in ("panel", "line"))
     space = 0.12 / len(panels)
     fig = make_subplots(1, len(panels), shared_yaxes=True, horizontal_spacing=space, subplot_titles=panels)
@@ -78,109 +123,108 @@ def shape_figure(table, *, title: str = "") -> go.Figure:
             row=1,
             col=panels.index(panel) + 1,
         )
-    axis = log_tokens(table["length"].min(), table["length"].max())
-    fig.update_xaxes(title="length (tokens)", **axis)
+    fig.update_xaxes(title="length (tokens)", **log_token_axis(table["length"].min(), table["length"].max()))
     fig.update_yaxes(title="reward", row=1, col=1)
     fig.update_layout(template="effwb", title=title, width=1060, height=440)
-    margin = {"t": 130 if title else 100}
-    return fig.update_layout(
-        margin=margin, legend={"orientation": "h", "x": 0, "y": 1.1, "yanchor": "bottom"}
-    )
+    legend = {"orientation": "h", "x": 0, "y": 1.1, "yanchor": "bottom"}
+    return fig.update_layout(margin={"t": 130 if title else 100}, legend=legend)
 
 
 # ------------------------------------------------------------------------------------------- left panel
-def _add_rollouts(fig, table) -> None:
-    right, finished = table["correct"].astype(bool), table["finished"].astype(bool)
-    kind = np.select([~finished, right], ["truncated", "right"], "wrong")
-    some = table.assign(kind=kind)
-    some = some if len(some) <= DRAWN else some.sample(DRAWN, random_state=0)
+def _add_rollouts(fig: go.Figure, table: pd.DataFrame) -> None:
+    is_right, is_finished = table["correct"].astype(bool), table["finished"].astype(bool)
+    kind = np.select([~is_finished, is_right], ["truncated", "right"], "wrong")
+    drawn = table.assign(kind=kind)
+    drawn = drawn if len(drawn) <= MAX_ROLLOUTS else drawn.sample(MAX_ROLLOUTS, random_state=0)
     for i, name in enumerate(KINDS):
-        legend = f"{name} ({(kind == name).mean():.0%})"
-        _add_kind(fig, some[some["kind"] == name], legend, name, COLOURS[i], SYMBOLS[i])
-    few = "" if len(table) <= DRAWN else f", {DRAWN:,} of {len(table):,} rollouts"
-    axis = log_tokens(float(table["length"].min()), float(table["length"].max()))
-    fig.update_xaxes(title=f"response length (tokens{few})", row=1, col=1, **axis)
-    fig.update_yaxes(title="total reward", row=1, col=1)
+        rows = drawn[drawn["kind"] == name]
+        fig.add_scatter(
+            x=rows["length"],
+            y=rows["total"],
+            name=f"{name} ({(kind == name).mean():.0%})",
+            mode="markers",
+            marker={"color": COLOURS[i], "symbol": SYMBOLS[i], "size": 7, "opacity": 0.55},
+            customdata=_rollout_hover(rows),
+            hovertemplate=f"{name}<br>%{{x:,}} tokens<br>total %{{y:.4f}}%{{customdata}}<extra></extra>",
+            **LEFT,
+        )
+    note = "" if len(table) <= MAX_ROLLOUTS else f", {MAX_ROLLOUTS:,} of {len(table):,} rollouts"
+    axis = log_token_axis(float(table["length"].min()), float(table["length"].max()))
+    fig.update_xaxes(title=f"response length (tokens{note})", **LEFT, **axis)
+    fig.update_yaxes(title="total reward", **LEFT)
 
 
-def _add_kind(fig, rows, legend: str, kind: str, colour: str, symbol: str) -> None:
-    fig.add_scatter(
-        x=rows["length"],
-        y=rows["total"],
-        name=legend,
-        mode="markers",
-        marker={"color": colour, "symbol": symbol, "size": 7, "opacity": 0.55},
-        customdata=_hover(rows),
-        hovertemplate=f"{kind}<br>%{{x:,}} tokens<br>total %{{y:.4f}}%{{customdata}}<extra></extra>",
-        row=1,
-        col=1,
-    )
-
-
-def _hover(rows) -> list[str]:
-    """Components, and of which problem; on a truncated rollout also what its answer was."""
-    parts = [c for c in rows.columns if c.startswith("reward/")]
+def _rollout_hover(rows: pd.DataFrame) -> list[str]:
+    """The components of the reward and the problem; for a truncated rollout also whether it was right."""
+    components = [c for c in rows.columns if c.startswith("reward/")]
     lines = []
     for row in rows.to_dict("records"):
         answer = "" if row["finished"] else f"<br>its answer: {'right' if row['correct'] else 'wrong'}"
-        paid = "".join(f"<br>{c.removeprefix('reward/')} {row[c]:+.4f}" for c in parts)
+        rewards = "".join(f"<br>{c.removeprefix('reward/')} {row[c]:+.4f}" for c in components)
         step = f", step {row['step']}" if "step" in row else ""
-        lines.append(f"{paid}{answer}<br>{row['problem_id']}{step}")
+        lines.append(f"{rewards}{answer}<br>{row['problem_id']}{step}")
     return lines
 
 
 # ------------------------------------------------------------------------------------------ right panel
-def _add_spread(fig, spread) -> None:
-    """Bars in equal bins, and left of them, set apart and hatched, the groups without any spread."""
+def _add_spread(fig: go.Figure, spread: pd.DataFrame) -> None:
+    """Bars of equal width, and left of them, hatched, a bar for the groups without any spread."""
     std, n = spread["std"].to_numpy(), len(spread)
-    high = float(std.max()) or 1.0
-    width = high / BINS
-    count, edges = np.histogram(std[std > 0], BINS, range=(0, high))
-    bar = {"width": width, "marker": {"color": COLOURS[0], "line": {"color": "white", "width": 1}}}
+    largest = float(std.max()) or 1.0
+    width = largest / BINS
+    count, edges = np.histogram(std[std > 0], BINS, range=(0, largest))
     fig.add_bar(
         x=edges[:-1] + width / 2,
         y=count / n,
+        width=width,
+        marker={"color": COLOURS[0], "line": {"color": "white", "width": 1}},
         showlegend=False,
         customdata=np.stack([edges[:-1], edges[1:], count], axis=1),
         hovertemplate="std %{customdata[0]:.4f} to %{customdata[1]:.4f}<br>%{y:.1%} of groups"
         "<br>%{customdata[2]:,} groups<extra></extra>",
-        **bar,
-        row=1,
-        col=2,
+        **RIGHT,
     )
-    _add_dead(fig, spread[spread["std"] == 0], n, width)
-    _spread_axes(fig, high, width)
+    _add_zero_spread(fig, spread[spread["std"] == 0], n, width)
+    ticks = round_ticks(0.0, largest)[1:]
+    fig.update_xaxes(
+        title="std of total reward within a group",
+        tickvals=[-1.5 * width, *ticks],
+        ticktext=["= 0", *(f"{t:g}" for t in ticks)],
+        range=[-3 * width, largest + width / 2],
+        **RIGHT,
+    )
+    fig.update_yaxes(title="share of groups", tickformat=".0~%", rangemode="tozero", **RIGHT)
 
 
-def _add_dead(fig, dead, n: int, width: float) -> None:
-    share, accuracy = len(dead) / n, dead["accuracy"]
-    why = (
-        ("all right", accuracy == 1),
-        ("all wrong", accuracy == 0),
-        ("mixed, equally paid", accuracy % 1 > 0),
-    )
-    hover = "".join(f"<br>{name}: {chosen.sum():,}" for name, chosen in why)
+def _add_zero_spread(fig: go.Figure, groups: pd.DataFrame, n: int, width: float) -> None:
+    """The bar of the groups without spread, and their share as text; `n` is the number of all groups."""
+    accuracy = groups["accuracy"]
+    reasons = {
+        "all right": accuracy == 1,
+        "all wrong": accuracy == 0,
+        "mixed, equally paid": accuracy % 1 > 0,
+    }
+    counts = "".join(f"<br>{reason}: {rows.sum():,}" for reason, rows in reasons.items())
+    hover = f"no spread<br>%{{y:.1%}} of groups<br>{len(groups):,} of {n:,}{counts}<extra></extra>"
+    pattern = {"shape": "/", "fgcolor": "white", "bgcolor": COLOURS[1], "solidity": 0.2}
     fig.add_bar(
         x=[-1.5 * width],
-        y=[share],
+        y=[len(groups) / n],
         width=2 * width,
         showlegend=False,
-        marker={
-            "color": COLOURS[1],
-            "pattern": {"shape": "/", "fgcolor": "white", "bgcolor": COLOURS[1], "solidity": 0.2},
-        },
-        hovertemplate=f"no spread<br>%{{y:.1%}} of groups<br>{len(dead):,} of {n:,}{hover}<extra></extra>",
-        row=1,
-        col=2,
+        marker={"color": COLOURS[1], "pattern": pattern},
+        hovertemplate=hover,
+        **RIGHT,
+    )
+    text = (
+        f"{_percent(len(groups), n)} % of groups: no spread, no gradient" if len(groups) else "spread in all"
     )
     fig.add_annotation(
         x=1,
         y=1.02,
         xref="x2 domain",
         yref="y2 domain",
-        text=f"{_percent(len(dead), n)} % of groups: no spread, no gradient"
-        if len(dead)
-        else "spread in all",
+        text=text,
         showarrow=False,
         xanchor="right",
         yanchor="bottom",
@@ -189,25 +233,8 @@ def _add_dead(fig, dead, n: int, width: float) -> None:
 
 
 def _percent(part: int, whole: int) -> str:
-    """A whole number, but never 0 for some or 100 for not all."""
+    """A whole number, but never 0 unless there are none, nor 100 unless these are all."""
     value = 100 * part / whole
-    return (
-        f"{value:.0f}"
-        if value in (0, 100) or 1 <= value <= 99
-        else f"{value:.2g}"
-        if value < 1
-        else f"{value:.1f}"
-    )
-
-
-def _spread_axes(fig, high: float, width: float) -> None:
-    ticks = round_ticks(0.0, high)[1:]
-    at = {"row": 1, "col": 2}
-    fig.update_xaxes(
-        title="std of total reward within a group",
-        tickvals=[-1.5 * width, *ticks],
-        ticktext=["= 0", *(f"{t:g}" for t in ticks)],
-        range=[-3 * width, high + width / 2],
-        **at,
-    )
-    fig.update_yaxes(title="share of groups", tickformat=".0~%", rangemode="tozero", **at)
+    if value in (0, 100) or 1 <= value <= 99:
+        return f"{value:.0f}"
+    return f"{value:.2g}" if value < 1 else f"{value:.1f}"

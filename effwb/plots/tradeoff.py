@@ -1,6 +1,9 @@
-"""Accuracy against tokens spent, a point per method."""
+"""Accuracy against tokens spent, one point per method."""
 
-from collections.abc import Collection
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,11 +11,21 @@ import plotly.graph_objects as go
 
 from effwb.errors import one_of
 from effwb.plots.labels import Canvas, LabelledPoint, place_labels
-from effwb.plots.style import DASHES, GREY, bars, checked, darker, interval_text, log_tokens, looks_of
+from effwb.plots.style import (
+    DASHES,
+    GREY,
+    LineStyle,
+    check_table,
+    darker,
+    error_bars,
+    interval_text,
+    line_styles,
+    log_token_axis,
+)
 
 
 def tradeoff_figure(
-    table,
+    table: pd.DataFrame,
     *,
     x: str = "mean length",
     y: str = "accuracy",
@@ -22,106 +35,139 @@ def tradeoff_figure(
     iso_aes: Collection[float] | None = None,
     base: str = "base",
 ) -> go.Figure:
-    """Accuracy against mean response length (tokens, log axis), a point per method; better is up and left.
+    """Draw accuracy against mean response length, a point per method; better is up and to the left.
 
-    `table` has the columns `x` (tokens), `y` (accuracy in [0, 1]) and `label`. Optional: `low`, `high`
-    (interval of y) and `length low`, `length high` (of x); `family`, whose points are joined by a line in
-    the order of the column `order` (default: of the rows); `parameter`, the text beside the point (default:
-    its name). Rows that agree in label, family and parameter are seeds: they are drawn faint, their mean in
-    full and without an interval. All other columns appear in the hover box. `iso_aes` are values of the
-    accuracy-efficiency score (`effwb.metrics.aes`) that become lines, relative to the row named `base`.
-    Raises DataError for a missing column, an empty table, NaN, or a length that is not positive.
+    Rows that agree in name, `family` and `parameter` are seeds of one method: they are drawn faint, and their
+    mean in full colour without an interval. Columns that are not listed below appear in the hover box.
+
+    Args:
+        table: One row per run. Required: the columns that `x`, `y` and `label` name. Optional columns:
+            `low` and `high` (interval of y), `length low` and `length high` (interval of x), `family` (points
+            of a family are joined by a line; default: the name), `parameter` (text beside the point; default:
+            the name), `method` (decides the colour; default: read from the text of the family).
+        x: Column with the mean response length in tokens; the axis is logarithmic.
+        y: Column with the accuracy in [0, 1].
+        label: Column with the name of the row.
+        order: Column by which the points of a family are joined; default: the order of the rows.
+        title: Title of the figure.
+        iso_aes: Values of the accuracy-efficiency score (`effwb.metrics.aes`) that are drawn as grey lines.
+        base: Name of the row that the score compares with.
+
+    Returns:
+        plotly.graph_objects.Figure
+
+    Raises:
+        DataError: The table is empty, lacks a column, holds NaN, or holds a length that is not positive.
+        ConfigError: `iso_aes` is given and no row has the name `base`.
+
+    Example:
+        >>> import pandas as pd
+        >>> from effwb import plots
+        >>> rows = [("base", 0.60, 400), ("reo_rl", 0.61, 250)]
+        >>> table = pd.DataFrame(rows, columns=["name", "accuracy", "mean length"])
+        >>> fig = plots.tradeoff_figure(table, iso_aes=[0.0, 0.5])
     """
-    table = checked(table, (x, y, label, *([order] if order else [])), numbers=(x, y), positive=(x,))
-    points = _points(table, x, y, label, order)
+    table = check_table(table, (x, y, label, *([order] if order else [])), numbers=(x, y), positive=(x,))
+    points = _points(table if order is None else table.sort_values(order, kind="stable"), x, y, label)
     fig = go.Figure().update_layout(template="effwb", title=title, margin={"t": 60 if title else 25})
     canvas = _set_axes(fig, table, x, y, points)
-    lines = [] if iso_aes is None else _add_iso(fig, points, iso_aes, base, canvas)
-    spots = canvas.pixels(table[x], table[y])  # of the seeds as well
-    places = place_labels(points, spots, canvas, lines)
+    iso_lines = [] if iso_aes is None else _add_iso_lines(fig, points, iso_aes, base, canvas)
+    positions = place_labels(points, canvas.pixels(table[x], table[y]), canvas, iso_lines)
     families = list(dict.fromkeys(p.family for p in points))
-    looks = looks_of(families)
+    methods = (
+        {p.family: _text(p.rows["method"].iloc[0]) or p.family for p in points} if "method" in table else None
+    )
+    styles = line_styles(families, methods)
     for i, family in enumerate(families):
-        mine = [k for k, p in enumerate(points) if p.family == family]
-        style = (*looks[family], DASHES[i % len(DASHES)])
-        _add_seeds(fig, [points[k] for k in mine], x, y, *style[:2])
-        _add_family(fig, family, [points[k] for k in mine], [places[k] for k in mine], *style)
+        members = [k for k, p in enumerate(points) if p.family == family]
+        _add_seeds(fig, [points[k] for k in members], x, y, styles[family])
+        line = {"color": styles[family].colour, "width": 2, "dash": DASHES[i % len(DASHES)]}
+        _add_family(
+            fig, [points[k] for k in members], [positions[k] for k in members], line, styles[family].symbol
+        )
     return fig
 
 
-def _points(table, x: str, y: str, label: str, order: str | None) -> list[LabelledPoint]:
+# ------------------------------------------------------------------------------------------ the points
+def _points(table: pd.DataFrame, x: str, y: str, label: str) -> list[LabelledPoint]:
     keys = [label, *(k for k in ("family", "parameter") if k in table)]
-    known = {x, y, *keys, "low", "high", "length low", "length high"}
-    table = table if order is None else table.sort_values(order, kind="stable")
-    others = [c for c in table.columns if c not in known]
-    return [_point(rows, x, y, label, others) for _, rows in table.groupby(keys, sort=False, dropna=False)]
+    shown = {x, y, *keys, "low", "high", "length low", "length high"}
+    hover_columns = [c for c in table.columns if c not in shown]
+    groups = table.groupby(keys, sort=False, dropna=False)
+    return [_point(rows, x, y, label, hover_columns) for _, rows in groups]
 
 
-def _point(rows, x: str, y: str, label: str, others: list[str]) -> LabelledPoint:
+def _point(rows: pd.DataFrame, x: str, y: str, label: str, hover_columns: list[str]) -> LabelledPoint:
     row, seeds = rows.iloc[0], len(rows)
     name = str(row[label])
     family, text = (_text(row.get(key)) or name for key in ("family", "parameter"))
-    ends = [(np.nan, np.nan)] * 2
-    if seeds == 1:
-        ends = [
-            tuple(float(row.get(f"{of}{end}", np.nan)) for end in ("low", "high")) for of in ("length ", "")
-        ]
-    means = float(rows[x].mean()), float(rows[y].mean())
-    head = "<br>".join(dict.fromkeys((family, name, text)))
-    tail = _seed_hover(rows, x, y) if seeds > 1 else "".join(f"<br>{c}: {_value(row[c])}" for c in others)
-    hover = f"{head}<br>{y} {means[1]:.3f}{interval_text(ends[1], '.3f')}<br>{x} {means[0]:,.1f}"
-    return LabelledPoint(
-        *means, *ends, name, family, text, f"{hover}{interval_text(ends[0], ',.1f')} tokens{tail}", rows
-    )
+    x_interval, y_interval = _interval(row, "length "), _interval(row, "")
+    if seeds > 1:  # an interval over problems does not come from seeds
+        x_interval = y_interval = (np.nan, np.nan)
+        tail = _seed_hover(rows, x, y)
+    else:
+        tail = "".join(f"<br>{c}: {_value(row[c])}" for c in hover_columns)
+    mean_x, mean_y = float(rows[x].mean()), float(rows[y].mean())
+    hover = "<br>".join(dict.fromkeys((family, name, text)))
+    hover += f"<br>{y} {mean_y:.3f}{interval_text(y_interval, '.3f')}"
+    hover += f"<br>{x} {mean_x:,.1f}{interval_text(x_interval, ',.1f')} tokens{tail}"
+    return LabelledPoint(mean_x, mean_y, x_interval, y_interval, name, family, text, hover, rows)
 
 
-def _seed_hover(rows, x: str, y: str) -> str:
+def _interval(row: pd.Series, prefix: str) -> tuple[float, float]:
+    return float(row.get(f"{prefix}low", np.nan)), float(row.get(f"{prefix}high", np.nan))
+
+
+def _seed_hover(rows: pd.DataFrame, x: str, y: str) -> str:
     lines = [f"<br>mean of {len(rows)} seeds; no interval over problems"]
-    for column, form, unit in ((y, ".3f", ""), (x, ",.1f", " tokens")):
-        lines.append(f"<br>{column}, seeds: {rows[column].min():{form}} to {rows[column].max():{form}}{unit}")
+    for column, number_format, unit in ((y, ".3f", ""), (x, ",.1f", " tokens")):
+        lowest, highest = rows[column].min(), rows[column].max()
+        lines.append(f"<br>{column}, seeds: {lowest:{number_format}} to {highest:{number_format}}{unit}")
     return "".join(lines)
 
 
-def _text(value) -> str:
+def _text(value: Any) -> str:
     return "" if pd.isna(value) else str(value)
 
 
-def _value(value) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else f"{value}"
+def _value(value: Any) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
-def _set_axes(fig, table, x: str, y: str, points: list[LabelledPoint]) -> Canvas:
-    """Ranges that hold every point and interval with room for labels, set so that pixels are known."""
+def _set_axes(fig: go.Figure, table: pd.DataFrame, x: str, y: str, points: list[LabelledPoint]) -> Canvas:
+    """Set axis ranges that hold every point and interval with room for labels, so that pixels are known."""
     xs, ys = (
         np.concatenate([table[c].to_numpy(dtype=float) for c in columns if c in table])
         for columns in ((x, "length low", "length high"), (y, "low", "high"))
     )
     xs, ys = xs[xs > 0], ys[~np.isnan(ys)]
-    axis = log_tokens(xs.min() / 1.08, xs.max() * 1.08)
+    axis = log_token_axis(xs.min() / 1.08, xs.max() * 1.08)
     room = 0.08 * np.ptp(ys) or 0.05
-    legend = max((60 + 8 * len(p.family) for p in points if p.family != p.text), default=0)
-    canvas = Canvas(tuple(axis["range"]), (ys.min() - room, ys.max() + room), 760.0 - legend)
+    legend_width = max((60 + 8 * len(p.family) for p in points if p.family != p.text), default=0)
+    left, right = axis["range"]
+    canvas = Canvas((left, right), (ys.min() - room, ys.max() + room), 760.0 - legend_width)
     fig.update_xaxes(title=f"{x} (tokens)", **axis)
     fig.update_yaxes(title=y, range=canvas.y_range)
-    fig.update_layout(legend={"x": 1.02, "y": 1.0, "yanchor": "top"}, showlegend=legend > 0)
+    fig.update_layout(legend={"x": 1.02, "y": 1.0, "yanchor": "top"}, showlegend=legend_width > 0)
     return canvas
 
 
 def _add_family(
-    fig, family: str, points: list[LabelledPoint], places, colour: str, symbol: str, dash: str
+    fig: go.Figure, points: list[LabelledPoint], positions: list[str], line: dict[str, Any], symbol: str
 ) -> None:
+    family, colour = points[0].family, line["color"]
     fig.add_scatter(
         x=[p.x for p in points],
         y=[p.y for p in points],
-        error_x=bars([p.x for p in points], [p.x_bar for p in points], colour),
-        error_y=bars([p.y for p in points], [p.y_bar for p in points], colour),
+        error_x=error_bars([p.x for p in points], [p.x_interval for p in points], colour),
+        error_y=error_bars([p.y for p in points], [p.y_interval for p in points], colour),
         name=family,
         legendgroup=family,
         mode="lines+markers+text" if len(points) > 1 else "markers+text",
-        line={"color": colour, "width": 2, "dash": dash},
+        line=line,
         marker={"symbol": symbol, "size": 11, "line": {"width": 1, "color": "white"}},
         text=[p.text for p in points],
-        textposition=places,
+        textposition=positions,
         textfont={"size": 13, "color": darker(colour)},
         showlegend=any(p.text != family for p in points),
         cliponaxis=False,
@@ -130,8 +176,8 @@ def _add_family(
     )
 
 
-def _add_seeds(fig, points: list[LabelledPoint], x: str, y: str, colour: str, symbol: str) -> None:
-    """Each seed as a faint open symbol; the strong point of their mean comes on top."""
+def _add_seeds(fig: go.Figure, points: list[LabelledPoint], x: str, y: str, style: LineStyle) -> None:
+    """Draw each seed as a faint open symbol; the full-colour point of their mean is drawn on top."""
     rows = [(p, row) for p in points if len(p.rows) > 1 for _, row in p.rows.iterrows()]
     if not rows:
         return
@@ -139,7 +185,7 @@ def _add_seeds(fig, points: list[LabelledPoint], x: str, y: str, colour: str, sy
         x=[row[x] for _, row in rows],
         y=[row[y] for _, row in rows],
         mode="markers",
-        marker={"symbol": f"{symbol}-open", "size": 8, "color": colour},
+        marker={"symbol": f"{style.symbol}-open", "size": 8, "color": style.colour},
         opacity=0.5,
         legendgroup=points[0].family,
         showlegend=False,
@@ -149,38 +195,59 @@ def _add_seeds(fig, points: list[LabelledPoint], x: str, y: str, colour: str, sy
 
 
 # ------------------------------------------------------------------------------------ lines of equal AES
-_ISO_LABEL = np.stack(np.meshgrid(np.arange(0, 65, 8), (2, 9, 16)), axis=-1).reshape(-1, 2)  # its pixels
-
-
-def _add_iso(fig, points: list[LabelledPoint], levels: Collection[float], base: str, canvas: Canvas) -> list:
-    """Grey lines of equal AES with their value where they leave the picture; returns what labels avoid."""
-    one_of("base", base, [p.name for p in points])
-    origin = next(p for p in points if p.name == base)
-    length = np.logspace(*canvas.x_range, 200)
-    drawn = []
-    for level in levels:
-        accuracy = iso_accuracy(level, origin.y, origin.x, length)
-        seen = (accuracy >= canvas.y_range[0]) & (accuracy <= canvas.y_range[1])
-        if seen.any():
-            line = canvas.pixels(length[seen], accuracy[seen])
-            drawn += [line, np.repeat(line[-1] - _ISO_LABEL, 10, axis=0)]
-            _add_iso_line(fig, level, length[seen], accuracy[seen], base)
-    return drawn
+# Pixels that the text of a line covers, left of and below the end of the line
+ISO_TEXT = np.stack(np.meshgrid(np.arange(0, 65, 8), (2, 9, 16)), axis=-1).reshape(-1, 2)
 
 
 def iso_accuracy(
-    level: float, base_accuracy: float, base_length: float, length, alpha=1.0, beta=3.0, gamma=5.0
-):
-    """The accuracy at which a response of `length` tokens has the AES `level`: `effwb.metrics.aes`, solved.
+    level: float,
+    base_accuracy: float,
+    base_length: float,
+    length: float | Sequence[float] | np.ndarray,
+    alpha: float = 1.0,
+    beta: float = 3.0,
+    gamma: float = 5.0,
+) -> np.ndarray:
+    """The accuracy at which a response has a given AES: `effwb.metrics.aes`, solved for the accuracy.
+
+    Args:
+        level: The accuracy-efficiency score.
+        base_accuracy: Accuracy of the base.
+        base_length: Mean length of the base in tokens.
+        length: Mean length of the response in tokens, a number or an array.
+        alpha: Weight of the length.
+        beta: Weight of a gain in accuracy.
+        gamma: Weight of a loss in accuracy.
+
+    Returns:
+        Accuracies in the shape of `length`.
 
     >>> float(iso_accuracy(0.5, 0.6, 1000, 500))  # half the tokens, the same accuracy
     0.6
     """
-    left = level - alpha * (base_length - np.asarray(length, dtype=float)) / base_length
-    return base_accuracy * (1 + left / np.where(left >= 0, beta, gamma))
+    rest = level - alpha * (base_length - np.asarray(length, dtype=float)) / base_length
+    return base_accuracy * (1 + rest / np.where(rest >= 0, beta, gamma))
 
 
-def _add_iso_line(fig, level: float, length, accuracy, base: str) -> None:
+def _add_iso_lines(
+    fig: go.Figure, points: list[LabelledPoint], levels: Collection[float], base: str, canvas: Canvas
+) -> list[np.ndarray]:
+    """Draw lines of equal AES, labelled where they leave the picture; return the pixels they cover."""
+    one_of("base", base, [p.name for p in points])
+    origin = next(p for p in points if p.name == base)
+    length = np.logspace(*canvas.x_range, 200)
+    covered = []
+    for level in levels:
+        accuracy = iso_accuracy(level, origin.y, origin.x, length)
+        is_visible = (accuracy >= canvas.y_range[0]) & (accuracy <= canvas.y_range[1])
+        if is_visible.any():
+            line = canvas.pixels(length[is_visible], accuracy[is_visible])
+            covered += [line, np.repeat(line[-1] - ISO_TEXT, 10, axis=0)]
+            _add_iso_line(fig, level, length[is_visible], accuracy[is_visible], base)
+    return covered
+
+
+def _add_iso_line(fig: go.Figure, level: float, length: np.ndarray, accuracy: np.ndarray, base: str) -> None:
     name = f"AES {level:g}"
     fig.add_scatter(
         x=length,
@@ -190,6 +257,6 @@ def _add_iso_line(fig, level: float, length, accuracy, base: str) -> None:
         showlegend=False,
         hovertemplate=f"{name} relative to {base}<br>%{{x:,.0f}} tokens, %{{y:.3f}}<extra></extra>",
     )
-    place = {"x": np.log10(length[-1]), "y": accuracy[-1], "xanchor": "right", "yanchor": "top"}
-    look = {"showarrow": False, "font": {"size": 12, "color": GREY}, "bgcolor": "rgba(255,255,255,0.85)"}
-    fig.add_annotation(text=name, **place, **look)
+    end = {"x": np.log10(length[-1]), "y": accuracy[-1], "xanchor": "right", "yanchor": "top"}
+    font = {"size": 12, "color": GREY}
+    fig.add_annotation(text=name, showarrow=False, font=font, bgcolor="rgba(255,255,255,0.85)", **end)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from effwb.errors import DataError
-from effwb.export.text_tables import latex, markdown, readable
+from effwb.export import latex, markdown, readable
 
 TABLE = pd.DataFrame(
     {
@@ -18,10 +18,10 @@ TABLE = pd.DataFrame(
 )
 
 
-def test_an_interval_stands_behind_its_value():
-    shown = readable(TABLE)
-    assert list(shown.columns) == ["name", "REG", "n"]
-    assert shown["REG"].tolist() == ["12.35 [11.00, 13.00]", "-0.50"]
+def test_an_interval_follows_its_value():
+    text = readable(TABLE)
+    assert list(text.columns) == ["name", "REG", "n"]
+    assert text["REG"].tolist() == ["12.35 [11.00, 13.00]", "-0.50"]
     assert readable(TABLE, {"REG": 0})["REG"].tolist() == ["12 [11, 13]", "-0"]
 
 

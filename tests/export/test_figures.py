@@ -11,8 +11,32 @@ import pytest
 
 from effwb import export
 from effwb.errors import ConfigError, DataError, EngineError
+from effwb.export import figures, save
 
 FIGURE = go.Figure(go.Scatter(x=[1, 2], y=[3, 4]))
+
+
+def test_save_writes_both_files_and_keeps_dots_in_names(tmp_path):
+    table = pd.DataFrame({"a": [1, 2]})
+    paths = save(go.Figure(), tmp_path / "new" / "qwen-1.5b", table)
+    assert [p.name for p in paths] == ["qwen-1.5b.html", "qwen-1.5b.csv"]
+    assert pd.read_csv(paths[1]).equals(table)
+    assert "cdn.plot.ly" in paths[0].read_text()
+    assert save(go.Figure(), tmp_path / "plain") == [tmp_path / "plain.html"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: save("no figure", "x"), "got str"),
+        (lambda: save(go.Figure(), "x", table=[1]), "got list"),
+        (lambda: save(go.Figure(), "x.html"), "suffix"),
+        (lambda: save(go.Figure(), "x", plotlyjs="local"), "local"),
+    ],
+)
+def test_what_save_cannot_write_is_named(call, message):
+    with pytest.raises(ConfigError, match=message):
+        call()
 
 
 @pytest.mark.browser
@@ -24,7 +48,7 @@ def test_an_image_is_drawn(tmp_path):
 
 
 def test_without_a_browser_the_remedy_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(export.shutil, "which", lambda name: None)
+    monkeypatch.setattr(figures.shutil, "which", lambda name: None)
     with pytest.raises(EngineError, match="apt-get install chromium"):
         export.image(FIGURE, tmp_path / "figure.png")
 
@@ -49,11 +73,11 @@ class TestConvert:
         export.save(go.Figure(trace), tmp_path / "odd", plotlyjs="embed")
         again = export.read_figure(tmp_path / "odd.html")
         assert again.data[0].name == trace.name
-        kept = base64.b64decode(again.data[0].x["bdata"])  # plotly's own form of an array
-        assert np.array_equal(np.frombuffer(kept), np.arange(50.0))
+        decoded = base64.b64decode(again.data[0].x["bdata"])  # plotly's own form of an array
+        assert np.array_equal(np.frombuffer(decoded), np.arange(50.0))
 
     def test_tables_and_html_need_no_browser(self, saved, tmp_path, monkeypatch):
-        monkeypatch.setattr(export.shutil, "which", lambda name: None)
+        monkeypatch.setattr(figures.shutil, "which", lambda name: None)
         out = tmp_path / "out"
         written = export.convert([saved / "fig.html", saved / "fig.csv"], ["html", "tex", "md"], out)
         assert sorted({p.name for p in written}) == ["fig.csv", "fig.html", "fig.md", "fig.tex"]
@@ -61,7 +85,7 @@ class TestConvert:
         with pytest.raises(EngineError, match="apt-get install chromium"):
             export.convert([saved / "fig.html"])
 
-    def test_what_is_asked_wrongly_is_said(self, saved, tmp_path):
+    def test_bad_input_is_named(self, saved, tmp_path):
         with pytest.raises(ConfigError, match="unknown format"):
             export.convert([saved / "fig.html"], ["jpeg"])
         with pytest.raises(ConfigError, match="fits none of the files"):
@@ -77,27 +101,27 @@ class TestConvert:
             export.images({tmp_path / "a": FIGURE}, column="nips")
 
 
-class TestPrinted:
+class TestPaperVersion:
     def test_a_narrow_figure_has_its_legend_below_and_no_title(self):
         fig = go.Figure(
             [go.Scatter(y=[1], name=n) for n in ("one", "two")], {"title": "T", "width": 860, "height": 520}
         )
-        narrow = export._printed(fig, 468, titled=False)
+        narrow = figures._paper_version(fig, 468, has_title=False)
         assert narrow.layout.legend.yanchor == "bottom"
         assert narrow.layout.title.text is None
         assert narrow.layout.height > 468 * 520 / 860
         assert fig.layout.title.text == "T"
-        wide = export._printed(fig, 860, titled=True)
+        wide = figures._paper_version(fig, 860, has_title=True)
         assert (wide.layout.legend.y, wide.layout.title.text, wide.layout.height) == (None, "T", 520)
 
     @pytest.mark.browser
     def test_a_pdf_is_as_wide_as_the_column(self, tmp_path):
         if not any(map(shutil.which, export.CHROMES)):
             pytest.skip(f"none of {', '.join(export.CHROMES)} is installed")
-        both = export.images(
+        paths = export.images(
             {tmp_path / "a": FIGURE, tmp_path / "b": FIGURE}, [".pdf", ".svg"], column="icml"
         )
-        assert [p.name for p in both] == ["a.pdf", "a.svg", "b.pdf", "b.svg"]
-        box = re.search(rb"MediaBox *\[0 0 ([\d.]+)", both[0].read_bytes())
+        assert [p.name for p in paths] == ["a.pdf", "a.svg", "b.pdf", "b.svg"]
+        box = re.search(rb"MediaBox *\[0 0 ([\d.]+)", paths[0].read_bytes())
         assert float(box[1]) == pytest.approx(3.25 * 72, abs=1)
-        assert 'width="312"' in both[1].read_text()[:300]
+        assert 'width="312"' in paths[1].read_text()[:300]

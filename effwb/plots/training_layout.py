@@ -1,0 +1,148 @@
+"""The layout of the training figure: a grid of panels with an axis and a legend each, and lines for stages.
+
+Everything is a plain dict, because the figure is redrawn while a run trains and dicts are fast to build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from effwb.plots.style import DASHES, GREY, LineStyle, log_token_axis
+from effwb.plots.training_panels import LENGTH, MetricSeries, PanelSpec
+
+ROW, GAP = 200, 45  # pixels of a panel, and between panels, where the legend of the lower one is
+
+Runs = Mapping[str, MetricSeries]
+Styles = Mapping[str, LineStyle]  # by run; empty where there is one run
+
+
+def figure_layout(
+    panels: list[PanelSpec], runs: Runs, styles: Styles, window: int, title: str
+) -> dict[str, Any]:
+    """Two columns of panels of equal size, with a legend above each."""
+    rows = (len(panels) + 1) // 2
+    inner = rows * ROW + (rows - 1) * GAP  # pixels from the top of the first panel to the bottom of the last
+    margin_top, margin_bottom = 65 + 25 * bool(title) + 30 * bool(styles), 70
+    layout: dict[str, Any] = {
+        "template": "effwb",
+        "title": title,
+        "width": 980,
+        "height": inner + margin_top + margin_bottom,
+        "margin": {"t": margin_top, "b": margin_bottom},
+        "hovermode": "closest" if styles else "x unified",
+        "legend": {"orientation": "h", "x": 0, "y": 1 + 26 / inner, "yanchor": "bottom"},
+        "shapes": [],
+        "annotations": [_window_note(window, inner), *_stage_notes(runs)],
+    }
+    for i, panel in enumerate(panels):
+        number = axis_number(i)
+        x = [0.0, 0.45] if i % 2 == 0 else [0.55, 1.0]
+        y = 1 - (i // 2) * (ROW + GAP) / inner
+        x_axis = {"anchor": f"y{number}", "domain": x}
+        y_axis = {"anchor": f"x{number}", "domain": [max(0.0, y - ROW / inner), y]}
+        layout[f"xaxis{number}"] = x_axis | _step_axis(runs, is_last=i >= len(panels) - 2)
+        layout[f"yaxis{number}"] = y_axis | _value_axis(panel, runs)
+        layout[f"legend{i + 2}"] = {
+            "orientation": "h",
+            "x": x[0],
+            "y": y,
+            "yanchor": "bottom",
+            "font": {"size": 12},
+            "bgcolor": "rgba(255,255,255,0)",
+        }
+        layout["shapes"] += _stage_lines(number, runs, styles)
+    return layout
+
+
+def axis_number(i: int) -> str:
+    """The suffix of the i-th axis: plotly calls the first axis x, not x1."""
+    return "" if i == 0 else str(i + 1)
+
+
+def _step_axis(runs: Runs, is_last: bool) -> dict[str, Any]:
+    axis: dict[str, Any] = {"matches": "x", "showticklabels": is_last, "tickfont": {"size": 13}}
+    axis |= {"tickformat": ",d", "unifiedhovertitle": {"text": "step %{x}"}}
+    if is_last:
+        axis["title"] = {"text": "optimizer step", "font": {"size": 14}}
+    if max(len(run.values) for run in runs.values()) < 8:
+        axis["dtick"] = 1
+    return axis
+
+
+def _value_axis(panel: PanelSpec, runs: Runs) -> dict[str, Any]:
+    axis = {"title": {"text": panel.title, "font": {"size": 14}}, "tickfont": {"size": 13}}
+    if panel.title != LENGTH:
+        return axis | (panel.axis or {})
+    columns = [run.values[c] for run in runs.values() for c in panel.legends if c in run.values]
+    lengths = np.concatenate(columns)
+    lengths = lengths[lengths > 0]
+    return axis | (log_token_axis(float(lengths.min()), float(lengths.max())) if lengths.size else {})
+
+
+def _window_note(window: int, inner: int) -> dict[str, Any]:
+    text = "each step" if window == 1 else f"thin: each step, thick: mean of up to {window}"
+    place = {"x": 1, "y": 1 + 30 / inner, "xref": "paper", "yref": "paper", "xanchor": "right"}
+    return {
+        "text": text,
+        "showarrow": False,
+        "yanchor": "bottom",
+        "font": {"size": 12, "color": GREY},
+    } | place
+
+
+# ------------------------------------------------------------------------------------------ stages
+def _have_same_stages(runs: Runs) -> bool:
+    return len({run.stages for run in runs.values()}) == 1
+
+
+def _stage_lines(number: str, runs: Runs, styles: Styles) -> list[dict[str, Any]]:
+    """Dotted lines where a stage begins: grey where all runs agree, else in the colour of each run."""
+    names = list(runs)[:1] if _have_same_stages(runs) else list(runs)
+    shapes = []
+    for name in names:
+        colour = GREY if len(names) == 1 else styles[name].colour
+        for x, _ in runs[name].stages:
+            ends = {"x0": x, "x1": x, "y0": 0, "y1": 1, "xref": f"x{number}", "yref": f"y{number} domain"}
+            line = {"color": colour, "width": 1.2, "dash": "dot"}
+            shapes.append({"type": "line", "line": line, "layer": "below", **ends})
+    return shapes
+
+
+def _stage_notes(runs: Runs) -> list[dict[str, Any]]:
+    """Names of the stages in the first panel; none where runs differ, since the texts would overlap."""
+    if not _have_same_stages(runs):
+        return []
+    place = {"y": 0, "xref": "x", "yref": "y domain", "xanchor": "left", "yanchor": "bottom"}
+    style = {"showarrow": False, "font": {"size": 11, "color": GREY}}
+    stages = next(iter(runs.values())).stages
+    return [{"x": x, "text": f"stage {stage}", **place, **style} for x, stage in stages]
+
+
+# ------------------------------------------------------------------------------------------ legends
+def run_legend(name: str, style: LineStyle) -> dict[str, Any]:
+    """The entry of a run in the legend of the whole figure: a click hides the run in all panels."""
+    return {
+        "x": [None],
+        "y": [None],
+        "mode": "lines+markers",
+        "legendgroup": name,
+        "name": name,
+        "line": {"color": style.colour, "width": 2.2},
+        "marker": {"symbol": style.symbol, "size": 8, "color": style.colour},
+    }
+
+
+def dash_legend(panel: PanelSpec) -> list[dict[str, Any]]:
+    """The legend of a panel that compares several quantities of several runs: a grey dash for each."""
+    if len(panel.legends) < 2:
+        return []
+    entries = []
+    for j, (column, text) in enumerate(panel.legends.items()):
+        width = 1.2 if column.startswith("probe/") else 2
+        line = {"color": GREY, "width": width, "dash": DASHES[j % len(DASHES)]}
+        place = {"x": [None], "y": [None], "mode": "lines", "legendgroup": f"dash {j}"}
+        entries.append({"name": text, "line": line, **place})
+    return entries
