@@ -78,7 +78,7 @@ def test_one_by_one_agrees_with_the_tree(pocket, sampled):
 @pytest.mark.parametrize("keep", [0.0, 0.75, 1.0])
 def test_dropping_finished_rows_changes_nothing(pocket, monkeypatch, keep):
     """In the loop for models without slots, rows leave the batch when they end; with KEEP = 0 none does."""
-    from effwb.samplers import decode
+    from effwb.samplers.transformers import decode
 
     work = [prompt_ids(pocket, q) for q in ("3+4=?", "1+2+3+4+5+6+7+8=?", "12+7=?")]
     params, seeds = SamplingParams(250, n=3), [[i * 10 + j for j in range(3)] for i in range(3)]
@@ -315,7 +315,7 @@ def test_packed_layers_compute_what_plain_ones_do(pocket):
 
 @pytest.mark.parametrize("when", ["packing", "sampling"])
 def test_an_interrupt_leaves_the_model_as_it_was(pocket, monkeypatch, when):
-    from effwb.samplers import packed
+    from effwb.samplers.transformers import packed
 
     calls = []
 
