@@ -37,7 +37,7 @@ from effwb.probes import Prober, ProbeTarget, cuts_of
 from effwb.problems import load
 from effwb.runs import write_atomic
 from effwb.samplers import SamplingParams, open_sampler
-from effwb.samplers.local import cut_at_brace
+from effwb.samplers.braces import cut_at_brace
 
 RESULTS = Path(__file__).parent / "results" / "budget_sweep.json"
 TIES = 0.005

@@ -55,7 +55,7 @@ def probing(profile, practice, seed: int) -> dict:
         forcer = Prober(sampler.tokenizer, prompts.forced_suffix(form), profile.answer_tokens)
         times, answers = {}, {}
         for way in ("tree", "naive", "tree", "naive"):
-            sampler._draws_trees = (lambda: True) if way == "tree" else (lambda: False)
+            sampler._uses_trees = (lambda: True) if way == "tree" else (lambda: False)
             start = time.perf_counter()
             found = forcer.answers(sampler, work)
             times[way] = time.perf_counter() - start  # the second of each is warm

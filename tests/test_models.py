@@ -1,4 +1,4 @@
-"""Any directory with safetensors or a GGUF file is a model; import costs little; profiles are checked."""
+"""A directory with safetensors or a GGUF file is a model; imports are light; profiles are checked."""
 
 import subprocess
 import sys
@@ -85,11 +85,11 @@ def test_real_weights_through_the_whole_path(tmp_path):
     except ConfigError as error:
         pytest.skip(str(error))
     scale = profiles.profile("smollm2", n_problems=8, n_samples=2, max_tokens=128, grid_cap=128)
-    asked = problems.load(scale.problems, n=scale.n_problems)
+    eval_problems = problems.load(scale.problems, n=scale.n_problems)
     start = time.monotonic()
     with open_sampler(scale.model, dtype=scale.dtype) as sampler:
-        done = evaluate(asked, sampler, scale, run_dir=tmp_path / "run", budgets=[0, 16, 64, 128])
-    assert len(done.rollouts) == 16
-    assert done.curve.accuracy.shape == (4,)
-    assert done.rollouts["text"].str.len().min() > 0
+        result = evaluate(eval_problems, sampler, scale, run_dir=tmp_path / "run", budgets=[0, 16, 64, 128])
+    assert len(result.rollouts) == 16
+    assert result.curve.accuracy.shape == (4,)
+    assert result.rollouts["text"].str.len().min() > 0
     assert time.monotonic() - start < 600

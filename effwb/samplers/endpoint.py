@@ -1,7 +1,9 @@
 """A completions endpoint over HTTP: bounded concurrency, retries with backoff, errors that say what to do.
 
-The key is read from the environment at every call and kept nowhere.
+The key is read from the environment at every call and never stored.
 """
+
+from __future__ import annotations
 
 import asyncio
 import logging
@@ -11,87 +13,127 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from ssl import SSLContext
+from typing import TYPE_CHECKING, Any
 
 from effwb.errors import ConfigError, EngineError
 
-URL, KEY = "EFFWB_SERVER_URL", "EFFWB_SERVER_KEY"
-TRIED_AGAIN = (408, 425, 429, 500, 502, 503, 504)
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between tries
-CONNECT_LIMIT, LOOK_LIMIT = 10.0, 60.0  # seconds for a connection, and for a page that is ready
-TOLD_EVERY = 60.0  # seconds between two messages that the server does not answer
+if TYPE_CHECKING:
+    import httpx
+
+    from effwb.samplers.request import RequestQueue, Response, Ticket
+
+URL, KEY = "EFFWB_SERVER_URL", "EFFWB_SERVER_KEY"  # environment variables
+RETRIED_STATUSES = (408, 425, 429, 500, 502, 503, 504)
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between two tries
+CONNECT_TIMEOUT, GET_TIMEOUT = 10.0, 60.0  # seconds
+WARNING_INTERVAL = 60.0  # seconds between two warnings that the server does not answer
 
 
 class RetryableError(Exception):
-    """A failure that the next try may not meet; `after` is the least wait in seconds, as the server asks."""
+    """A failure that may not happen again at the next try.
 
-    def __init__(self, why: str, after: float = 0.0):
-        super().__init__(why)
-        self.after = after
+    Args:
+        reason: What failed.
+        wait: The least wait in seconds before the next try, as the server asks.
+    """
+
+    def __init__(self, reason: str, wait: float = 0.0):
+        super().__init__(reason)
+        self.wait = wait
 
 
 class Endpoint:
-    """One server. `timeout` is the limit in seconds for one answer; a request that failed is sent again until
-    `patience` seconds after its first failure.
+    """One server with an OpenAI-compatible API.
+
+    Args:
+        url: Where the API is, such as "http://localhost:8000/v1". None: the environment variable
+            EFFWB_SERVER_URL.
+        concurrency: The most requests under way at once.
+        timeout: Seconds until a request without an answer has failed.
+        patience: Seconds after its first failure during which a request is sent again.
+
+    Raises:
+        ConfigError: If the URL is not one of an HTTP server or holds credentials.
     """
 
     def __init__(self, url: str | None, concurrency: int, timeout: float, patience: float):
-        self._url = url and _checked(url)
+        self._url = url and _checked_url(url)
         self.concurrency, self.timeout, self.patience = concurrency, timeout, patience
-        self._told = float("-inf")
+        self._warned_at = float("-inf")
 
     @property
     def url(self) -> str:
-        """Where the API begins, mostly `http://<host>:<port>/v1`."""
+        """Where the API is, mostly `http://<host>:<port>/v1`."""
         if self._url is None and not os.environ.get(URL):
             raise ConfigError(
-                f"engine 'server' needs to know where the server is: url='http://localhost:8000/v1', or the "
+                f"engine 'server' needs the server's URL: pass url='http://localhost:8000/v1' or set the "
                 f"environment variable {URL}"
             )
-        return self._url or _checked(os.environ[URL])
+        return self._url or _checked_url(os.environ[URL])
 
     def get(self, path: str) -> dict:
-        """The JSON found there, in one try; `EngineError` without it."""
+        """Fetch a page of JSON, in one try.
+
+        Args:
+            path: The page, relative to the URL.
+
+        Raises:
+            EngineError: If the server does not answer or refuses.
+        """
 
         async def once():
-            async with self._client(_trust(), min(self.timeout, LOOK_LIMIT)) as client:
+            async with self._client(_trusted_certificates(), min(self.timeout, GET_TIMEOUT)) as client:
                 return await self._answer(client, "GET", path)
 
         try:
-            return _finish(once())
-        except RetryableError as problem:
+            return _run(once())
+        except RetryableError as error:
             raise EngineError(
-                f"no answer from the server at {self.url} ({problem}); is it running, and is the URL right?"
-            ) from problem
+                f"no answer from the server at {self.url} ({error}); is it running, and is the URL right?"
+            ) from error
 
     def post_all(
-        self, path: str, turns, body: Callable[[object], dict], read: Callable[[dict, dict], object]
-    ):
-        """Answer the requests of `turns` (`effwb.samplers.request.Turns`) until it is finished: each with
-        `read(answer, body)` of the `body` that its ticket stands for. `read` may raise `NotNow`.
+        self,
+        path: str,
+        queue: RequestQueue,
+        body_of: Callable[[Ticket], dict],
+        read: Callable[[dict, dict], Response],
+    ) -> None:
+        """Serve the requests of a queue until it is finished.
 
         The first failure that stays ends all requests, and so does an interrupt: the server drops them.
+
+        Args:
+            path: Where to post, relative to the URL.
+            queue: The requests.
+            body_of: `body_of(ticket)` is the JSON body of a request.
+            read: `read(answer, body)` is the response in the server's answer. It may raise `RetryableError`.
+
+        Raises:
+            EngineError: If the server refuses a request, or a request fails for longer than `patience`.
         """
-        _finish(self._post_all(path, turns, body, read))
+        _run(self._post_all(path, queue, body_of, read))
 
-    async def _post_all(self, path, turns, body, read) -> None:
-        trust, answered = _trust(), asyncio.Event()
+    async def _post_all(self, path, queue, body_of, read) -> None:
+        certificates, answered = _trusted_certificates(), asyncio.Event()
 
-        async def taken():
-            """The next request; None where there will be no more."""
-            while (ticket := turns.next()) is None and not turns.finished:
+        async def next_ticket():
+            """The next request; None if there will be no more."""
+            while (ticket := queue.next()) is None and not queue.finished:
                 await answered.wait()
             return ticket
 
         async def work():
-            if (ticket := await taken()) is None:
+            if (ticket := await next_ticket()) is None:
                 return
-            # A client each: what one client does for a request grows with the connections it holds.
-            async with self._client(trust, self.timeout) as client:
+            # A client each: the work of one client per request grows with the connections it holds.
+            async with self._client(certificates, self.timeout) as client:
                 while ticket is not None:
-                    turns.answer(ticket, await self._post(client, path, body(ticket), read))
+                    queue.answer(ticket, await self._post(client, path, body_of(ticket), read))
                     answered.set()
-                    answered.clear()  # who waits now has been woken
-                    ticket = await taken()
+                    answered.clear()  # all that waited have been woken
+                    ticket = await next_ticket()
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -101,53 +143,53 @@ class Endpoint:
             raise failures.exceptions[0] from None
 
     async def _post(self, client, path: str, body: dict, read):
-        pause, end = FIRST_PAUSE, None
+        pause, give_up_at = FIRST_PAUSE, None
         while True:
             try:
                 return read(await self._answer(client, "POST", path, json=body), body)
-            except RetryableError as problem:
+            except RetryableError as error:
                 now = time.monotonic()
-                end = now + self.patience if end is None else end
-                wait = max(problem.after, pause * _jitter.uniform(0.5, 1.0))
-                if now + wait > end:
+                give_up_at = now + self.patience if give_up_at is None else give_up_at
+                wait = max(error.wait, pause * _jitter.uniform(0.5, 1.0))
+                if now + wait > give_up_at:
                     raise EngineError(
-                        f"the server at {self.url} failed for {self.patience:g} s ({problem}); what is "
-                        "finished is kept, the same call continues when the server is back"
-                    ) from problem
-                self._tell(now, problem)
+                        f"the server at {self.url} failed for {self.patience:g} s ({error}); what is "
+                        "finished is kept, and the same call continues when the server is back"
+                    ) from error
+                self._warn(now, error)
             await asyncio.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _tell(self, now: float, problem: RetryableError) -> None:
-        if now - self._told >= TOLD_EVERY:
-            self._told = now
-            logging.getLogger(__name__).warning("server at %s: %s; trying again", self.url, problem)
+    def _warn(self, now: float, error: RetryableError) -> None:
+        if now - self._warned_at >= WARNING_INTERVAL:
+            self._warned_at = now
+            logging.getLogger(__name__).warning("server at %s: %s; trying again", self.url, error)
 
-    def _client(self, trust, timeout: float):
+    def _client(self, certificates: SSLContext, timeout: float) -> httpx.AsyncClient:
         import httpx
 
         key = os.environ.get(KEY, "").strip()
-        if not (key.isascii() and key.isprintable()):  # httpx would say which
+        if not (key.isascii() and key.isprintable()):  # httpx would show the key in its error
             raise ConfigError(f"{KEY} holds characters that a key cannot have")
         return httpx.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(timeout, connect=CONNECT_LIMIT),
-            verify=trust,
+            timeout=httpx.Timeout(timeout, connect=CONNECT_TIMEOUT),
+            verify=certificates,
         )
 
-    async def _answer(self, client, method: str, path: str, **request) -> dict:
+    async def _answer(self, client: httpx.AsyncClient, method: str, path: str, **request) -> dict:
         import httpx
 
         try:
             response = await client.request(method, path, **request)
         except httpx.RequestError as error:
             raise RetryableError(f"{type(error).__name__}: {error}".rstrip(": ")) from error
-        if response.status_code in TRIED_AGAIN:
+        if response.status_code in RETRIED_STATUSES:
             raise RetryableError(
                 f"status {response.status_code}: {_message(response)}", _retry_after(response)
             )
-        if response.status_code in (401, 403):  # what it says may show the key
+        if response.status_code in (401, 403):  # the server's own message may show the key
             raise EngineError(f"the server at {self.url} refuses the key; set {KEY} in the environment")
         if response.status_code != 200:
             raise EngineError(
@@ -157,24 +199,25 @@ class Endpoint:
         try:
             return response.json()
         except ValueError as error:
-            raise RetryableError(f"an answer that is no JSON: {response.text[:80]!r}") from error
+            raise RetryableError(f"the answer is not JSON: {response.text[:80]!r}") from error
 
 
-def _trust():
-    """The certificates that are trusted; reading them takes longer than a request."""
+def _trusted_certificates() -> SSLContext:
+    """Read once for all clients of a call, because reading them takes longer than a request."""
     import httpx
 
     return httpx.create_ssl_context()
 
 
-_jitter = random.Random()  # the global generator belongs to the user
+_jitter = random.Random()  # not the global generator, which belongs to the user
 
 
-def _finish(coroutine: Coroutine):
-    """The result of a coroutine, run in a thread of its own: in a notebook this one has a running loop. An
-    interrupt cancels it.
+def _run(coroutine: Coroutine) -> Any:
+    """Run a coroutine in a thread of its own, because in a notebook this one already has a running loop.
+
+    An interrupt cancels the coroutine.
     """
-    started = Future()
+    started: Future = Future()
 
     async def main():
         started.set_result((asyncio.get_running_loop(), asyncio.current_task()))
@@ -186,37 +229,37 @@ def _finish(coroutine: Coroutine):
             return done.result()
         except BaseException:
             loop, task = started.result()
-            with suppress(RuntimeError):  # it has ended by itself
+            with suppress(RuntimeError):  # the loop has already ended
                 loop.call_soon_threadsafe(task.cancel)
             raise
 
 
-def _checked(url: str) -> str:
-    """The URL with the path of the API; one with a key in it is refused and not shown."""
+def _checked_url(url: str) -> str:
+    """The URL with the path of the API. A URL with a key in it is refused without showing it."""
     import httpx
 
     try:
-        found = httpx.URL(url)
+        parsed = httpx.URL(url)
     except httpx.InvalidURL:  # its message may show a password
-        raise ConfigError("the server's URL is none; it looks like http://host:port/v1") from None
-    if found.userinfo or found.query or found.fragment:
-        raise ConfigError(f"the server's URL must hold no credentials or query; a key goes into {KEY}")
-    if found.scheme not in ("http", "https") or not found.host:
+        raise ConfigError("the server's URL is not valid; it must look like http://host:port/v1") from None
+    if parsed.userinfo or parsed.query or parsed.fragment:
+        raise ConfigError(f"the server's URL must hold no credentials or query; put a key into {KEY}")
+    if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigError(f"the server's URL must be http://host:port/v1 or https, got {url!r}")
-    return str(found).rstrip("/") + ("/v1" if found.path in ("", "/") else "")
+    return str(parsed).rstrip("/") + ("/v1" if parsed.path in ("", "/") else "")
 
 
-def _message(response) -> str:
-    """What the server says is wrong, at most a few lines of it."""
+def _message(response: httpx.Response) -> str:
+    """The server's error message, at most a few lines of it."""
     try:
         error = response.json()["error"]
-        said = error["message"] if isinstance(error, dict) else error
+        message = error["message"] if isinstance(error, dict) else error
     except (ValueError, KeyError, TypeError):
-        said = response.text
-    return str(said).strip()[:400] or "no message"
+        message = response.text
+    return str(message).strip()[:400] or "no message"
 
 
-def _retry_after(response) -> float:
+def _retry_after(response: httpx.Response) -> float:
     try:
         return max(0.0, float(response.headers.get("Retry-After", 0)))
     except ValueError:  # a date

@@ -1,14 +1,17 @@
-"""The server engine: sampling on other machines, behind any OpenAI-compatible endpoint that takes and returns
-token ids, as `vllm serve` does.
+"""The server engine: samples on other machines, behind an OpenAI-compatible endpoint.
+
+The endpoint must take and return token ids, as `vllm serve` does.
 """
+
+from __future__ import annotations
 
 from effwb import models
 from effwb.errors import ConfigError, EngineError, one_of
 from effwb.samplers.endpoint import Endpoint, RetryableError
-from effwb.samplers.request import RequestQueue, RequestSampler, request_of
+from effwb.samplers.request import RequestQueue, RequestSampler, Response, Ticket
 
-# A server applies the model's own generation config to what a request leaves out.
-PLAIN = {
+# A server fills in what a request leaves out from the model's own generation config.
+NEUTRAL_PARAMS = {
     "n": 1,
     "top_k": 0,
     "min_p": 0.0,
@@ -19,20 +22,30 @@ PLAIN = {
 
 
 class ServerSampler(RequestSampler):
-    """Samples at an endpoint, one request and one seed per completion.
+    """Samples at an endpoint, with one request and one seed per completion.
 
-    `model` is the model as this machine knows it: its tokenizer and config are read here, its weights are
-    the server's. `url` defaults to the environment variable EFFWB_SERVER_URL; a key is taken from
-    EFFWB_SERVER_KEY and from nowhere else. `served_model` is its name at the server, where that is another.
-    `concurrency` bounds the requests under way, `timeout` the seconds for one answer; what fails (no
-    connection, status 429 or 5xx, no JSON) is tried again for `patience` seconds, long enough for a server to
-    be started anew.
+    The tokenizer and config are read on this machine; the weights are the server's. The server is contacted
+    at the first use, so a finished run is read back without it. A request that fails (no connection, status
+    429 or 5xx, no JSON) is sent again.
 
-    Neither the URL nor what the server says of itself identifies a run: it may be continued at another
-    endpoint. That it has the same weights and computes in `dtype` cannot be asked of a server; start it with
-    `--dtype`. Its context and version are recorded with a run. A seed decides the tokens as far as the server
-    keeps to it: vLLM does in float32; batches of another shape round differently in bfloat16. The server is
-    asked at the first use, so a finished run is read back without it.
+    The identity of a run holds neither the URL nor what the server says about itself, so a run may continue
+    at another endpoint. Its version and context are recorded beside the run. No server can be asked whether
+    it has the same weights and computes in `dtype`: start it with `--dtype`. A seed fixes the tokens as far
+    as the server honours it. vLLM does in float32; in bfloat16 batches of another shape round differently.
+
+    An API key is read from the environment variable EFFWB_SERVER_KEY and from nowhere else.
+
+    Args:
+        model: The model as this machine knows it; see `effwb.models.locate`.
+        url: Such as "http://localhost:8000/v1". None: the environment variable EFFWB_SERVER_URL.
+        served_model: The model's name at the server, if that is another.
+        dtype: The dtype that the server computes in, one of `effwb.models.DTYPES`.
+        concurrency: The most requests under way at once.
+        timeout: Seconds until a request without an answer has failed.
+        patience: Seconds during which a failed request is sent again; long enough to restart the server.
+
+    Raises:
+        ConfigError: For an unknown model or dtype, a bad URL, or a number out of range.
     """
 
     engine = "server"
@@ -57,92 +70,101 @@ class ServerSampler(RequestSampler):
         self.tokenizer = models.load_tokenizer(self.source)
         self.dtype, self.served_model = models.check_dtype(dtype), served_model
         self.endpoint = Endpoint(url, concurrency, timeout, patience)
-        self._card = None
+        self._card: dict | None = None
 
     def close(self) -> None:
-        """Forget what the server said; the next use asks it again."""
+        """Forget what the server said about itself; the next use asks again."""
         self._card = None
 
     @property
     def card(self) -> dict:
-        """The server's entry for the model: `id` and, from vLLM, `max_model_len`. Asked at the first use."""
+        """The server's entry for the model: `id` and, from vLLM, `max_model_len`; fetched once."""
         if self._card is None:
-            self._card = self._find(self.endpoint.get("models"))
+            self._card = self._card_in(self.endpoint.get("models"))
         return self._card
 
-    def _find(self, answer: dict) -> dict:
+    def _card_in(self, answer: dict) -> dict:
+        """The model's entry in the server's list of models."""
         try:
             cards = {card["id"]: card for card in answer["data"]}
         except (KeyError, TypeError) as error:
-            raise EngineError(f"{self.endpoint.url}/models does not list models as OpenAI's API") from error
+            raise EngineError(
+                f"{self.endpoint.url}/models does not list models the way OpenAI's API does"
+            ) from error
         if self.served_model is not None:
             one_of("served_model", self.served_model, cards)
             return cards[self.served_model]
         names = {self.source.name, self.source.path}
-        mine = [card for name, card in cards.items() if names & {name, card.get("root")}]
-        if not mine:  # another model would answer as well, and wrongly
+        matches = [card for name, card in cards.items() if names & {name, card.get("root")}]
+        if not matches:  # taking another model would give wrong numbers without an error
             raise ConfigError(
-                f"the server serves {', '.join(map(repr, cards)) or 'nothing'} and nothing called "
-                f"{self.source.name!r}; if one of them is this model, give it as served_model, or start vLLM "
-                f"with --served-model-name {self.source.name}"
+                f"the server serves {', '.join(map(repr, cards)) or 'nothing'}, but nothing called "
+                f"{self.source.name!r}; if one of them is this model, pass its name as served_model, or "
+                f"start vLLM with --served-model-name {self.source.name}"
             )
-        return mine[0]
+        return matches[0]
 
     @property
     def context(self) -> int | None:
-        """Tokens that prompt and completion may have together: the model's, or fewer where the server was
-        started with a smaller `--max-model-len`.
+        """The most tokens that prompt and completion may have together.
+
+        It is the model's own limit, or a smaller one if the server was started with `--max-model-len`.
         """
-        own = super().context
-        return min((n for n in (own, self.card.get("max_model_len")) if n is not None), default=None)
+        limits = (super().context, self.card.get("max_model_len"))
+        return min((limit for limit in limits if limit is not None), default=None)
 
     def _versions(self) -> str:
         return "OpenAI-compatible server"
 
     def batching(self) -> dict:
-        """What the server says of itself, without where it is; recorded, never compared."""
-        served = {"served_model": self.card["id"], "max_model_len": self.card.get("max_model_len")}
-        return {"version": self._version(), **served, "concurrency": self.endpoint.concurrency}
+        """What the server says about itself, without its address. Recorded with a run, never compared."""
+        card = {"served_model": self.card["id"], "max_model_len": self.card.get("max_model_len")}
+        return {"version": self._server_version(), **card, "concurrency": self.endpoint.concurrency}
 
-    def _version(self) -> str | None:
-        """VLLM's version; None where the server has no such page."""
+    def _server_version(self) -> str | None:
+        """The server's version, as vLLM tells it; None if there is no such page."""
         try:
             return str(self.endpoint.get("../version")["version"])
         except (EngineError, KeyError, TypeError):
             return None
 
-    def _serve(self, conversations) -> list:
-        turns = RequestQueue(conversations)
-        self.endpoint.post_all("completions", turns, self._body, self._read)
-        return turns.results
+    def _serve(self, jobs) -> list:
+        queue = RequestQueue(jobs)
+        self.endpoint.post_all("completions", queue, self._body_of, self._read)
+        return queue.results
 
-    def _body(self, ticket) -> dict:
+    def _body_of(self, ticket: Ticket) -> dict:
         import numpy as np
 
-        prompt, params = request_of(ticket)
-        more = {**PLAIN, "return_token_ids": True}
-        return {"model": self.card["id"], "prompt": np.asarray(prompt).tolist(), **params, **more}
+        prompt, params = ticket.request
+        return {
+            "model": self.card["id"],
+            "prompt": np.asarray(prompt).tolist(),
+            **params,
+            **NEUTRAL_PARAMS,
+            "return_token_ids": True,
+        }
 
-    def _read(self, answer: dict, asked: dict) -> tuple[list[int], str, int]:
-        """The completion in an answer; `EngineError` for one that is not what was asked for."""
+    def _read(self, answer: dict, body: dict) -> Response:
+        """The response in a server's answer; `EngineError` if it is not what `body` asked for."""
         try:
             (choice,) = answer["choices"]
             ids, reason = choice.get("token_ids"), choice["finish_reason"]
-            told = (answer.get("usage") or {}).get("prompt_tokens_details") or {}
+            usage = (answer.get("usage") or {}).get("prompt_tokens_details") or {}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EngineError(f"no completion in the server's answer: {str(answer)[:200]}") from error
         if reason not in ("stop", "length"):  # vLLM says "abort" when it is shut down
             raise RetryableError(f"a completion ended with {reason!r}")
         if ids is None:
             raise EngineError(
-                f"the server at {self.endpoint.url} returns texts without token ids; it must know the "
-                "parameter return_token_ids, as vLLM's does"
+                f"the server at {self.endpoint.url} returns text without token ids; it must support the "
+                "parameter return_token_ids, as vLLM does"
             )
-        stopped = reason == "stop" and bool(ids) and ids[-1] in asked["stop_token_ids"]
-        if not stopped and len(ids) != asked["max_tokens"]:
+        stopped = reason == "stop" and bool(ids) and ids[-1] in body["stop_token_ids"]
+        if not stopped and len(ids) != body["max_tokens"]:
             raise EngineError(
-                f"the server ended a completion after {len(ids)} of {asked['max_tokens']} tokens with "
-                f"{reason!r} and without a stop token: limits of its own are in the way (vLLM: start it with "
+                f"the server ended a completion after {len(ids)} of {body['max_tokens']} tokens with "
+                f"{reason!r} and without a stop token, so it has limits of its own (with vLLM, start it with "
                 "--generation-config vllm)"
             )
-        return list(ids), reason, told.get("cached_tokens") or 0
+        return list(ids), reason, usage.get("cached_tokens") or 0

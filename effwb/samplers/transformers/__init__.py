@@ -1,4 +1,4 @@
-"""The Transformers engine: sampling in slots, probing as a tree over the cache of a rollout."""
+"""The Transformers engine: sampling in slots, and probing as a tree over the cache of a rollout."""
 
 from effwb.samplers.transformers.engine import TransformersSampler
 

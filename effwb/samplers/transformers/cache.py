@@ -1,17 +1,27 @@
-"""Keys and values for decoding in plain PyTorch, and an attention that reads them without copying."""
+"""Keys and values for decoding in plain PyTorch, and an attention that reads them without copying.
 
-from contextlib import contextmanager
+Shapes: B rows, H query heads, Q query tokens, K key tokens, D channels of a head, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-ATTENTION = "effwb"  # under this name Transformers finds `attend`
+from effwb._internal.private_transformers import attention_of, replaced_attention
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+ATTENTION = "effwb"  # Transformers knows `grouped_attention` under this name
 
 
 class GrowingLayer(DynamicLayer):
-    """`DynamicLayer` that over-allocates, so that a decode step writes one column instead of copying the
-    cache.
-    """
+    """A `DynamicLayer` that over-allocates, so that a decode step copies one column and not the cache."""
 
     grow = 1.5
 
@@ -19,136 +29,191 @@ class GrowingLayer(DynamicLayer):
         super().__init__(**kwargs)
         self._used = 0
 
-    def update(self, key_states, value_states, *args, **kwargs):
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append keys and values (B, H, T, D); return all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self._room_k = self._room_v = None
+            self._key_buffer = self._value_buffer = None
         start, self._used = self._used, self._used + key_states.shape[-2]
-        self._room_k = self._write(self._room_k, key_states, start)
-        self._room_v = self._write(self._room_v, value_states, start)
-        self.keys, self.values = self._room_k[..., : self._used, :], self._room_v[..., : self._used, :]
+        self._key_buffer = self._write(self._key_buffer, key_states, start)
+        self._value_buffer = self._write(self._value_buffer, value_states, start)
+        self.keys = self._key_buffer[..., : self._used, :]
+        self.values = self._value_buffer[..., : self._used, :]
         return self.keys, self.values
 
-    def _write(self, room, new, start):
-        if room is None or room.shape[-2] < self._used:
+    def _write(self, buffer, new, start):
+        if buffer is None or buffer.shape[-2] < self._used:
             size = max(self._used + 32, int(self._used * self.grow))
-            bigger = new.new_empty((*new.shape[:-2], size, new.shape[-1]))
-            if room is not None:
-                bigger[..., :start, :] = room[..., :start, :]
-            room = bigger
-        room[..., start : self._used, :] = new
-        return room
+            larger = new.new_empty((*new.shape[:-2], size, new.shape[-1]))
+            if buffer is not None:
+                larger[..., :start, :] = buffer[..., :start, :]
+            buffer = larger
+        buffer[..., start : self._used, :] = new
+        return buffer
 
 
 class SlotCache(Cache):
-    """Room for the keys and values of a fixed number of rows, each at its own length, flush left.
+    """Keys and values of a fixed number of slots, each at its own length, all starting in column 0.
 
-    Before a forward pass of one token per row, `at` (rows,) says where it is written and `width` how many
-    columns are read; a row must be masked behind its own end.
+    Before a forward pass of one token per slot, set `write_at` and `width`. The attention mask must hide the
+    columns after the end of each slot.
+
+    Args:
+        slots: The number of slots.
+        columns: The most tokens of a slot.
+
+    Attributes:
+        layers_kv: One pair (keys, values) per layer, each (slots, H, columns, D).
+        write_at: (slots,) columns that the next token of each slot is written to.
+        width: How many columns the next forward pass reads.
     """
 
-    def __init__(self, rows: int, room: int):
+    def __init__(self, slots: int, columns: int):
         super().__init__(layers=[])
-        self.rows, self.room, self.held = rows, room, []
-        self.at, self.width, self._each = None, 0, None
+        self.slots, self.columns = slots, columns
+        self.layers_kv: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.write_at: torch.Tensor | None = None
+        self.width = 0
+        self._all_slots: torch.Tensor | None = None
 
-    def update(self, key_states, value_states, layer_idx, *args, **kwargs):
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args, **kwargs
+    ) -> tuple[torch.Tensor, ...]:
+        """Write one token per slot (slots, H, 1, D); return the first `width` columns."""
         pair = self._layer(layer_idx, key_states, value_states)
-        if self._each is None:
-            self._each = torch.arange(self.rows, device=key_states.device)
-        for kept, new in zip(pair, (key_states, value_states), strict=True):
-            kept[self._each, :, self.at] = new[:, :, 0]
-        return tuple(kept[:, :, : self.width] for kept in pair)
+        if self._all_slots is None:
+            self._all_slots = torch.arange(self.slots, device=key_states.device)
+        for stored, new in zip(pair, (key_states, value_states), strict=True):
+            stored[self._all_slots, :, self.write_at] = new[:, :, 0]
+        return tuple(stored[:, :, : self.width] for stored in pair)
 
-    def _layer(self, index: int, *like):
-        if index == len(self.held):  # zeros: what is masked counts nothing, but must be a number
-            self.held.append(tuple(x.new_zeros((self.rows, x.shape[1], self.room, x.shape[3])) for x in like))
-        return self.held[index]
+    def _layer(
+        self, index: int, keys: torch.Tensor, values: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The pair of a layer, allocated at its first use with the shapes of `keys` and `values`."""
+        if index == len(self.layers_kv):
+            self.layers_kv.append((self._zeros(keys), self._zeros(values)))
+        return self.layers_kv[index]
+
+    def _zeros(self, like: torch.Tensor) -> torch.Tensor:
+        # not `new_empty`: masked columns count nothing, but must be numbers
+        return like.new_zeros((self.slots, like.shape[1], self.columns, like.shape[3]))
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
+        """How many columns the next forward pass reads."""
         return self.width
 
-    def put(self, rows: torch.Tensor, filled: Cache, source: torch.Tensor) -> None:
-        """Begin `rows` with what the rows `source` of another cache hold, flush left there too."""
-        for i, layer in enumerate(filled.layers):
-            for kept, new in zip(
+    def fill(self, slots: torch.Tensor, cache: Cache, rows: torch.Tensor) -> None:
+        """Start `slots` with what `rows` of another cache hold, which start in column 0 there too."""
+        for i, layer in enumerate(cache.layers):
+            for stored, new in zip(
                 self._layer(i, layer.keys, layer.values), (layer.keys, layer.values), strict=True
             ):
-                kept[rows, :, : new.shape[2]] = new[source]
+                stored[slots, :, : new.shape[2]] = new[rows]
 
-    def take(self, rows: torch.Tensor, width: int) -> Cache:
-        """A growing cache that begins with the first `width` columns of `rows`."""
+    def copy(self, slots: torch.Tensor, width: int) -> Cache:
+        """A growing cache with a copy of the first `width` columns of `slots`."""
         cache = Cache(layer_class_to_replicate=GrowingLayer)
-        for i, (keys, values) in enumerate(self.held):
-            cache.update(keys[rows, :, :width], values[rows, :, :width], i)
+        for i, (keys, values) in enumerate(self.layers_kv):
+            cache.update(keys[slots, :, :width], values[slots, :, :width], i)
         return cache
 
-    def keep(self, rows: torch.Tensor) -> None:
-        """Drop all other rows."""
-        self.rows, self._each = len(rows), None
-        for i, pair in enumerate(self.held):
-            self.held[i] = tuple(x[rows] for x in pair)
+    def keep(self, slots: torch.Tensor) -> None:
+        """Drop all other slots."""
+        self.slots, self._all_slots = len(slots), None
+        for i, (keys, values) in enumerate(self.layers_kv):
+            self.layers_kv[i] = (keys[slots], values[slots])
 
 
-def attend(module, query, key, value, attention_mask, dropout=0.0, scaling=None, **_):
-    """Scaled dot-product attention: query (B, Hq, Q, D), key and value (B, H, K, D), mask (B, 1, Q, K) to be
-    added, or None for causal. Gives (B, Q, Hq, D) and None.
+def grouped_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **_,
+) -> tuple[torch.Tensor, None]:
+    """Scaled dot-product attention that does not copy the keys of grouped heads.
 
-    The query heads that share a key head are rows of one query, where Transformers copies the keys and values
-    for each: of a decode step with 512 tokens behind it that is nine tenths of the time (LOG.md).
+    The query heads that share a key head become rows of one query. Transformers copies keys and values for
+    each of them instead, which is nine tenths of the time of a decode step after 512 tokens (LOG.md).
+
+    Args:
+        module: The attention layer; not used.
+        query: (B, Hq, Q, D).
+        key: (B, H, K, D).
+        value: (B, H, K, Dv).
+        attention_mask: (B, 1, Q, K), added to the scores; None means causal.
+        dropout: Not used.
+        scaling: Factor of the scores; None means 1/sqrt(D).
+        **_: What Transformers passes besides; not used.
+
+    Returns:
+        The output (B, Q, Hq, Dv), and None in place of the attention weights.
     """
     groups, (B, H, Q, D) = query.shape[1] // key.shape[1], query.shape
-    plain = torch.nn.functional.scaled_dot_product_attention
-    if attention_mask is None:  # repeated: of the kernels that save memory, not all know grouped heads
+    attention = torch.nn.functional.scaled_dot_product_attention
+    if attention_mask is None:
+        # Repeated here, because not every memory-saving kernel knows grouped heads.
         key, value = (x.repeat_interleave(groups, 1) if groups > 1 else x for x in (key, value))
-        found = plain(query, key, value, is_causal=Q > 1, scale=scaling)
+        output = attention(query, key, value, is_causal=Q > 1, scale=scaling)
     else:
         folded = query.reshape(B, key.shape[1], groups * Q, D)
         mask = attention_mask.repeat(1, 1, groups, 1) if groups > 1 else attention_mask
-        found = plain(folded, key, value, attn_mask=mask, scale=scaling).reshape(B, H, Q, value.shape[-1])
-    return found.transpose(1, 2).contiguous(), None
+        output = attention(folded, key, value, attn_mask=mask, scale=scaling)
+        output = output.reshape(B, H, Q, value.shape[-1])
+    return output.transpose(1, 2).contiguous(), None
 
 
-@contextmanager
-def own_attention(model):
-    """Our attention instead of the model's "sdpa", as long as the context lasts. One thread at a time may
-    sample with a model.
+def use_grouped_attention(model: PreTrainedModel) -> AbstractContextManager[None]:
+    """Let a model compute with `grouped_attention` instead of "sdpa" for the duration of a context.
+
+    Only one thread at a time may sample with a model.
     """
-    from transformers import AttentionInterface
-    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
-
-    AttentionInterface.register(ATTENTION, attend)
-    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-    config = model.config.get_text_config(decoder=True)
-    before = config._attn_implementation
-    config._attn_implementation = ATTENTION
-    try:
-        yield
-    finally:
-        config._attn_implementation = before
+    return replaced_attention(model, ATTENTION, grouped_attention)
 
 
 def additive_mask(visible: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """A mask (B, 1, Q, K) to be added to scores, from what is visible (B, Q, K)."""
+    """An attention mask to add to the scores.
+
+    Args:
+        visible: (B, Q, K) booleans, true where a query may see a key.
+        dtype: The dtype of the mask.
+
+    Returns:
+        (B, 1, Q, K): 0 where visible, the lowest finite number elsewhere.
+    """
     mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
     return mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None]
 
 
-def prefill(model, rows: list[list[int]], pad_id: int) -> Cache:
-    """The cache behind these rows, flush left: padding on the right is seen by nothing before it."""
+def prefill(model: PreTrainedModel, rows: Sequence[list[int]], pad_id: int) -> Cache:
+    """Compute the keys and values of some rows of token ids in one pass.
+
+    Rows start in column 0 and are padded on the right, where no token before the padding sees it.
+
+    Args:
+        model: A causal LM.
+        rows: Token ids of each row.
+        pad_id: The id to pad with.
+    """
     width = max(map(len, rows))
     ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
     cache = Cache(layer_class_to_replicate=GrowingLayer)
     ids = ids.to(model.device)
-    place = torch.arange(width, device=model.device).expand(len(rows), -1)
-    model(input_ids=ids, position_ids=place, past_key_values=cache, logits_to_keep=1)
+    position_ids = torch.arange(width, device=model.device).expand(len(rows), -1)
+    model(input_ids=ids, position_ids=position_ids, past_key_values=cache, logits_to_keep=1)
     return cache
 
 
-def has_full_attention(config) -> bool:
-    """Every layer attends to the whole prefix: the condition for drawing probes as a tree over one cache."""
+def has_full_attention(config: PreTrainedConfig) -> bool:
+    """Whether every layer attends to the whole prefix, as opposed to a sliding window."""
     text = config.get_text_config(decoder=True)
     types = getattr(text, "layer_types", None)
     if types:
@@ -156,17 +221,30 @@ def has_full_attention(config) -> bool:
     return not getattr(text, "use_sliding_window", False) and getattr(text, "sliding_window", None) is None
 
 
-def supports_tree_attention(config) -> bool:
-    """A (B, 1, Q, K) mask of ours means what it says: every layer sees the whole prefix, the attention is one
-    that `attend` can stand for, and positions of one row do not depend on how long others are.
+def supports_tree_attention(config: PreTrainedConfig) -> bool:
+    """Whether a model computes what a custom (B, 1, Q, K) attention mask says.
+
+    Three conditions: every layer sees the whole prefix, the attention is one that `grouped_attention` can
+    stand in for, and the positions of one row do not depend on the lengths of others.
     """
     rope = getattr(config.get_text_config(decoder=True), "rope_parameters", None) or {}
-    alone = rope.get("rope_type") not in ("dynamic", "longrope")
-    return alone and has_full_attention(config) and config._attn_implementation in ("sdpa", ATTENTION)
+    independent_rows = rope.get("rope_type") not in ("dynamic", "longrope")
+    return independent_rows and has_full_attention(config) and attention_of(config) in ("sdpa", ATTENTION)
 
 
-def left_pad(rows: list[list[int]], pad_id: int, device) -> tuple[torch.Tensor, torch.Tensor]:
-    """(ids, mask), both (B, T): rows flush right, mask false on padding."""
+def left_pad(
+    rows: Sequence[list[int]], pad_id: int, device: str | torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Put rows of token ids into one tensor, padded on the left.
+
+    Args:
+        rows: B rows of at most T ids.
+        pad_id: The id to pad with.
+        device: Where the tensors go.
+
+    Returns:
+        (ids, mask), both (B, T); the mask is false on padding.
+    """
     width = max(map(len, rows))
     ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
     mask = torch.zeros((len(rows), width), dtype=torch.bool)
@@ -177,5 +255,5 @@ def left_pad(rows: list[list[int]], pad_id: int, device) -> tuple[torch.Tensor, 
 
 
 def positions(mask: torch.Tensor) -> torch.Tensor:
-    """Position ids (B, T) that ignore padding on the left."""
+    """Position ids (B, T) that do not count padding on the left; `mask` (B, T) is false on padding."""
     return (mask.long().cumsum(-1) - 1).clamp(min=0)

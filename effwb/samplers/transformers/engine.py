@@ -1,28 +1,52 @@
-"""The Transformers engine: runs anywhere, on any causal LM."""
+"""The Transformers engine: runs anywhere, with any causal LM."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from effwb import models
 from effwb.errors import ConfigError, EngineError
-from effwb.samplers.base import Completion, Prefixes
-from effwb.samplers.local import BaseSampler, cut_at_brace
+from effwb.samplers.base import Cuts, Sampler
+from effwb.samplers.braces import BraceCloser, cut_at_brace
+from effwb.samplers.values import Completion, Prefixes, SamplingParams
 
-CPU_CACHE = 2 * 1024**3  # bytes of keys and values held at once where there is no GPU
-SLOT_SHARE = 0.75  # of the cache for rollouts where they are probed at once; the rest is for the probes
-BRANCHES = 4  # times `batch_rows` is the most forced answers at once: each needs logits over the vocabulary
-GPU_SHARE = 0.4  # of the free GPU memory; growing the cache copies it once
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.cache_utils import Cache
+
+    from effwb.samplers.transformers.slots import SlotDecoder
+
+CPU_CACHE_BYTES = 2 * 1024**3  # of keys and values held at once if there is no GPU
+GPU_SHARE = 0.4  # of the free GPU memory, because growing the cache copies it once
+SLOT_SHARE = 0.75  # of the cache for completions that are probed as they end; the rest is for their probes
+MAX_BRANCHES = 4  # times `batch_rows`: the most answers at once, because each needs logits of its own
 
 
-class TransformersSampler(BaseSampler):
-    """Samples in slots, where a completion that has ended makes room for the next (see `slots`), and probes
-    as a tree over the rollout's cache (`tree`).
+class TransformersSampler(Sampler):
+    """Samples in slots and probes as a tree over the cache of a rollout.
 
-    The weights are loaded at the first use, so a finished run is read back without them. `batch_rows` bounds
-    the completions decoded together, `cache_tokens` the tokens whose keys and values are held at once
-    (default: what fits the device), `probe_cells` the cells of one attention mask. Where memory is short,
-    lower `cache_tokens`. In float32 none of them changes a token; in bfloat16 batches of another shape may
-    round differently.
+    A completion that has ended gives its slot to the next prompt (see `slots`). All forced answers of a
+    rollout share its keys and values (see `tree`). The weights are loaded at the first use, so a finished run
+    is read back without them.
+
+    In float32 none of the sizes below changes a token. In bfloat16 batches of another shape may round
+    differently. If memory runs out, lower `cache_tokens`.
+
+    Args:
+        model: See `effwb.models.locate`.
+        dtype: One of `effwb.models.DTYPES`.
+        device: A PyTorch device. None: CUDA if available, else the CPU.
+        batch_rows: The most completions decoded together.
+        cache_tokens: The most tokens whose keys and values are held at once. None: what fits the device.
+        probe_cells: The most cells of one attention mask. None: a good size for the device.
+
+    Raises:
+        ConfigError: For an unknown model or dtype, or a size that is not positive.
+        EngineError: If the device is not available.
     """
 
     engine = "transformers"
@@ -54,14 +78,18 @@ class TransformersSampler(BaseSampler):
         self.batch_rows, self._cache_tokens = batch_rows, cache_tokens
         # On a CPU a mask that fits the second-level cache is ten times faster than a large one (LOG.md).
         self.probe_cells = probe_cells or (200_000 if self.device == "cpu" else 32_000_000)
-        self._model = None
+        self._model: PreTrainedModel | None = None
 
     @classmethod
-    def from_model(cls, model, tokenizer, **options) -> "TransformersSampler":
-        """A sampler on a model that is loaded already, as a trainer has it; its weights are read at each
-        call.
+    def from_model(
+        cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, **options
+    ) -> TransformersSampler:
+        """A sampler on a model that is already loaded, such as a trainer's. It has no identity.
 
-        It has no identity of its own.
+        Args:
+            model: The model. Its current weights are used at each call.
+            tokenizer: The model's tokenizer.
+            **options: `batch_rows`, `cache_tokens` and `probe_cells`, as for the class.
         """
         sampler = cls.__new__(cls)
         sampler._set_up(tokenizer, str(model.device), **options)
@@ -70,7 +98,7 @@ class TransformersSampler(BaseSampler):
         return sampler
 
     def close(self) -> None:
-        """Drop the weights and hand the accelerator's memory back; the next use loads them again."""
+        """Drop the weights and give the accelerator's memory back; the next use loads them again."""
         import gc
 
         import torch
@@ -81,7 +109,7 @@ class TransformersSampler(BaseSampler):
             torch.cuda.empty_cache()
 
     @property
-    def model(self):
+    def model(self) -> PreTrainedModel:
         """The model, loaded at the first use."""
         if self._model is None:
             self._model = models.load_model(self.source, self.dtype, self.device)
@@ -89,57 +117,58 @@ class TransformersSampler(BaseSampler):
 
     @property
     def cache_tokens(self) -> int:
-        """Tokens whose keys and values may be held at once."""
+        """The most tokens whose keys and values are held at once."""
         if self._cache_tokens is None:
             import torch
 
-            gpu = self.device.startswith("cuda")
-            free = GPU_SHARE * torch.cuda.mem_get_info(self.device)[0] if gpu else CPU_CACHE
-            self._cache_tokens = max(1, int(free / models.cache_bytes_per_token(self.model)))
+            on_gpu = self.device.startswith("cuda")
+            size = GPU_SHARE * torch.cuda.mem_get_info(self.device)[0] if on_gpu else CPU_CACHE_BYTES
+            self._cache_tokens = max(1, int(size / models.cache_bytes_per_token(self.model)))
         return self._cache_tokens
+
+    def batching(self) -> dict:
+        """Device and batch shape. Recorded with a run, because low precision rounds with the batch."""
+        sizes = {"batch_rows": self.batch_rows, "cache_tokens": self.cache_tokens}
+        return {"device": self.device, **sizes, "probe_cells": self.probe_cells}
 
     def _versions(self) -> str:
         from importlib.metadata import version
 
         return f"transformers {version('transformers')}, torch {version('torch').split('+')[0]}"
 
-    def batching(self) -> dict:
-        bounds = {"batch_rows": self.batch_rows, "cache_tokens": self.cache_tokens}
-        return {"device": self.device, **bounds, "probe_cells": self.probe_cells}
-
     def _sample(self, prompts, params, seeds) -> list[Completion]:
-        with self._at_work():
-            return [self.completion(*row) for row in self._decode(prompts, params, seeds)]
+        with self._computing():
+            return [self.completion(ids, reason) for ids, reason in self._decode(prompts, params, seeds)]
 
     def _sample_and_continue(self, prompts, params, seeds, cut, answer_params):
-        if not self._draws_trees():
+        if not self._uses_trees():
             return super()._sample_and_continue(prompts, params, seeds, cut, answer_params)
-        probing = StreamingProber(self, prompts, cut, answer_params)
-        with self._at_work():
-            self._decoding(prompts, params, seeds, probing).run()
-        return probing.done, probing.answers
+        prober = StreamingProber(self, prompts, cut, answer_params)
+        with self._computing():
+            self._slot_decoder(prompts, params, seeds, prober).run()
+        return prober.completions, prober.answers
 
     def _continue(self, rollouts, suffix_ids, params, closer) -> list[list[Completion]]:
-        answer = self._trees if self._draws_trees() else self._one_by_one
+        answer = self._trees if self._uses_trees() else self._one_by_one
         results: list[list[Completion]] = [[] for _ in rollouts]
-        with self._at_work():
+        with self._computing():
             for part in self._parts(rollouts, suffix_ids, params, self.cache_tokens):
-                found = answer([rollouts[i] for i in part], suffix_ids, params, closer)
-                for i, row in zip(part, found, strict=True):
+                rows = answer([rollouts[i] for i in part], suffix_ids, params, closer)
+                for i, row in zip(part, rows, strict=True):
                     results[i] = row
         return results
 
     @contextmanager
-    def _at_work(self):
-        """The model as it computes fastest; where memory runs out, an error that names what to lower."""
-        from effwb.samplers.transformers.packed import packed
+    def _computing(self) -> Iterator[None]:
+        """Use the model's fastest form; if memory runs out, raise an error that names what to lower."""
+        from effwb.samplers.transformers.packed import packed_linear_layers
 
         model = self.model
         try:
-            with packed(model):
+            with packed_linear_layers(model):
                 yield
         except (MemoryError, RuntimeError) as error:
-            if not _no_memory(error):
+            if not _is_out_of_memory(error):
                 raise
             raise EngineError(
                 f"out of memory on {self.device}: lower cache_tokens (now {self.cache_tokens}) or batch_rows "
@@ -147,20 +176,20 @@ class TransformersSampler(BaseSampler):
             ) from error
 
     def _parts(self, rollouts, suffix_ids, params, cache_tokens: float) -> Iterator[list[int]]:
-        """Which rollouts with cuts are probed together, the longest first, in so much of the cache."""
-        order = sorted((i for i, r in enumerate(rollouts) if r.cuts), key=lambda i: -_size(rollouts[i]))
+        """Which rollouts to probe together so that they fit into `cache_tokens`, the longest first."""
+        order = sorted((i for i, r in enumerate(rollouts) if r.cuts), key=lambda i: -_tokens(rollouts[i]))
         while order:
             branches = max(len(rollouts[i].cuts) for i in order)
             queries = branches * len(suffix_ids)
-            width = _size(rollouts[order[0]]) + queries
-            room = width + branches * params.max_tokens
-            cells, tokens = self.probe_cells // (queries * width), cache_tokens // room
-            take = max(1, int(min(cells, tokens, self.batch_rows * BRANCHES // branches)))
-            yield order[:take]
-            order = order[take:]
+            width = _tokens(rollouts[order[0]]) + queries
+            columns = width + branches * params.max_tokens
+            by_mask, by_cache = self.probe_cells // (queries * width), cache_tokens // columns
+            count = max(1, int(min(by_mask, by_cache, self.batch_rows * MAX_BRANCHES // branches)))
+            yield order[:count]
+            order = order[count:]
 
-    def _draws_trees(self) -> bool:
-        """Whether the attention takes the mask that makes a tree of one cache."""
+    def _uses_trees(self) -> bool:
+        """Whether the model's attention takes the mask that a tree over one cache needs."""
         from effwb.samplers.transformers.cache import supports_tree_attention
 
         return supports_tree_attention(self.model.config)
@@ -168,97 +197,123 @@ class TransformersSampler(BaseSampler):
     def _trees(self, rollouts, suffix_ids, params, closer, cache=None) -> list[list[Completion]]:
         from effwb.samplers.transformers.tree import answer_branches
 
-        how = (self.stop_ids, self.tokenizer.pad_token_id, closer)
-        found = answer_branches(self.model, rollouts, suffix_ids, params, *how, cache)
+        pad_id = self.tokenizer.pad_token_id
+        rows = answer_branches(self.model, rollouts, suffix_ids, params, self.stop_ids, pad_id, closer, cache)
         return [
             [
-                self.completion(ids, reason, len(r.prompt_ids) + cut)
-                for (ids, reason), cut in zip(row, r.cuts, strict=True)
+                self.completion(ids, reason, len(rollout.prompt_ids) + cut)
+                for (ids, reason), cut in zip(row, rollout.cuts, strict=True)
             ]
-            for r, row in zip(rollouts, found, strict=True)
+            for rollout, row in zip(rollouts, rows, strict=True)
         ]
 
     def _one_by_one(self, rollouts, suffix_ids, params, closer) -> list[list[Completion]]:
         """Truncate, append, generate: for models that cannot be probed as a tree."""
-        rows = []
-        for r in rollouts:
-            prompts = [r.prompt_ids + r.completion_ids[:c] + suffix_ids for c in r.cuts]
-            found = self._decode(prompts, params, [0] * len(prompts))
-            rows.append([self.completion(*cut_at_brace(ids, reason, closer)) for ids, reason in found])
-        return rows
+        results = []
+        for rollout in rollouts:
+            prompts = [rollout.prompt_ids + rollout.completion_ids[:cut] + suffix_ids for cut in rollout.cuts]
+            rows = self._decode(prompts, params, [0] * len(prompts))
+            results.append([self.completion(*cut_at_brace(ids, reason, closer)) for ids, reason in rows])
+        return results
 
     def _decode(self, prompts, params, seeds) -> list[tuple[list[int], str]]:
         """(token ids, finish reason) per prompt, as many at once as memory allows."""
-        if self._draws_trees():
-            return self._decoding(prompts, params, seeds).run()
+        if self._uses_trees():
+            return self._slot_decoder(prompts, params, seeds).run()
         from effwb.samplers.transformers.decode import decode
 
-        rows, found = self._rows(prompts, params, self.cache_tokens), []
-        for start in range(0, len(prompts), rows):
-            part = slice(start, start + rows)
-            found += decode(
+        size, rows = self._batch_size(prompts, params, self.cache_tokens), []
+        for start in range(0, len(prompts), size):
+            part = slice(start, start + size)
+            rows += decode(
                 self.model, prompts[part], params, seeds[part], self.stop_ids, self.tokenizer.pad_token_id
             )
-        return found
+        return rows
 
-    def _decoding(self, prompts, params, seeds, finished=None):
-        from effwb.samplers.transformers.slots import Decoding
+    def _slot_decoder(self, prompts, params, seeds, on_finished=None) -> SlotDecoder:
+        from effwb.samplers.transformers.slots import SlotDecoder
 
-        held = self.cache_tokens if finished is None else SLOT_SHARE * self.cache_tokens
-        rows, pad = self._rows(prompts, params, held), self.tokenizer.pad_token_id
-        return Decoding(self.model, prompts, params, seeds, self.stop_ids, pad, rows, finished)
+        cache_tokens = self.cache_tokens if on_finished is None else SLOT_SHARE * self.cache_tokens
+        slots, pad_id = self._batch_size(prompts, params, cache_tokens), self.tokenizer.pad_token_id
+        return SlotDecoder(self.model, prompts, params, seeds, self.stop_ids, pad_id, slots, on_finished)
 
-    def _rows(self, prompts, params, cache_tokens: float) -> int:
+    def _batch_size(self, prompts, params, cache_tokens: float) -> int:
         """How many completions are decoded together."""
         longest = max(map(len, prompts), default=0) + params.max_tokens
         return max(1, min(self.batch_rows, int(cache_tokens // longest)))
 
 
 class StreamingProber:
-    """Probes completions as they end, while their slots hold their keys and values."""
+    """Probes completions as they end, while their slots still hold their keys and values.
 
-    def __init__(self, sampler: TransformersSampler, prompts, cut, params):
+    An instance is the `on_finished` of a `SlotDecoder`.
+
+    Args:
+        sampler: The sampler whose model is decoding.
+        prompts: Token ids of each prompt.
+        cut: `cut(row, completion)` returns the cuts of a completion and their suffixes.
+        params: How to sample the answers.
+
+    Attributes:
+        completions: The completion of each prompt; None until it has ended.
+        answers: The answers of each completion, in the order of its cuts.
+    """
+
+    def __init__(
+        self,
+        sampler: TransformersSampler,
+        prompts: Sequence[list[int]],
+        cut: Callable[[int, Completion], Cuts],
+        params: SamplingParams,
+    ):
         self.sampler, self.prompts, self.cut, self.params = sampler, prompts, cut, params
-        self.done: list[Completion | None] = [None] * len(prompts)
+        self.completions: list[Completion | None] = [None] * len(prompts)
         self.answers: list[list[Completion | None]] = [[] for _ in prompts]
 
-    def __call__(self, decoding, rows, slots) -> None:
-        """As `slots.Decoding` calls it."""
-        by_suffix: dict[tuple, list] = {}
-        for i, slot in zip(rows, slots, strict=True):
-            self.done[i] = self.sampler.completion(*decoding.result(i))
-            cuts = self.cut(i, self.done[i])
-            self.answers[i] = [None] * len(cuts)
+    def __call__(self, decoder: SlotDecoder, rows: np.ndarray, slots: torch.Tensor) -> None:
+        """Answer the cuts of the completions `rows`, which have ended in `slots`."""
+        # for each suffix: (row, slot, indices of the answers, their cuts)
+        work: dict[tuple[int, ...], list[tuple]] = {}
+        for row, slot in zip(rows, slots, strict=True):
+            self.completions[row] = completion = self.sampler.completion(*decoder.result(row))
+            cuts = self.cut(row, completion)
+            self.answers[row] = [None] * len(cuts)
             for suffix in dict.fromkeys(tuple(ids) for _, ids in cuts):
-                places = [k for k, (_, ids) in enumerate(cuts) if tuple(ids) == suffix]
-                by_suffix.setdefault(suffix, []).append((i, slot, places, [cuts[k][0] for k in places]))
-        for suffix, work in by_suffix.items():
-            self._probe(decoding.cache, suffix, work)
+                indices = [k for k, (_, ids) in enumerate(cuts) if tuple(ids) == suffix]
+                work.setdefault(suffix, []).append((row, slot, indices, [cuts[k][0] for k in indices]))
+        for suffix, items in work.items():
+            self._probe(decoder.cache, suffix, items)
 
-    def _probe(self, cache, suffix: tuple, work: list[tuple]) -> None:
-        """`work` has the number of a prompt, its slot, and the places and cuts of its answers."""
+    def _probe(self, cache, suffix: tuple[int, ...], items: list[tuple]) -> None:
         import torch
 
-        closer = self.sampler.closer(suffix, self.params)
-        rollouts = [Prefixes(self.prompts[i], self.done[i].token_ids, cuts) for i, _, _, cuts in work]
-        beside = (1 - SLOT_SHARE) * self.sampler.cache_tokens
-        for part in self.sampler._parts(rollouts, suffix, self.params, beside):
-            mine = [rollouts[j] for j in part]
-            held = cache.take(torch.stack([work[j][1] for j in part]), max(map(_size, mine)))
-            found = self.sampler._trees(mine, suffix, self.params, closer, held)
-            for j, row in zip(part, found, strict=True):
-                i, _, places, _ = work[j]
-                for k, answer in zip(places, row, strict=True):
-                    self.answers[i][k] = answer
+        closer: BraceCloser = self.sampler.closer(suffix, self.params)
+        rollouts = [Prefixes(self.prompts[row], self._ids(row), cuts) for row, _, _, cuts in items]
+        cache_tokens = (1 - SLOT_SHARE) * self.sampler.cache_tokens
+        for part in self.sampler._parts(rollouts, suffix, self.params, cache_tokens):
+            batch = [rollouts[j] for j in part]
+            slots = torch.stack([items[j][1] for j in part])
+            copy: Cache = cache.copy(slots, max(map(_tokens, batch)))
+            answers = self.sampler._trees(batch, suffix, self.params, closer, copy)
+            for j, answer_row in zip(part, answers, strict=True):
+                row, _, indices, _ = items[j]
+                for k, answer in zip(indices, answer_row, strict=True):
+                    self.answers[row][k] = answer
+
+    def _ids(self, row: int) -> list[int]:
+        completion = self.completions[row]
+        assert completion is not None, f"completion {row} has not ended"
+        return completion.token_ids
 
 
-def _no_memory(error: Exception) -> bool:
-    """PyTorch has an error of its own for accelerators; on a CPU it is a RuntimeError of its allocator."""
+def _is_out_of_memory(error: Exception) -> bool:
+    """Accelerators raise an error class of their own; the CPU's allocator raises a RuntimeError."""
     import torch
 
     kinds = (MemoryError, torch.OutOfMemoryError)
     return isinstance(error, kinds) or "DefaultCPUAllocator" in str(error)
 
 
-def _size(rollout: Prefixes) -> int:
+def _tokens(rollout: Prefixes) -> int:
+    """Prompt and rollout up to the last cut."""
     return len(rollout.prompt_ids) + max(rollout.cuts)

@@ -1,137 +1,160 @@
-"""Sampling in slots: a row that has ended makes room for the next prompt, so none waits for the longest.
+"""Decoding in slots: a completion that has ended gives its slot to the next prompt.
 
-Each slot holds one completion at its own length, flush left in a cache of fixed size (`SlotCache`). The last
-token of a prompt is fed like any sampled one; what is before it is computed once for the samples that begin
-together.
+So no completion waits for the longest one. Each slot holds one completion at its own length in a cache of
+fixed size (`SlotCache`). The last token of a prompt is fed like any sampled token; the tokens before it are
+computed once for all samples of that prompt that start together.
 """
+
+from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from effwb.samplers.base import SamplingParams
-from effwb.samplers.transformers.cache import SlotCache, additive_mask, own_attention, prefill
-from effwb.samplers.transformers.decode import Streams, pick
+from effwb.samplers.transformers.cache import SlotCache, additive_mask, prefill, use_grouped_attention
+from effwb.samplers.transformers.decode import RandomStreams, pick_tokens
+from effwb.samplers.values import SamplingParams
 
-CHANGE = 0.125  # slots are filled or dropped once this share of them has ended
-PREFILL = 8192  # tokens of prompts that are computed at once
-WIDTH = 32  # columns are read in multiples of this
-Row = tuple[list[int], str]  # token ids, finish reason
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+REFILL_SHARE = 0.125  # slots are refilled or dropped once this share of them has ended
+PREFILL_TOKENS = 8192  # prompt tokens that are computed in one pass
+WIDTH_STEP = 32  # the cache is read in multiples of this many columns
+TokensAndReason = tuple[list[int], str]
 
 
-class Decoding:
-    """Completions of `prompts` (lists of ids), at most `slots` at a time.
+class SlotDecoder:
+    """Decodes one completion per prompt, at most `slots` of them at a time.
 
-    `finished(decoding, rows, slots)` is called with those that have ended (numbers of prompts), while the
-    first `len(prompt) + len(completion)` columns of their slots in `decoding.cache` hold their keys and
-    values; what is behind these is of others. `decoding.result(row)` is what they have got.
+    Args:
+        model: A causal LM that `supports_tree_attention`.
+        prompts: Token ids of each prompt.
+        params: How to sample.
+        seeds: One seed per prompt.
+        stop_ids: Ids that end a completion.
+        pad_id: The id to pad with.
+        slots: The most completions decoded together.
+        on_finished: Called as `on_finished(decoder, rows, slots)` with completions that have ended: their
+            rows (indices of prompts) and their slots. Until it returns, the first `len(prompt) +
+            len(completion)` columns of each slot in `decoder.cache` hold the keys and values of its
+            completion. Later columns hold leftovers.
     """
 
     def __init__(
         self,
-        model,
+        model: PreTrainedModel,
         prompts: Sequence[list[int]],
         params: SamplingParams,
-        seeds,
-        stop_ids,
+        seeds: Sequence[int],
+        stop_ids: Sequence[int],
         pad_id: int,
         slots: int,
-        finished: "Callable[[Decoding, np.ndarray, torch.Tensor], None] | None" = None,
+        on_finished: Callable[[SlotDecoder, np.ndarray, torch.Tensor], None] | None = None,
     ):
         self.model, self.prompts, self.params, self.pad_id = model, prompts, params, pad_id
-        self.finished, self.stops, self.streams = finished, np.array(sorted(stop_ids)), Streams(seeds)
+        self.on_finished, self.stops, self.streams = (
+            on_finished,
+            np.array(sorted(stop_ids)),
+            RandomStreams(seeds),
+        )
         slots = min(slots, len(prompts))
         self.cache = SlotCache(slots, max(map(len, prompts), default=0) + params.max_tokens)
         self.waiting = deque(range(len(prompts)))
         self.tokens = np.empty((len(prompts), params.max_tokens), dtype=np.int32)
         self.length = np.zeros(len(prompts), dtype=int)
         self.stopped = np.zeros(len(prompts), dtype=bool)
-        # by slot: the number of its prompt, the token to feed, where it goes, and whether the row goes on
-        self.row, self.ids, self.at = (np.zeros(slots, dtype=int) for _ in range(3))
+        # of each slot: its prompt, the token to feed next, the column that token goes to, whether it goes on
+        self.row, self.next_id, self.column = (np.zeros(slots, dtype=int) for _ in range(3))
         self.running = np.zeros(slots, dtype=bool)
 
     @torch.inference_mode()
-    def run(self) -> list[Row]:
-        """(token ids, finish reason) per prompt."""
-        with own_attention(self.model):
+    def run(self) -> list[TokensAndReason]:
+        """Decode everything; return (token ids, finish reason) per prompt."""
+        with use_grouped_attention(self.model):
             self._fill(np.arange(len(self.row)))
             while len(self.row):
-                ended = ~self.running  # these are fed their last token, which a forced answer may need
+                # Completions that end in a step get one more step, in which their last token is fed: a forced
+                # answer may need its keys and values. Without `on_finished` nobody does.
+                ended = ~self.running
                 self._step()
-                if self.finished is None:
+                if self.on_finished is None:
                     ended = ~self.running
-                if ended.all() or ended.sum() >= CHANGE * len(ended):
-                    self._change(ended)
+                if ended.all() or ended.sum() >= REFILL_SHARE * len(ended):
+                    self._replace(ended)
         return [self.result(i) for i in range(len(self.prompts))]
 
-    def result(self, i: int) -> Row:
-        """What prompt i has got."""
+    def result(self, i: int) -> TokensAndReason:
+        """(token ids, finish reason) of prompt i so far."""
         return self.tokens[i, : self.length[i]].tolist(), "stop" if self.stopped[i] else "length"
 
     def _step(self) -> None:
-        """One more token for every row that goes on."""
-        device, go = self.model.device, self.running
-        at = torch.from_numpy(self.at).to(device)
-        width = min(self.cache.room, -(-int(self.at.max() + 1) // WIDTH) * WIDTH)
-        self.cache.at, self.cache.width = at, width
-        visible = torch.arange(width, device=device) <= at[:, None, None]
+        """Sample one more token in every running slot."""
+        device, running = self.model.device, self.running
+        column = torch.from_numpy(self.column).to(device)
+        width = min(self.cache.columns, -(-int(self.column.max() + 1) // WIDTH_STEP) * WIDTH_STEP)
+        self.cache.write_at, self.cache.width = column, width
+        visible = torch.arange(width, device=device) <= column[:, None, None]
         logits = (
             self.model(
-                input_ids=torch.from_numpy(self.ids[:, None]).to(device),
+                input_ids=torch.from_numpy(self.next_id[:, None]).to(device),
                 attention_mask=additive_mask(visible, self.model.dtype),
-                position_ids=at[:, None],
+                position_ids=column[:, None],
                 past_key_values=self.cache,
             )
             .logits[:, -1]
             .float()
         )
-        if not go.any():
+        if not running.any():
             return
-        rows = self.row[go]
-        if not go.all():
-            logits = logits[torch.from_numpy(np.flatnonzero(go)).to(device)]
+        rows = self.row[running]
+        if not running.all():
+            logits = logits[torch.from_numpy(np.flatnonzero(running)).to(device)]
         first = np.flatnonzero(self.length[rows] == 0)
         if self.params.banned_first_tokens and len(first):
-            logits[np.ix_(first, self.params.banned_first_tokens)] = -torch.inf
-        token = pick(logits, self.params, self.streams.at(rows, self.length[rows])).cpu().numpy()
+            logits[np.ix_(first, np.array(self.params.banned_first_tokens))] = -torch.inf
+        uniform = self.streams.uniform(rows, self.length[rows])
+        token = pick_tokens(logits, self.params, uniform).cpu().numpy()
         self.tokens[rows, self.length[rows]] = token
         self.length[rows] += 1
         self.stopped[rows] = np.isin(token, self.stops)
-        self.ids[go] = token
-        self.at[go] += 1
-        self.running[go] = ~self.stopped[rows] & (self.length[rows] < self.params.max_tokens)
+        self.next_id[running] = token
+        self.column[running] += 1
+        self.running[running] = ~self.stopped[rows] & (self.length[rows] < self.params.max_tokens)
 
-    def _change(self, ended: np.ndarray) -> None:
-        """Hand on the rows that have ended, and give their slots to others."""
-        where = np.flatnonzero(ended)
-        if self.finished is not None:
-            self.finished(self, self.row[where], torch.from_numpy(where).to(self.model.device))
-        here = where[: len(self.waiting)]
-        self._fill(here)
-        if len(here) < len(where):
-            kept = np.setdiff1d(np.arange(len(ended)), where[len(here) :])
-            self.cache.keep(torch.from_numpy(kept).to(self.model.device))
-            self.row, self.ids, self.at, self.running = (
-                x[kept] for x in (self.row, self.ids, self.at, self.running)
+    def _replace(self, ended: np.ndarray) -> None:
+        """Report the completions that have ended, and give their slots to waiting prompts or drop them."""
+        ended_slots = np.flatnonzero(ended)
+        if self.on_finished is not None:
+            slots = torch.from_numpy(ended_slots).to(self.model.device)
+            self.on_finished(self, self.row[ended_slots], slots)
+        refilled = ended_slots[: len(self.waiting)]
+        self._fill(refilled)
+        if len(refilled) < len(ended_slots):
+            remaining = np.setdiff1d(np.arange(len(ended)), ended_slots[len(refilled) :])
+            self.cache.keep(torch.from_numpy(remaining).to(self.model.device))
+            self.row, self.next_id, self.column, self.running = (
+                x[remaining] for x in (self.row, self.next_id, self.column, self.running)
             )
 
     def _fill(self, slots: np.ndarray) -> None:
-        """Begin the next prompts in these slots."""
-        begun: dict[tuple, list[int]] = {}
+        """Start the next waiting prompts in these slots."""
+        slots_by_prefix: dict[tuple[int, ...], list[int]] = {}
         for slot in slots:
             row = self.waiting.popleft()
             prompt = self.prompts[row]
-            self.row[slot], self.ids[slot], self.at[slot] = row, prompt[-1], len(prompt) - 1
+            self.row[slot], self.next_id[slot], self.column[slot] = row, prompt[-1], len(prompt) - 1
             self.running[slot] = True
             if len(prompt) > 1:
-                begun.setdefault(tuple(prompt[:-1]), []).append(slot)
-        prompts = sorted(begun, key=len)
-        while prompts:
-            take = max(1, PREFILL // len(prompts[-1]))
-            part, prompts = prompts[-take:], prompts[:-take]
+                slots_by_prefix.setdefault(tuple(prompt[:-1]), []).append(slot)
+        prefixes = sorted(slots_by_prefix, key=len)
+        while prefixes:
+            count = max(1, PREFILL_TOKENS // len(prefixes[-1]))
+            part, prefixes = prefixes[-count:], prefixes[:-count]
             cache = prefill(self.model, [list(p) for p in part], self.pad_id)
-            pairs = [(slot, i) for i, p in enumerate(part) for slot in begun[p]]
-            into, source = torch.tensor(pairs, device=self.model.device).T
-            self.cache.put(into, cache, source)
+            pairs = [(slot, i) for i, p in enumerate(part) for slot in slots_by_prefix[p]]
+            target_slots, cache_rows = torch.tensor(pairs, device=self.model.device).T
+            self.cache.fill(target_slots, cache, cache_rows)

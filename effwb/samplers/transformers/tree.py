@@ -1,129 +1,152 @@
-"""Forced answers as a tree: one cache of a rollout, every cut a branch that sees it up to its cut.
+"""Forced answers as a tree: one cache per rollout, and every cut is a branch that sees it up to its cut.
 
-No cache is copied per branch. The key axis holds [prefix | suffixes of all branches | one column per branch
-and step]; a branch attends to the prefix before its cut and to its own columns, at the positions they would
-have had if the trace had really been cut there. Greedy tokens are those of truncating, appending and
-generating.
+The cache is not copied for the branches. The key axis holds [prefix | suffixes of all branches | one column
+per branch and step]. A branch attends to the prefix before its cut and to its own columns, at the positions
+they would have if the rollout had really been cut there. The greedy tokens are those of truncating the
+rollout, appending the suffix and generating.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
-from effwb.samplers.base import BraceCloser, Prefixes, SamplingParams
-from effwb.samplers.transformers.cache import additive_mask, own_attention, prefill
+from effwb.samplers.braces import BraceCloser
+from effwb.samplers.transformers.cache import additive_mask, prefill, use_grouped_attention
+from effwb.samplers.values import Prefixes, SamplingParams
 
-KEEP = 0.9  # branches that have ended are dropped once no more than this share goes on
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers.cache_utils import Cache
+
+KEEP = 0.9  # branches that have ended are dropped once no more than this share is still running
 
 
 @torch.inference_mode()
 def answer_branches(
-    model,
+    model: PreTrainedModel,
     rollouts: Sequence[Prefixes],
-    suffix_ids,
+    suffix_ids: Sequence[int],
     params: SamplingParams,
-    stop_ids,
-    pad_id,
+    stop_ids: Sequence[int],
+    pad_id: int,
     closer: BraceCloser,
-    cache=None,
+    cache: Cache | None = None,
 ) -> list[list[tuple[list[int], str]]]:
-    """Greedy (token ids, finish reason) per rollout and cut; rows with few cuts are padded to the widest.
+    """Answer every cut of some rollouts greedily, in one batch.
 
-    `cache` holds the rollouts up to their last cuts, flush left, if they have been computed already.
+    Args:
+        model: A causal LM that `supports_tree_attention`.
+        rollouts: Rollouts with at least one cut each. Rows with fewer cuts are padded to the widest.
+        suffix_ids: Ids of the forced-answer suffix.
+        params: Only `max_tokens` is used.
+        stop_ids: Ids that end an answer.
+        pad_id: The id to pad with.
+        closer: Ends an answer at the brace of its box.
+        cache: Keys and values of the rollouts up to their last cuts, starting in column 0. None: computed.
+
+    Returns:
+        (token ids, finish reason) of the answer, per rollout and cut.
     """
-    with own_attention(model):
+    with use_grouped_attention(model):
         if cache is None:
-            base = [r.prompt_ids + r.completion_ids[: max(r.cuts)] for r in rollouts]
-            cache = prefill(model, base, pad_id)
+            prefixes = [r.prompt_ids + r.completion_ids[: max(r.cuts)] for r in rollouts]
+            cache = prefill(model, prefixes, pad_id)
         return _answer(model, rollouts, suffix_ids, params, stop_ids, closer, cache)
 
 
 def _answer(model, rollouts, suffix_ids, params, stop_ids, closer, cache):
-    device, n_suffix = model.device, len(suffix_ids)
-    branches = max(len(r.cuts) for r in rollouts)
-    ends = torch.zeros((len(rollouts), branches), dtype=torch.long)  # prefix tokens each branch may see
+    device, suffix_length = model.device, len(suffix_ids)
+    n_branches = max(len(r.cuts) for r in rollouts)
+    ends = torch.zeros((len(rollouts), n_branches), dtype=torch.long)  # prefix tokens each branch may see
     for i, r in enumerate(rollouts):
         ends[i, : len(r.cuts)] = len(r.prompt_ids) + torch.tensor(r.cuts)
         ends[i, len(r.cuts) :] = len(r.prompt_ids)
     ends = ends.to(device)
-    prefix = torch.arange(cache.get_seq_length(), device=device) < ends[:, :, None]  # (B, K, width)
+    sees_prefix = torch.arange(cache.get_seq_length(), device=device) < ends[:, :, None]  # (B, K, prefix)
 
-    which = torch.arange(branches, device=device)
-    column_branch = which.repeat_interleave(n_suffix)  # branch of every column behind the prefix
-    suffix = torch.tensor(list(suffix_ids), device=device).repeat(branches).expand(len(rollouts), -1)
-    place = torch.arange(n_suffix, device=device).repeat(branches)
-    same = (column_branch[:, None] == column_branch[None, :]) & (place[:, None] >= place[None, :])
-    visible = torch.cat([prefix[:, column_branch], same.expand(len(rollouts), -1, -1)], -1)
+    # all suffixes in one pass, a branch after the other
+    branches = torch.arange(n_branches, device=device)
+    branch_of = branches.repeat_interleave(suffix_length)  # of every column after the prefix
+    offset = torch.arange(suffix_length, device=device).repeat(n_branches)  # of the column in its suffix
+    own_past = (branch_of[:, None] == branch_of[None, :]) & (offset[:, None] >= offset[None, :])
+    visible = torch.cat([sees_prefix[:, branch_of], own_past.expand(len(rollouts), -1, -1)], -1)
     logits = model(
-        input_ids=suffix,
+        input_ids=torch.tensor(list(suffix_ids), device=device).repeat(n_branches).expand(len(rollouts), -1),
         attention_mask=additive_mask(visible, model.dtype),
-        position_ids=ends[:, column_branch] + place,
+        position_ids=ends[:, branch_of] + offset,
         past_key_values=cache,
-        logits_to_keep=which * n_suffix + n_suffix - 1,
+        logits_to_keep=branches * suffix_length + suffix_length - 1,
     ).logits
 
-    tree = _Branches(rollouts, branches, stop_ids, closer)
-    columns = torch.cat(
-        [prefix, (column_branch[None, :] == which[:, None]).expand(len(rollouts), -1, -1)], -1
-    )
-    at = ends + n_suffix  # (B, K): where each branch goes on
+    # then one token per branch and step
+    answers = _Answers(rollouts, n_branches, stop_ids, closer)
+    own_suffix = (branch_of[None, :] == branches[:, None]).expand(len(rollouts), -1, -1)
+    visible = torch.cat([sees_prefix, own_suffix], -1)
+    position = ends + suffix_length  # (B, K): of the next token of each branch
     for step in range(params.max_tokens):
         token = logits.float().argmax(-1)  # (B, K)
-        tree.add(token.tolist())
-        if tree.finished or step + 1 == params.max_tokens:
+        answers.add(token.tolist())
+        if answers.finished or step + 1 == params.max_tokens:
             break
-        if (kept := tree.narrow()) is not None:
-            kept = torch.tensor(kept, device=device)
-            token, at = token.gather(1, kept), at.gather(1, kept)
-            columns = columns.gather(1, kept[:, :, None].expand(-1, -1, columns.shape[-1]))
-        own = torch.eye(token.shape[1], dtype=torch.bool, device=device)
-        columns = torch.cat([columns, own.expand(len(rollouts), -1, -1)], -1)
+        if (columns := answers.narrow()) is not None:
+            keep = torch.tensor(columns, device=device)
+            token, position = token.gather(1, keep), position.gather(1, keep)
+            visible = visible.gather(1, keep[:, :, None].expand(-1, -1, visible.shape[-1]))
+        own_token = torch.eye(token.shape[1], dtype=torch.bool, device=device)
+        visible = torch.cat([visible, own_token.expand(len(rollouts), -1, -1)], -1)
         logits = model(
             input_ids=token,
-            attention_mask=additive_mask(columns, model.dtype),
-            position_ids=at,
+            attention_mask=additive_mask(visible, model.dtype),
+            position_ids=position,
             past_key_values=cache,
         ).logits
-        at = at + 1
-    return tree.results
+        position = position + 1
+    return answers.results
 
 
-class _Branches:
-    """The answers while they grow, and when each one ends. `here[i]` are the cuts of rollout i whose branches
-    are still computed, by place; None stands for a branch that nobody asked for or that has ended.
+class _Answers:
+    """The answers while they grow.
+
+    Attributes:
+        results: (token ids, finish reason) per rollout and cut.
+        cuts: For each rollout, the index of the cut that each column of the batch computes. None: the column
+            is padding, or its answer has ended.
     """
 
-    def __init__(self, rollouts, branches, stop_ids, closer):
-        self._stop, self._closer = set(stop_ids), closer
-        self.results = [[([], "length") for _ in r.cuts] for r in rollouts]
-        self.states = [[closer.start for _ in r.cuts] for r in rollouts]
-        self.here = [[*range(len(r.cuts)), *[None] * (branches - len(r.cuts))] for r in rollouts]
+    def __init__(self, rollouts, n_branches: int, stop_ids, closer: BraceCloser):
+        self._stop_ids, self._closer = set(stop_ids), closer
+        self.results: list[list[tuple[list[int], str]]] = [[([], "length") for _ in r.cuts] for r in rollouts]
+        self._states = [[closer.start for _ in r.cuts] for r in rollouts]
+        self.cuts = [[*range(len(r.cuts)), *[None] * (n_branches - len(r.cuts))] for r in rollouts]
 
     @property
     def finished(self) -> bool:
-        return not any(k is not None for row in self.here for k in row)
+        return not any(k is not None for row in self.cuts for k in row)
 
     def add(self, tokens: list[list[int]]) -> None:
-        """One more token for each branch, by place."""
-        for i, row in enumerate(self.here):
-            for place, k in enumerate(row):
+        """Add one token per column."""
+        for i, row in enumerate(self.cuts):
+            for column, k in enumerate(row):
                 if k is None:
                     continue
-                token, (ids, _) = tokens[i][place], self.results[i][k]
+                token, (ids, _) = tokens[i][column], self.results[i][k]
                 ids.append(token)
-                self.states[i][k], closed = self._closer.step(self.states[i][k], token)
-                if closed or token in self._stop:
+                self._states[i][k], closed = self._closer.step(self._states[i][k], token)
+                if closed or token in self._stop_ids:
                     self.results[i][k] = (ids, "stop")
-                    row[place] = None
+                    row[column] = None
 
     def narrow(self) -> list[list[int]] | None:
-        """The places to go on with, as many for each rollout, where enough branches have ended; else None."""
-        going = [[place for place, k in enumerate(row) if k is not None] for row in self.here]
-        width = max(map(len, going))
-        if width > KEEP * len(self.here[0]):
+        """The columns to go on with, equally many per rollout, if enough answers have ended; else None."""
+        running = [[column for column, k in enumerate(row) if k is not None] for row in self.cuts]
+        width = max(map(len, running))
+        if width > KEEP * len(self.cuts[0]):
             return None
-        self.here = [
-            [row[p] for p in places] + [None] * (width - len(places))
-            for row, places in zip(self.here, going, strict=True)
+        self.cuts = [
+            [row[column] for column in columns] + [None] * (width - len(columns))
+            for row, columns in zip(self.cuts, running, strict=True)
         ]
-        return [places + [0] * (width - len(places)) for places in going]
+        return [columns + [0] * (width - len(columns)) for columns in running]
