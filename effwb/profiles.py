@@ -1,114 +1,148 @@
-"""Profiles: a scale of experiment as a set of values, and nothing else. Notebook parameters override single
-fields.
+"""Profiles: the settings of an experiment at one scale, from the pocket model to a real one.
+
+A profile is a set of checked values and nothing else. Notebook parameters replace single fields.
 """
 
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NoReturn, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from effwb.errors import ConfigError, one_of
 
+Dtype = Literal["float32", "bfloat16", "float16", "auto"]
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+TopP = Annotated[float, Field(ge=1e-6, le=1)]
 
-class Values:
-    """What both classes of values share: a copy with some fields replaced, and a plain dict."""
 
-    def override(self, **values) -> Self:
-        """A copy with some fields replaced; None leaves a field as it is. An unknown field or a value of the
-        wrong type raises `ConfigError`.
+class CheckedValues(BaseModel):
+    """Base of `Training` and `Profile`: values that are checked once, when they are set, and never change.
+
+    Types are strict: "60" and True are not integers. A whole number is accepted for a float.
+
+    Raises:
+        ConfigError: For an unknown field (the message has the nearest name), a wrong type, or a value out of
+            range.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    def __init__(self, **values: Any):
+        try:
+            super().__init__(**values)
+            return
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+        _refuse(type(self), problem)  # outside the except block: a traceback without pydantic's part
+
+    def override(self, **values: Any) -> Self:
+        """Return a copy with some fields replaced.
+
+        Args:
+            **values: New values by field name. None leaves a field as it is.
+
+        Raises:
+            ConfigError: As in the constructor.
         """
-        given = {k: v for k, v in values.items() if v is not None}
-        for name in values:
-            one_of(f"{type(self).__name__.lower()} field", name, [f.name for f in fields(self)])
-        for name, value in given.items():
-            wanted = type(getattr(self, name))
-            if type(value) is not wanted and not (wanted is float and type(value) is int):
-                raise ConfigError(f"{name} must be {wanted.__name__}, got {value!r}")
-        return replace(self, **given)
+        changes = {k: v for k, v in values.items() if v is not None or k not in type(self).model_fields}
+        return type(self)(**{**dict(self), **changes})
 
-    def as_dict(self) -> dict:
-        return asdict(self)
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values as a plain dict, in the order of the fields."""
+        return self.model_dump()
 
 
-@dataclass(frozen=True)
-class Training(Values):
+def _refuse(cls: type[CheckedValues], problem: Mapping[str, Any]) -> NoReturn:
+    """Raise a problem that pydantic found as a `ConfigError` that names the legal values."""
+    kind, name, value = problem["type"], str(problem["loc"][0]), problem["input"]
+    owner = cls.__name__.lower()
+    if kind == "missing":
+        raise ConfigError(f"{owner} field {name!r} is missing")
+    one_of(f"{owner} field", name, cls.model_fields)
+    field = cls.model_fields[name]
+    if kind == "literal_error":
+        one_of(f"{owner} {name}", value, get_args(field.annotation))
+    low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
+    high = next((m.le for m in field.metadata if hasattr(m, "le")), None)
+    if kind in ("greater_than_equal", "less_than_equal"):
+        legal = f"be at least {low:g}" if high is None else f"lie in [{low:g}, {high:g}]"
+        raise ConfigError(f"{name}={value} must {legal}")
+    wanted = getattr(field.annotation, "__name__", field.annotation)
+    raise ConfigError(f"{name} must be {wanted}, got {value!r}")
+
+
+class Training(CheckedValues):
     """How GRPO is run. A step is one optimizer update.
 
-    `temperature` and `top_p` are those of the rollouts that train, whatever evaluation uses; a nucleus is not
-    in the log-probabilities of the loss, so 1.0 is the only value that is on-policy. A round samples
-    `problems_per_round` x `group_size` rollouts and feeds `updates_per_round` updates, each on its own share
-    of them; `iterations` goes over them that many times. The last update of a round is then updates_per_round
-    x iterations - 1 updates off-policy. `micro_batch` is the number of rollouts per forward and backward pass
-    and process, `tokens_per_forward` bounds one forward pass inside it (padding included). `refill_rounds`:
-    how often groups whose rewards are all equal are sampled anew from other problems (DAPO's dynamic
-    sampling; 0 is off). `clip_high` above `clip_low` is clip-higher. `kl` is the coefficient of the KL term
-    against the starting model. `loss` is TRL's `loss_type`; "dapo" averages over the tokens of a round,
-    "grpo" over each rollout first, "dr_grpo" divides by the cap. `weights` is the dtype of the weights,
-    `precision` that of the matrix products. `lora_rank` 0 trains all weights. `processes` is the number of
-    GPUs to train on, `accelerate_config` a file that says how they share the work (default: DDP).
+    A round samples `problems_per_round` x `group_size` rollouts and feeds `updates_per_round` updates, each
+    with its own share of them, and goes over them `iterations` times. The last update of a round is therefore
+    updates_per_round x iterations - 1 updates off-policy.
+
+    Attributes:
+        n_problems: Problems to train on.
+        steps: Optimizer updates of the whole run.
+        problems_per_round: Problems sampled in a round.
+        group_size: Rollouts per problem (G).
+        learning_rate: Learning rate of AdamW after the warm-up.
+        temperature: Temperature of the rollouts that train, whatever evaluation uses.
+        top_p: Nucleus of the rollouts that train. The loss does not know a nucleus: only 1.0 is on-policy.
+        updates_per_round: Optimizer updates that share the rollouts of a round.
+        iterations: Passes over the rollouts of a round.
+        micro_batch: Rollouts per forward and backward pass and process.
+        tokens_per_forward: Tokens in one forward pass inside a micro-batch, padding included.
+        refill_rounds: How often groups whose rewards are all equal are replaced by new problems (DAPO's
+            dynamic sampling); 0 is off.
+        clip_low: Clipping range of the ratio below 1.
+        clip_high: Clipping range above 1; larger than `clip_low` is clip-higher.
+        kl: Coefficient of the KL term against the starting model.
+        loss: TRL's `loss_type`. "dapo" averages over the tokens of a round, "grpo" over each rollout first,
+            "dr_grpo" divides by the cap.
+        warmup_steps: Steps over which the learning rate rises from 0.
+        weight_decay: Weight decay of AdamW.
+        max_grad_norm: Gradients are clipped to this norm.
+        weights: Dtype of the weights.
+        precision: Dtype of the matrix products.
+        gradient_checkpointing: Compute activations again in the backward pass to save memory.
+        lora_rank: Rank of LoRA adapters; 0 trains all weights.
+        lora_alpha: Scale of LoRA adapters.
+        save_every: Steps between checkpoints.
+        keep_checkpoints: Checkpoints to keep.
+        engine: Samples the rollouts that train.
+        processes: GPUs to train on.
+        accelerate_config: File that says how the processes share the work (default: DDP).
     """
 
-    n_problems: int
-    steps: int
-    problems_per_round: int
-    group_size: int
-    learning_rate: float
-    temperature: float = 1.0
-    top_p: float = 1.0
-    updates_per_round: int = 1
-    iterations: int = 1
-    micro_batch: int = 8
-    tokens_per_forward: int = 16384
-    refill_rounds: int = 0
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    kl: float = 0.0
-    loss: str = "dapo"
-    warmup_steps: int = 0
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    weights: str = "float32"
-    precision: str = "bfloat16"
+    n_problems: Positive
+    steps: Positive
+    problems_per_round: Positive
+    group_size: Positive
+    learning_rate: NotNegative
+    temperature: Annotated[float, Field(ge=1e-3, le=10)] = 1.0
+    top_p: TopP = 1.0
+    updates_per_round: Positive = 1
+    iterations: Positive = 1
+    micro_batch: Positive = 8
+    tokens_per_forward: Positive = 16384
+    refill_rounds: Annotated[int, Field(ge=0, le=1000)] = 0
+    clip_low: Share = 0.2
+    clip_high: NotNegative = 0.2
+    kl: NotNegative = 0.0
+    loss: Literal["grpo", "dapo", "dr_grpo", "bnpo", "cispo"] = "dapo"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    weight_decay: NotNegative = 0.0
+    max_grad_norm: NotNegative = 1.0
+    weights: Dtype = "float32"
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
     gradient_checkpointing: bool = False
-    lora_rank: int = 0
-    lora_alpha: int = 32
-    save_every: int = 20
-    keep_checkpoints: int = 2
-    engine: str = "transformers"
-    processes: int = 1
+    lora_rank: Annotated[int, Field(ge=0, le=4096)] = 0
+    lora_alpha: Positive = 32
+    save_every: Positive = 20
+    keep_checkpoints: Annotated[int, Field(ge=0)] = 2
+    engine: Literal["transformers", "vllm", "trl", "trl-vllm-colocate", "trl-vllm-server"] = "transformers"
+    processes: Positive = 1
     accelerate_config: str = ""
-
-
-@dataclass(frozen=True)
-class Profile(Values):
-    """Everything that differs between the pocket model and a real one. Lengths and budgets are in tokens.
-
-    The budget grid is the paper's grid of 16,384 tokens (2506.07104, App. F) scaled to `grid_cap`, or to
-    `max_tokens` where that is smaller. `answer_tokens` bounds a forced answer.
-    """
-
-    model: str
-    problems: str
-    n_problems: int
-    n_samples: int
-    template: str
-    max_tokens: int
-    grid_cap: int
-    answer_tokens: int
-    temperature: float = 1.0
-    top_p: float = 1.0
-    dtype: str = "float32"
-    engine: str = "transformers"
-    shard_problems: int = 32
-    training: Training = field(default_factory=lambda: REAL_TRAINING)
-
-    @property
-    def budgets(self) -> list[int]:
-        from effwb.budgets import scaled_grid
-
-        return [int(b) for b in scaled_grid(min(self.grid_cap, self.max_tokens))]
-
-    def as_in_training(self) -> "Profile":
-        """The same with rollouts sampled as they are in training."""
-        return replace(self, temperature=self.training.temperature, top_p=self.training.top_p)
 
 
 # The setting most of the papers share: batches of 128 prompts, 8 to 16 rollouts, learning rate 1e-6
@@ -125,9 +159,59 @@ REAL_TRAINING = Training(
 )
 
 
-def _reasoning(model: str, **values) -> Profile:
+class Profile(CheckedValues):
+    """Everything that differs between the pocket model and a real one.
+
+    The budget grid is the paper's grid of 16,384 tokens (2506.07104, App. F) scaled to `grid_cap`, or to
+    `max_tokens` where that is smaller.
+
+    Attributes:
+        model: Model name, hub id or directory (`effwb.models.locate`).
+        problems: Source of the evaluation problems (`effwb.problems.load`).
+        n_problems: Evaluation problems.
+        n_samples: Rollouts per evaluation problem (N).
+        template: Prompt template (`effwb.prompts.TEMPLATES`).
+        max_tokens: Cap of a rollout, in tokens.
+        grid_cap: Largest budget of the grid, in tokens.
+        answer_tokens: Cap of a forced answer, in tokens.
+        temperature: Temperature of evaluation; 0 is greedy.
+        top_p: Nucleus of evaluation.
+        dtype: Dtype of the model in evaluation.
+        engine: Engine that samples in evaluation (`effwb.samplers.SAMPLERS`).
+        shard_problems: Problems in a shard of a run directory, the unit that is sampled and saved at once.
+        training: How the model is trained.
+    """
+
+    model: str
+    problems: str
+    n_problems: Positive
+    n_samples: Positive
+    template: str
+    max_tokens: Positive
+    grid_cap: Positive
+    answer_tokens: Positive
+    temperature: NotNegative = 1.0
+    top_p: TopP = 1.0
+    dtype: Dtype = "float32"
+    engine: str = "transformers"
+    shard_problems: Positive = 32
+    training: Training = REAL_TRAINING
+
+    @property
+    def budgets(self) -> list[int]:
+        """The budgets at which answers are forced, in tokens, increasing."""
+        from effwb.budgets import scaled_grid
+
+        return [int(b) for b in scaled_grid(min(self.grid_cap, self.max_tokens))]
+
+    def as_in_training(self) -> "Profile":
+        """Return the same profile with the temperature and nucleus of training."""
+        return self.override(temperature=self.training.temperature, top_p=self.training.top_p)
+
+
+def _reasoning(model: str, **values: Any) -> Profile:
     """The evaluation protocol of 2506.07104: T 0.6, top-p 0.95, 32 samples, cap 32,768, REG up to 16,384."""
-    defaults = dict(
+    defaults: dict[str, Any] = dict(
         problems="math500",
         n_problems=500,
         n_samples=32,
@@ -139,10 +223,10 @@ def _reasoning(model: str, **values) -> Profile:
         top_p=0.95,
         dtype="bfloat16",
     )
-    return Profile(model, **{**defaults, **values})
+    return Profile(model=model, **{**defaults, **values})
 
 
-PROFILES = {
+PROFILES: dict[str, Profile] = {
     "pocket": Profile(
         model="pocket",
         problems="pocket",
@@ -191,7 +275,18 @@ PROFILES = {
 }
 
 
-def profile(name: str, **overrides) -> Profile:
-    """The profile of that name with some fields replaced; `ConfigError` lists names and fields."""
+def profile(name: str, **overrides: Any) -> Profile:
+    """Return a profile, with some of its fields replaced.
+
+    Args:
+        name: A key of `PROFILES`.
+        **overrides: New values by field name. None leaves a field as it is.
+
+    Raises:
+        ConfigError: For an unknown name or field, or a value that is not legal.
+
+    >>> profile("pocket", n_samples=2).n_samples
+    2
+    """
     one_of("profile", name, PROFILES)
     return PROFILES[name].override(**overrides)

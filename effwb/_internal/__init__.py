@@ -1,1 +1,1 @@
-"""Private helpers that no notebook needs."""
+"""Private helpers; notebooks do not need them."""

@@ -1,4 +1,4 @@
-"""Where the files that ship beside the package are: a checkout and an editable install share one layout."""
+"""Paths of the files that ship beside the package; a checkout and an editable install share one layout."""
 
 import os
 from pathlib import Path
@@ -7,22 +7,26 @@ from effwb.errors import ConfigError
 
 
 def repo_root() -> Path:
-    """Root of the checkout: the directory that holds the package `effwb/`, `data/` and `figures/`."""
+    """Return the root of the checkout: the directory that holds `effwb/`, `data/` and `figures/`."""
     return Path(__file__).resolve().parents[2]
 
 
 def data_dir(*parts: str) -> Path:
-    """Path of `data/` (or of `data/<parts>`), which must exist.
+    """Return the path of `data/`, or of something in it, which must exist.
 
-    The environment variable EFFWB_DATA overrides the `data/` of the checkout. Raises ConfigError when the
-    directory, or the named part of it, is missing: a plain wheel carries no data.
+    Args:
+        *parts: Names below `data/`.
+
+    Raises:
+        ConfigError: If it is missing. A plain wheel carries no data: install from a checkout, or set the
+            environment variable EFFWB_DATA to another directory.
     """
     override = os.environ.get("EFFWB_DATA")
     base = Path(override).expanduser() if override else repo_root() / "data"
     path = base.joinpath(*parts)
     if not path.exists():
-        where = "EFFWB_DATA points there" if override else "expected beside the package"
+        reason = "EFFWB_DATA points there" if override else "expected beside the package"
         raise ConfigError(
-            f"no {path} ({where}); install from a checkout (pip install -e .) or set EFFWB_DATA to its data/"
+            f"no {path} ({reason}); install from a checkout (pip install -e .) or set EFFWB_DATA to its data/"
         )
     return path

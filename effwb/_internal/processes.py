@@ -1,17 +1,21 @@
-"""Children that end when the process that started them does, however it ended."""
+"""Child processes that end when their parent ends, however it ended."""
 
 import os
 import threading
 from collections.abc import Callable
 
 
-def end_with_parent(before: Callable[[], None] = lambda: None) -> None:
-    """Watch standard input, a pipe from the parent: when it closes, call `before` and end this process."""
+def end_with_parent(cleanup: Callable[[], None] = lambda: None) -> None:
+    """End this process as soon as its parent has ended.
+
+    The parent holds the other end of standard input, a pipe. When the pipe closes, `cleanup` is called and
+    the process exits.
+    """
 
     def watch() -> None:
         while os.read(0, 1):
             pass
-        before()
+        cleanup()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -1,7 +1,7 @@
-"""Points on a Ray cluster: Ray chooses the machine and starts a point again whose worker died.
+"""Points on a Ray cluster: Ray chooses the machine, and starts a point again if its worker died.
 
-Every machine needs the same installation and sees the sweep's directory under the same path: how a point
-stands and what came out of it are files there, as without Ray.
+Every machine needs the same installation and must see the directory of the sweep under the same path: the
+state and the results of a point are files there, as without Ray.
 """
 
 import os
@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from effwb.errors import ConfigError, EngineError
 from effwb.sweep import local
@@ -19,11 +20,16 @@ POLL = 0.5  # seconds between two looks at the points
 
 
 @contextmanager
-def connected(address: str | None = None):
-    """The Ray module, connected: to the cluster this process already uses, or to the one at `address`.
+def connect(address: str | None = None) -> Iterator[Any]:
+    """Give the Ray module, connected to a cluster.
 
-    None is the cluster of this machine (or of RAY_ADDRESS), or one started here for as long as this lasts.
-    Raises `EngineError` where Ray is missing or nothing answers at the address.
+    Args:
+        address: `host:port` of a cluster. None is the cluster this process already uses, or that of this
+            machine (or of RAY_ADDRESS), or one that is started here and shut down at the end.
+
+    Raises:
+        ConfigError: For an address that is not host:port.
+        EngineError: If Ray is not installed, or nothing answers at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -34,7 +40,7 @@ def connected(address: str | None = None):
         yield ray
         return
     if address:
-        _reach(address)
+        _check_address(address)
     try:
         ray.init(address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError) as error:
@@ -45,77 +51,94 @@ def connected(address: str | None = None):
         ray.shutdown()
 
 
-def _reach(address: str) -> None:
-    """Ray itself waits for minutes for a cluster that is not there."""
+def _check_address(address: str) -> None:
+    """Check that something answers there, because Ray itself would wait for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not (host and port.isdigit()):
         raise ConfigError(f"the address of a Ray cluster is host:port, got {address!r}")
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as error:
-        raise EngineError(f"no Ray cluster at {address}: {error}; ray status says where it is") from error
+        raise EngineError(f"no Ray cluster at {address}: {error}; `ray status` shows where it is") from error
 
 
-def needs(ray, jobs: int | None, gpus: int) -> dict[str, float]:
-    """What Ray sets aside for a point: `gpus` GPUs, if the cluster has any, and its share of the cores.
+def resources_per_point(ray: Any, jobs: int | None, gpus: int) -> dict[str, float]:
+    """Return what Ray reserves for a point: GPUs, if the cluster has any, and a share of the cores.
 
-    Without GPUs that is a `jobs`-th of the largest machine, or one core. `ConfigError` where no machine has
-    as much.
+    Args:
+        ray: The connected Ray module.
+        jobs: Points at a time. On a cluster without GPUs a point gets a `jobs`-th of the cores of the largest
+            machine; with None, one core.
+        gpus: GPUs of each point.
+
+    Raises:
+        ConfigError: If no machine has as many GPUs.
     """
     local.check_counts(jobs=1 if jobs is None else jobs, gpus=gpus)
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cards, cores = (max(int(one.get(kind, 0)) for one in machines) for kind in ("GPU", "CPU"))
-    if not cards:
-        return {"num_cpus": max(1, cores // (jobs or cores))}
-    if gpus > cards:
-        raise ConfigError(f"gpus={gpus} per point, and no machine of the cluster has more than {cards}")
-    return {"num_gpus": gpus, "num_cpus": max(1, cores * gpus // cards)}
+    max_gpus, max_cores = (max(int(m.get(kind, 0)) for m in machines) for kind in ("GPU", "CPU"))
+    if not max_gpus:
+        return {"num_cpus": max(1, max_cores // (jobs or max_cores))}
+    if gpus > max_gpus:
+        raise ConfigError(f"gpus={gpus} per point, but no machine of the cluster has more than {max_gpus}")
+    return {"num_gpus": gpus, "num_cpus": max(1, max_cores * gpus // max_gpus)}
 
 
 def execute(
-    points: Sequence[SweepPoint], ray, per_point: dict, at_most: int | None = None
+    points: Sequence[SweepPoint], ray: Any, resources: dict[str, float], jobs: int | None = None
 ) -> Iterator[local.Event]:
-    """Like `local.execute`, where Ray finds `per_point` free, `at_most` points at a time."""
-    task = ray.remote(max_retries=RESTARTS, **per_point)(_work)
-    waiting, asked, started = list(points), {}, set()
+    """Run points like `local.execute`, wherever Ray finds their resources free.
+
+    Args:
+        points: The points to run.
+        ray: The connected Ray module.
+        resources: What Ray reserves for each point, from `resources_per_point`.
+        jobs: Points at a time; None is as many as the cluster holds.
+
+    Yields:
+        An event when a point starts and when it has ended.
+    """
+    task = ray.remote(max_retries=RESTARTS, **resources)(_run_on_worker)
+    waiting = list(points)
+    submitted: dict[Any, SweepPoint] = {}
+    started: set[str] = set()
     try:
-        while waiting or asked:
-            while waiting and len(asked) < (at_most or len(points)):
+        while waiting or submitted:
+            while waiting and len(submitted) < (jobs or len(points)):
                 point = waiting.pop(0)
-                asked[task.remote(str(point.folder.resolve()), os.getcwd())] = point
-            ended, _ = ray.wait(list(asked), timeout=POLL)
-            for ref, point in asked.items():
+                submitted[task.remote(str(point.folder.resolve()), os.getcwd())] = point
+            ended, _ = ray.wait(list(submitted), timeout=POLL)
+            for ref, point in submitted.items():
                 if point.name not in started and (ref in ended or point.is_locked()):
                     started.add(point.name)
                     yield local.Event("started", point)
             for ref in ended:
-                yield local.ended(asked.pop(ref), *_outcome(ray, ref))
+                yield local.record_end(submitted.pop(ref), *_outcome(ray, ref))
     finally:
-        for ref in asked:
+        for ref in submitted:
             ray.cancel(ref)
 
 
-def _outcome(ray, ref) -> tuple[int, str]:
-    """Exit status of the process of a point, and what became of its worker, if that was lost."""
+def _outcome(ray: Any, ref: Any) -> tuple[int, str]:
+    """Exit status of the process of a point, and why its worker was lost, if it was."""
     try:
         return ray.get(ref), ""
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError) as error:
         return 1, f"the Ray worker died {RESTARTS + 1} times: {str(error).splitlines()[0]}"
     except ray.exceptions.OutOfMemoryError as error:
-        return 1, f"Ray ended it, its machine ran out of memory: {str(error).splitlines()[0]}"
+        return 1, f"Ray stopped it because its machine ran out of memory: {str(error).splitlines()[0]}"
 
 
-def _work(folder: str, directory: str) -> int:
-    """On a worker: the point in a process of its own, which ends with this one."""
+def _run_on_worker(folder: str, directory: str) -> int:
+    """Run a point in a process of its own, which ends with the worker; return its exit status."""
     point = SweepPoint(folder)
     if not (point.folder / "config.json").exists():
         raise ConfigError(
             f"{os.uname().nodename} does not see {folder}; the sweep must lie on a disk that every "
             "machine of the cluster has at the same path"
         )
-    here = directory if Path(directory).is_dir() else None
-    child = local.start(point, local.Slot({}), here)
+    child = local.start_process(point, local.Slot({}), directory if Path(directory).is_dir() else None)
     try:
         return child.wait()
     finally:  # cancelled
-        child.stdin.close()
+        local.stop_process(child)

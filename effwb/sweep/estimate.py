@@ -1,37 +1,51 @@
 """What a notebook or a sweep will cost, before it is started: tokens, hours and memory.
 
-Work is counted from the parameters: how many trainings and evaluations a notebook does stands in its metadata
-(`effwb`), the rest in the profile. Rates come from the roofline of a named GPU, where decoding is bound by
-the bandwidth of its memory and prefill and training by its matrix rate, or from a short run on this machine.
+The work is computed from the parameters: the metadata of a notebook (`effwb`) say how many trainings and
+evaluations it does, its profile says the rest. The rates come from the roofline of a named GPU, where
+decoding is bound by memory bandwidth and prefill and training by the matrix rate, or from a short run on this
+machine.
 """
+
+from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from effwb import profiles
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import Profile
+from effwb.sweep.arithmetic import compute
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GIB = 2**30
-LENGTH = 1 / 4  # of the cap: assumed mean length, where none is given or measured
+LENGTH = 1 / 4  # mean length of a rollout as a share of the cap, where it is neither given nor measured
 DECODE, MATRIX = 0.6, 0.4  # share of the roofline that is assumed to be reached
-STEP = 0.004  # seconds that a step of decoding takes at least, however small the model
-ROOM = 0.9  # of the memory of a GPU
-CALIBRATION_CAP = 1024  # tokens at most of a rollout in the short run
-# what the metadata of a notebook say; a test samples the problems of an evaluation and forces no answers
+MIN_STEP = 0.004  # seconds that a step of decoding takes at least, however small the model
+USABLE = 0.9  # share of the memory of a GPU
+CALIBRATION_CAP = 1024  # largest cap of a rollout in the short run, in tokens
+# counts in the metadata of a notebook; a test samples the evaluation problems and forces no answers
 COUNTS = ("trainings", "evaluations", "tests", "samplings")
 FORMATS = {"amount": "{:,.0f}".format, "per second": "{:,.0f}".format, "hours": "{:,.3g}".format}
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """Data sheet: memory (GiB), bandwidth (TB/s), dense bfloat16 matrix rate (TFLOP/s)."""
+    """Data sheet of a GPU.
+
+    Attributes:
+        memory: Memory in GiB.
+        bandwidth: Memory bandwidth in TB/s.
+        matrix: Dense bfloat16 matrix rate in TFLOP/s.
+    """
 
     memory: float
     bandwidth: float
@@ -51,7 +65,15 @@ GPUS = {
 
 @dataclass(frozen=True)
 class Shape:
-    """A model by its numbers: `parameters`, bytes of keys and values per token, vocabulary, layers, width."""
+    """The size of a model.
+
+    Attributes:
+        parameters: Number of weights.
+        cache: Bytes of keys and values per token.
+        vocabulary: Tokens in the vocabulary.
+        layers: Hidden layers.
+        width: Hidden size.
+    """
 
     parameters: int
     cache: int
@@ -62,9 +84,16 @@ class Shape:
 
 @dataclass(frozen=True)
 class Work:
-    """Tokens to sample and to train on, forced answers to ask for, and the counts they come from.
+    """What is to be done. Two can be added, as for the points of a sweep.
 
-    `length` is the mean length of a rollout that was assumed, in tokens.
+    Attributes:
+        trainings: Number of trainings.
+        evaluations: Number of evaluations.
+        sampled_training: Tokens sampled in training.
+        trained: Tokens trained on.
+        sampled_evaluation: Tokens sampled in evaluations.
+        answers: Forced answers.
+        length: Mean length of a rollout, in tokens.
     """
 
     trainings: int
@@ -75,93 +104,114 @@ class Work:
     answers: float
     length: float
 
-    def __add__(self, other: "Work") -> "Work":
-        """The sum, as for the points of a sweep."""
+    def __add__(self, other: Work) -> Work:
         total = self.length * self.sampled + other.length * other.sampled
         summed = {name: getattr(self, name) + getattr(other, name) for name in self.__dict__}
         return Work(**{**summed, "length": total / max(self.sampled + other.sampled, 1)})
 
     @property
     def sampled(self) -> float:
+        """Tokens sampled in training and evaluation."""
         return self.sampled_training + self.sampled_evaluation
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Tokens sampled, tokens trained on, and forced answers, per second; `source` says where from."""
+    """How fast a machine works.
+
+    Attributes:
+        sample: Tokens sampled per second.
+        train: Tokens trained on per second.
+        answer: Forced answers per second.
+        source: Where the rates come from, in words.
+        length: Mean length of the rollouts in tokens, if it was measured.
+    """
 
     sample: float
     train: float
     answer: float
     source: str
-    length: float | None = None  # mean length of the rollouts, where it was measured
+    length: float | None = None
 
 
-def counts(notebook: str | Path, parameters: Mapping) -> dict[str, int]:
-    """How many trainings, evaluations, tests and samplings of practice problems the notebook does.
+def counts(notebook: str | Path, parameters: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many trainings, evaluations, tests and samplings of training problems a notebook does.
 
-    `parameters` are all of them, defaults included. Raises `ConfigError` where the notebook does not say.
+    Args:
+        notebook: A notebook whose metadata have a table `effwb` of arithmetic expressions.
+        parameters: All parameters of the notebook, defaults included.
+
+    Raises:
+        ConfigError: If the metadata lack the table, or have an expression that cannot be computed.
     """
     import nbformat
 
-    told = nbformat.read(notebook, as_version=4).metadata.get("effwb", {})
-    if not told:
+    expressions = nbformat.read(notebook, as_version=4).metadata.get("effwb", {})
+    if not expressions:
         raise ConfigError(
-            f"{notebook} does not say what it does; put "
-            '"effwb": {"trainings": "len(seeds)", "evaluations": "2 * len(seeds)"} into its metadata'
+            f"the metadata of {notebook} do not say how many trainings and evaluations it does; add for "
+            'example "effwb": {"trainings": "len(seeds)", "evaluations": "2 * len(seeds)"}'
         )
-    for name in told:
+    numbers = dict.fromkeys(COUNTS, 0)
+    for name, expression in expressions.items():
         one_of(f"count in the metadata of {notebook}", name, COUNTS)
-    return {name: _count(str(told.get(name, 0)), parameters, notebook) for name in COUNTS}
+        try:
+            numbers[name] = int(compute(str(expression), parameters))
+        except (ConfigError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"cannot compute {name} = {expression!r} in the metadata of {notebook}: {error}"
+            ) from error
+    return numbers
 
 
-def _count(expression: str, parameters: Mapping, notebook: str | Path) -> int:
-    try:
-        return int(eval(expression, {}, dict(parameters)))
-    except Exception as error:
-        raise ConfigError(
-            f"{notebook} counts {expression!r} in its metadata, which fails: {error}"
-        ) from error
+def profile_of(parameters: Mapping[str, Any]) -> Profile:
+    """Return the profile that a notebook runs at, with the fields that its parameters replace.
 
-
-def scale_of(parameters: Mapping) -> Profile:
-    """The profile a notebook runs at, with what its parameters replace (`notebooks/`: the usual names)."""
-    given = {name: parameters.get(name) for name in ("n_problems", "n_samples", "max_tokens")}
-    scale = profiles.profile(parameters.get("profile", "pocket"), **given)
+    Args:
+        parameters: The parameters of a notebook, by the names that the notebooks of effwb use.
+    """
+    fields = {name: parameters.get(name) for name in ("n_problems", "n_samples", "max_tokens")}
+    profile = profiles.profile(parameters.get("profile", "pocket"), **fields)
     settings = {name: parameters.get(name) for name in ("steps", "group_size", "learning_rate")}
-    return scale.override(training=scale.training.override(**{**settings, **parameters.get("training", {})}))
+    training = profile.training.override(**{**settings, **parameters.get("training", {})})
+    return profile.override(training=training)
 
 
-def work(count: Mapping[str, int], scale: Profile, length: float | None = None) -> Work:
-    """What `count` (see `counts`) means at a profile, for rollouts of `length` tokens in the mean.
+def work(count: Mapping[str, int], profile: Profile, length: float | None = None) -> Work:
+    """Return the tokens and forced answers of some trainings and evaluations.
 
     Not counted: prompts, forced answers that a design rewards, groups that are refilled, previews.
+
+    Args:
+        count: How often each is done, from `counts`.
+        profile: The profile.
+        length: Mean length of a rollout in tokens; default a quarter of the cap.
 
     >>> work({"trainings": 1, "evaluations": 2}, profiles.profile("pocket"), 100).sampled_training
     768000.0
     """
-    s, cap = scale.training, scale.max_tokens
+    s, cap = profile.training, profile.max_tokens
     length = LENGTH * cap if length is None else float(length)
     if not 1 <= length <= cap:
         raise ConfigError(f"a mean length of {length:g} tokens does not fit the cap of {cap}")
     rounds = s.steps / (s.updates_per_round * s.iterations)
     per_training = rounds * s.problems_per_round * s.group_size * length
-    rollouts = count.get("evaluations", 0) * scale.n_problems * scale.n_samples
-    more = count.get("tests", 0) * scale.n_problems + count.get("samplings", 0) * s.n_problems
-    below = int(np.sum(np.asarray(scale.budgets) < length))
+    probed = count.get("evaluations", 0) * profile.n_problems * profile.n_samples
+    other_problems = count.get("tests", 0) * profile.n_problems + count.get("samplings", 0) * s.n_problems
+    budgets_below = int(np.sum(np.asarray(profile.budgets) < length))
     return Work(
         trainings=count.get("trainings", 0),
         evaluations=count.get("evaluations", 0),
         sampled_training=count.get("trainings", 0) * per_training,
         trained=count.get("trainings", 0) * per_training * s.iterations,
-        sampled_evaluation=(rollouts + more * scale.n_samples) * length,
-        answers=float(rollouts * below),
+        sampled_evaluation=(probed + other_problems * profile.n_samples) * length,
+        answers=float(probed * budgets_below),
         length=length,
     )
 
 
 def shape_of(model: str) -> Shape:
-    """The numbers of a model, from its config alone."""
+    """Return the size of a model, read from its config alone."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -180,114 +230,132 @@ def shape_of(model: str) -> Shape:
     )
 
 
-def memory(shape: Shape, scale: Profile) -> dict[str, float]:
-    """GiB on one GPU: `sampling` (weights alone; what is left holds rollouts), `training`, `activations`.
+def memory(shape: Shape, profile: Profile) -> dict[str, float]:
+    """Return the memory needed on one GPU, in GiB.
 
-    Training holds weights, gradients and Adam's two moments; activations are those of one forward and
-    backward pass of at most `tokens_per_forward`, or of one rollout at the cap where that is longer.
+    Returns:
+        `sampling`: the weights alone, what is left holds rollouts. `training`: weights, gradients and Adam's
+        two moments. `activations`: one forward and backward pass of at most `tokens_per_forward` tokens, or
+        of one rollout at the cap if that is longer.
     """
-    s = scale.training
+    s = profile.training
     size = BYTES[s.weights]
     trained = shape.parameters * (2 * size + 8 if not s.lora_rank else size)
-    tokens = max(min(s.micro_batch * scale.max_tokens, s.tokens_per_forward), scale.max_tokens)
+    tokens = max(min(s.micro_batch * profile.max_tokens, s.tokens_per_forward), profile.max_tokens)
     per_layer = 2 * shape.width if s.gradient_checkpointing else 34 * shape.width  # bytes per token
     activations = tokens * (shape.layers * per_layer + 8 * shape.vocabulary)
     return {
-        "sampling": shape.parameters * BYTES[scale.dtype] / GIB,
+        "sampling": shape.parameters * BYTES[profile.dtype] / GIB,
         "training": trained / GIB,
         "activations": activations / GIB,
     }
 
 
-def roofline(shape: Shape, scale: Profile, gpu: str, length: float | None = None) -> Rates:
-    """The rates a GPU should reach with bfloat16, `DECODE` and `MATRIX` of what its data sheet allows.
+def roofline(shape: Shape, profile: Profile, gpu: str, length: float | None = None) -> Rates:
+    """Return the rates that a GPU should reach with bfloat16: `DECODE` and `MATRIX` of its data sheet.
 
     A step of decoding reads the weights and the keys and values of all rollouts that fit into memory.
     Training costs 6 operations per parameter and token, 8 with gradient checkpointing.
+
+    Args:
+        shape: The size of the model.
+        profile: The profile.
+        gpu: A name in `GPUS`.
+        length: Mean length of a rollout in tokens; default a quarter of the cap.
+
+    Raises:
+        ConfigError: For an unknown GPU, or weights that do not fit into its memory.
     """
     one_of("GPU", gpu, GPUS)
-    card, length = GPUS[gpu], LENGTH * scale.max_tokens if length is None else length
+    card, length = GPUS[gpu], LENGTH * profile.max_tokens if length is None else length
     weights = 2 * shape.parameters
-    room = ROOM * card.memory * GIB - weights
+    room = USABLE * card.memory * GIB - weights
     if room <= 0:
         raise ConfigError(f"the weights take {weights / GIB:.0f} GiB, a {gpu} has {card.memory:g}")
-    at_once = max(1.0, min(room / (shape.cache * length), 1024.0))
-    read = (weights + at_once * shape.cache * length / 2) / (DECODE * card.bandwidth * 1e12)
-    computed = 2 * shape.parameters * at_once / (MATRIX * card.matrix * 1e12)
-    sample = at_once / max(read, computed, STEP)
-    factor = 8 if scale.training.gradient_checkpointing else 6
+    batch = max(1.0, min(room / (shape.cache * length), 1024.0))  # rollouts at a time
+    read_seconds = (weights + batch * shape.cache * length / 2) / (DECODE * card.bandwidth * 1e12)
+    matrix_seconds = 2 * shape.parameters * batch / (MATRIX * card.matrix * 1e12)
+    sample = batch / max(read_seconds, matrix_seconds, MIN_STEP)
+    factor = 8 if profile.training.gradient_checkpointing else 6
     train = MATRIX * card.matrix * 1e12 / (factor * shape.parameters)
-    return Rates(sample, train, sample / scale.answer_tokens, f"roofline of one {gpu}")
+    return Rates(sample, train, sample / profile.answer_tokens, f"roofline of one {gpu}")
 
 
-def calibrate(scale: Profile) -> Rates:
-    """The rates of this machine: two rounds of training and a small evaluation with the model itself.
+def calibrate(profile: Profile) -> Rates:
+    """Measure the rates of this machine: two rounds of training and a small evaluation.
 
-    Lengths are measured where the cap is short enough to reach it (`CALIBRATION_CAP`).
+    The mean length is measured too, if the cap is at most `CALIBRATION_CAP`.
     """
     from effwb.evaluation import sample_as
     from effwb.probes import probe
     from effwb.samplers import open_sampler
     from effwb.training import load_train_and_eval, train
 
-    s, cap = scale.training, min(scale.max_tokens, CALIBRATION_CAP)
-    updates = s.updates_per_round * s.iterations
-    practice, asked = load_train_and_eval(scale)
+    s, cap = profile.training, min(profile.max_tokens, CALIBRATION_CAP)
+    steps = 2 * s.updates_per_round * s.iterations
+    train_problems, eval_problems = load_train_and_eval(profile)
+    small = profile.override(max_tokens=cap)
+    shard = eval_problems.select(range(min(len(eval_problems), profile.shard_problems)))
     with tempfile.TemporaryDirectory() as folder:
-        steps = {"steps": 2 * updates, "save_every": 2 * updates}
-        more = dict(profile=scale, max_tokens=cap, watch="none")
-        done = train("vanilla", practice, run_dir=f"{folder}/train", **more, **steps).metrics
-        small = scale.override(max_tokens=cap)
-        few = asked.select(range(min(len(asked), scale.shard_problems)))
-        with open_sampler(scale.model, scale.engine, dtype=scale.dtype) as sampler:
-            begun = time.perf_counter()
-            table = sample_as(small, few, sampler, run_dir=f"{folder}/eval", progress=False)
-            between = time.perf_counter()
+        metrics = train(
+            "vanilla", train_problems, run_dir=f"{folder}/train", profile=profile, max_tokens=cap,
+            watch="none", steps=steps, save_every=steps,
+        ).metrics  # fmt: skip
+        with open_sampler(profile.model, profile.engine, dtype=profile.dtype) as sampler:
+            start = time.perf_counter()
+            rollouts = sample_as(small, shard, sampler, run_dir=f"{folder}/eval", progress=False)
+            sampled = time.perf_counter()
             answers = probe(
-                table, sampler, small.budgets, run_dir=f"{folder}/eval", progress=False,
-                answer_tokens=scale.answer_tokens,
+                rollouts, sampler, small.budgets, run_dir=f"{folder}/eval", progress=False,
+                answer_tokens=profile.answer_tokens,
             )  # fmt: skip
-            ended = time.perf_counter()
-    rounds = done[done["tokens"].notna()]
-    tokens, spent = rounds["tokens"].sum(), done[["time/sample", "time/train"]].sum()
-    sampled = tokens + table["length"].sum()
+            probed = time.perf_counter()
+    tokens = metrics["tokens"].sum()  # NaN in updates that sample nothing
+    seconds = metrics[["time/sample", "time/train"]].sum()
     return Rates(
-        sample=sampled / (spent["time/sample"] + between - begun),
-        train=tokens * s.iterations / spent["time/train"],
-        answer=len(answers) / (ended - between),
+        sample=(tokens + rollouts["length"].sum()) / (seconds["time/sample"] + sampled - start),
+        train=tokens * s.iterations / seconds["time/train"],
+        answer=len(answers) / (probed - sampled),
         source="a short run on this machine",
-        length=float(table["length"].mean()) if cap == scale.max_tokens else None,
+        length=float(rollouts["length"].mean()) if cap == profile.max_tokens else None,
     )
 
 
-def hours(found: Work, rates: Rates):
-    """A row per kind of work: `what, amount, unit, per second, hours`, and their sum."""
+def hours(total: Work, rates: Rates) -> pd.DataFrame:
+    """Return a row per kind of work (`what, amount, unit, per second, hours`), and their sum."""
     import pandas as pd
 
     rows = [
-        ("training: sampling", found.sampled_training, "tokens", rates.sample),
-        ("training: updates", found.trained, "tokens", rates.train),
-        ("evaluation: sampling", found.sampled_evaluation, "tokens", rates.sample),
-        ("evaluation: forced answers", found.answers, "answers", rates.answer),
+        ("training: sampling", total.sampled_training, "tokens", rates.sample),
+        ("training: updates", total.trained, "tokens", rates.train),
+        ("evaluation: sampling", total.sampled_evaluation, "tokens", rates.sample),
+        ("evaluation: forced answers", total.answers, "answers", rates.answer),
     ]
     table = pd.DataFrame(rows, columns=["what", "amount", "unit", "per second"])
     table["hours"] = table["amount"] / table["per second"] / 3600
-    total = {"what": "together", "amount": np.nan, "unit": "", "per second": np.nan}
-    return pd.concat([table, pd.DataFrame([{**total, "hours": table["hours"].sum()}])], ignore_index=True)
+    last = {"what": "together", "amount": np.nan, "unit": "", "per second": np.nan}
+    return pd.concat([table, pd.DataFrame([{**last, "hours": table["hours"].sum()}])], ignore_index=True)
 
 
-def report(found: Work, rates: Rates, scale: Profile, gpu: str | None = None) -> str:
-    """The estimate as text: the table, the memory, and what was assumed."""
-    table = hours(found, rates)
-    told = ("given or measured", "assumed: a quarter of the cap")[found.length == LENGTH * scale.max_tokens]
+def report(total: Work, rates: Rates, profile: Profile, gpu: str | None = None) -> str:
+    """Return the estimate as text: the table of hours, the memory, and what was assumed.
+
+    Args:
+        total: All work.
+        rates: The rates.
+        profile: The profile; its model decides the memory.
+        gpu: A name in `GPUS`, to say whether the training fits.
+    """
+    is_assumed = total.length == LENGTH * profile.max_tokens
+    length_source = "assumed: a quarter of the cap" if is_assumed else "given or measured"
     lines = [
-        f"{found.trainings} trainings, {found.evaluations} evaluations of {scale.model}",
+        f"{total.trainings} trainings, {total.evaluations} evaluations of {profile.model}",
         "",
-        table.to_string(index=False, na_rep="", formatters=FORMATS),
+        hours(total, rates).to_string(index=False, na_rep="", formatters=FORMATS),
         "",
         f"rates: {rates.source}",
-        f"mean length: {found.length:.0f} of at most {scale.max_tokens} tokens ({told})",
-        _memory_text(memory(shape_of(scale.model), scale), gpu),
+        f"mean length: {total.length:.0f} of at most {profile.max_tokens} tokens ({length_source})",
+        _memory_text(memory(shape_of(profile.model), profile), gpu),
     ]
     return "\n".join(lines)
 
@@ -295,11 +363,14 @@ def report(found: Work, rates: Rates, scale: Profile, gpu: str | None = None) ->
 def _memory_text(needed: dict[str, float], gpu: str | None) -> str:
     training = needed["training"] + needed["activations"]
     text = (
-        f"memory: sampling {needed['sampling']:.2g} GiB of weights; training {training:.2g} GiB, of that "
+        f"memory: sampling {needed['sampling']:.2g} GiB of weights; training {training:.2g} GiB, of which "
         f"{needed['activations']:.2g} activations"
     )
     if gpu is None:
         return text
-    has = GPUS[gpu].memory
-    fits = "fits" if training <= ROOM * has else "does NOT fit: processes and FSDP, lora_rank, or fewer"
-    return f"{text}; one {gpu} has {has:g}: {fits}"
+    capacity = GPUS[gpu].memory
+    if training <= USABLE * capacity:
+        verdict = "fits"
+    else:
+        verdict = "does NOT fit: use several processes with FSDP, LoRA (lora_rank), or a smaller micro_batch"
+    return f"{text}; one {gpu} has {capacity:g}: {verdict}"

@@ -1,57 +1,79 @@
-"""The sweep itself: points that are missing are run, and all there are become one table."""
+"""The sweep itself: run the points that are missing, and collect all of them into one table."""
+
+from __future__ import annotations
 
 import re
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from effwb import __version__
 from effwb.errors import BusyError, ConfigError
 from effwb.runs import digest, environment
 from effwb.sweep import cluster, local
-from effwb.sweep.plan import declared_in, plan
+from effwb.sweep.parameters import declared_parameters, grid_points
 from effwb.sweep.point import STATES, SweepPoint
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OWN_COLUMNS = ("point", "status", "seconds", "error")
 
 
 def run(
     notebook: str | Path,
-    axes: Mapping,
+    axes: Mapping[str, Any],
     out: str | Path,
     *,
-    fixed: Mapping | None = None,
+    fixed: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     gpus: int = 1,
     ray: str | bool = False,
     retry: bool = False,
     progress: bool = True,
-):
-    """Run `notebook` at every point of the grid that `axes` (name -> list of values) spans, and return
-    `table(out)`.
+) -> pd.DataFrame:
+    """Run a notebook at every point of a grid, and return the table of results.
 
-    `fixed` parameters are the same everywhere. Every point gets a directory in `out` (`effwb.sweep.point`)
-    and, for what it writes, directories inside (parameters run_root, work_dir, out_dir, figures_dir) unless
-    an axis or `fixed` names them. `jobs` points run at a time, each with `gpus` GPUs or a share of the cores
-    (`effwb.sweep.local`). With `ray` they run on a Ray cluster: the address of one, or True for the one at
-    hand; `jobs` is then by default as many as it holds (`effwb.sweep.cluster`).
+    Call it again after a kill: finished points are not run again, and an interrupted one starts again and
+    continues from the files its notebook wrote. A point that another sweep is running is left to that sweep.
 
-    Call it again after a kill: finished points are kept, one that was interrupted starts again and finds what
-    its notebook kept, failed ones are run again with `retry`. A point that another sweep runs is left to it.
-    Raises before anything runs: `ConfigError` for parameters that do not fit the notebook, `IdentityError`
-    where a finished point in `out` came from another notebook, other fixed parameters or another version.
+    Args:
+        notebook: The notebook to run, with a parameters cell.
+        axes: List of values by parameter name; the grid is their product.
+        out: Directory of the sweep. Every point has a directory in it (`effwb.sweep.point`) and writes there
+            (parameters run_root, work_dir, out_dir, figures_dir) unless an axis or `fixed` says otherwise.
+        fixed: Value by parameter name, the same at every point.
+        jobs: Points at a time, each with its own GPUs or its own share of the cores; default 1, with `ray` as
+            many as the cluster holds.
+        gpus: GPUs of each point, if there are any.
+        ray: Run the points on a Ray cluster: its address, or True for the one of this machine.
+        retry: Run failed points again.
+        progress: Print a line on stderr for each point that ends.
+
+    Returns:
+        `table(out)`.
+
+    Raises:
+        ConfigError: Before anything runs, for parameters that do not fit the notebook.
+        IdentityError: Before anything runs, if a finished point in `out` came from other code of the
+            notebook, other fixed parameters or another version of effwb.
+
+    Example:
+        sweep.run("notebooks/10_grpo_any_design.ipynb", {"design": ["vanilla", "lead"], "seed": [0, 1]},
+                  "data/runs/first", jobs=2)
     """
-    declared, out = declared_in(notebook), Path(out)
-    named = plan(declared, axes, fixed)
+    out = Path(out)
+    parameters = grid_points(declared_parameters(notebook), axes, fixed)
     with _executor(jobs, gpus, ray) as execute:
-        points, ours = _declare(named, notebook, out)
-        wanted = ("to do", "failed") if retry else ("to do",)
-        board = Board(points, progress)
-        missing = [point for point in ours if board.states[point.name] in wanted]
+        points, runnable = _write_configs(parameters, notebook, out)
+        board = ProgressBoard(points, progress)
+        runnable_states = ("to do", "failed") if retry else ("to do",)
+        missing = [point for point in runnable if board.states[point.name] in runnable_states]
         with closing(execute(missing)) as events:  # an interrupt ends the children, also in Jupyter
             for event in events:
                 board.update(event)
@@ -59,47 +81,51 @@ def run(
     return table(out)
 
 
-def _declare(
-    named: Mapping[str, dict], notebook: str | Path, out: Path
+def _write_configs(
+    parameters: Mapping[str, dict[str, Any]], notebook: str | Path, out: Path
 ) -> tuple[list[SweepPoint], list[SweepPoint]]:
-    """All points, each with its config.json, and those of them that no other sweep runs now."""
-    identity = {"notebook": Path(notebook).name, "code": code_digest(notebook), "effwb": __version__}
-    points = [SweepPoint(out / name) for name in named]
-    points_in(out)  # another's directory is refused
+    """Write config.json of every point; return all points, and those that no other sweep runs now."""
+    code = code_digest(notebook)
+    shared = {"notebook": Path(notebook).name, "code": code, "effwb": __version__}
+    points = [SweepPoint(out / name) for name in parameters]
+    points_in(out)  # refuses a directory that holds other runs
     for point in points:
-        point.check({**identity, "parameters": named[point.name]})
-    recorded = {**environment(), "snapshot": _snapshot(notebook, out, identity["code"])}
-    ours = []
+        point.check({**shared, "parameters": parameters[point.name]})
+    recorded = {**environment(), "snapshot": _snapshot(notebook, out, code)}
+    runnable = []
     for point in points:
-        with suppress(BusyError):  # then another sweep runs it
-            point.declare({**identity, "parameters": named[point.name]}, recorded)
-            ours.append(point)
-    return points, ours
+        with suppress(BusyError):  # another sweep runs it
+            point.write_config({**shared, "parameters": parameters[point.name]}, recorded)
+            runnable.append(point)
+    return points, runnable
 
 
 @contextmanager
-def _executor(jobs: int | None, gpus: int, ray: str | bool):
-    """What runs points and says what happens to them."""
+def _executor(jobs: int | None, gpus: int, ray: str | bool) -> Iterator[Callable]:
+    """Give a function that runs points and yields events, here or on a cluster."""
     if not ray:
-        yield partial(local.execute, places=local.slots(1 if jobs is None else jobs, gpus))
+        yield partial(local.execute, slots=local.make_slots(1 if jobs is None else jobs, gpus))
         return
-    with cluster.connected(None if ray is True else ray) as connection:
-        needs = cluster.needs(connection, jobs, gpus)
-        yield partial(cluster.execute, ray=connection, per_point=needs, at_most=jobs)
+    with cluster.connect(None if ray is True else ray) as connection:
+        resources = cluster.resources_per_point(connection, jobs, gpus)
+        yield partial(cluster.execute, ray=connection, resources=resources, jobs=jobs)
 
 
 def code_digest(notebook: str | Path) -> str:
-    """Of the kernel and the code cells: neither prose nor outputs, nor parameters papermill has put in."""
+    """Return a digest of the kernel and the code cells of a notebook.
+
+    Prose, outputs and parameters that papermill has injected do not count.
+    """
     import nbformat
 
-    read = nbformat.read(notebook, as_version=4)
-    code = [c for c in read.cells if c.cell_type == "code"]
-    own = [c.source for c in code if "injected-parameters" not in c.metadata.get("tags", [])]
-    return digest([read.metadata.get("kernelspec", {}).get("name"), *own])
+    content = nbformat.read(notebook, as_version=4)
+    cells = [cell for cell in content.cells if cell.cell_type == "code"]
+    sources = [c.source for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    return digest([content.metadata.get("kernelspec", {}).get("name"), *sources])
 
 
 def _snapshot(notebook: str | Path, out: Path, code: str) -> str:
-    """A copy in `out`: editing the original must not change the points that have not started."""
+    """Copy the notebook to `out`, so that editing it does not change points that have not started."""
     copy = out / f"{Path(notebook).stem}-{code}.ipynb"
     if not copy.exists():
         out.mkdir(parents=True, exist_ok=True)
@@ -108,24 +134,32 @@ def _snapshot(notebook: str | Path, out: Path, code: str) -> str:
     return copy.name
 
 
-def table(out: str | Path):
-    """All points of a sweep as one DataFrame: a row per row of results, one for a point without any.
+def table(out: str | Path) -> pd.DataFrame:
+    """Collect all points of a sweep into one DataFrame.
 
-    Columns: `point`, its parameters, `status` (done, running, failed, to do), `seconds`, `error`, and the
-    results. A result called like one of those before it is `result/<name>`. Only finished points have
-    results. Raises `ConfigError` where `out` holds no sweep, `DataError` where a point was changed by hand.
+    Args:
+        out: Directory of the sweep.
+
+    Returns:
+        A row per row of results, and one for a point without results. Columns: `point`, its parameters,
+        `status` (done, running, failed, to do), `seconds`, `error`, and the results; a result with the name
+        of another column is called `result/<name>`. Only finished points have results.
+
+    Raises:
+        ConfigError: If `out` holds no sweep.
+        DataError: If a finished point was changed by hand.
     """
     import pandas as pd
 
     rows = [row for point in points_in(out) for row in _rows(point)]
     if not rows:
         raise ConfigError(f"{out} holds no sweep: no directory in it has a config.json")
-    first = dict.fromkeys(key for row in rows for key in row["parameters"])
-    taken = {*OWN_COLUMNS, *first}
+    names = dict.fromkeys(key for row in rows for key in row["parameters"])  # in order
+    taken = {*OWN_COLUMNS, *names}
     return pd.DataFrame(
         {
             "point": row["point"],
-            **{name: row["parameters"].get(name) for name in first},
+            **{name: row["parameters"].get(name) for name in names},
             **{name: row[name] for name in OWN_COLUMNS[1:]},
             **{f"result/{key}" if key in taken else key: value for key, value in row["results"].items()},
         }
@@ -134,94 +168,106 @@ def table(out: str | Path):
 
 
 def points_in(out: str | Path) -> list[SweepPoint]:
-    """The points in a directory, seed=2 before seed=10; `DataError` where it also holds other things."""
+    """Return the points in a directory, with seed=2 before seed=10.
+
+    Raises:
+        DataError: If the directory also holds runs that are not points of a sweep.
+    """
+
+    def natural_order(point: SweepPoint) -> list[int | str]:
+        return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", point.name)]
+
     points = [SweepPoint(file.parent) for file in Path(out).glob("*/config.json")]
     for point in points:
         _ = point.identity  # raises
-    return sorted(points, key=_natural)
+    return sorted(points, key=natural_order)
 
 
-def _rows(point: SweepPoint) -> list[dict]:
+def _rows(point: SweepPoint) -> list[dict[str, Any]]:
     status = point.status()
-    done = status == "done"
+    is_done = status == "done"
     row = {
         "point": point.name,
         "parameters": point.parameters,
         "status": status,
-        "seconds": point.marker()["seconds"] if done else None,
+        "seconds": point.marker()["seconds"] if is_done else None,
         "error": point.failure().get("error") if status == "failed" else None,
     }
-    return [{**row, "results": results} for results in (done and point.results()) or [{}]]
+    return [{**row, "results": results} for results in (is_done and point.results()) or [{}]]
 
 
-def _natural(point: SweepPoint) -> list:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", point.name)]
+class ProgressBoard:
+    """The progress of a sweep on stderr: a line per point that ended, with the time left.
 
+    Args:
+        points: All points of the sweep.
+        visible: Whether to print.
+    """
 
-class Board:
-    """The progress of a sweep on stderr: a line per point that ended, and what is left."""
-
-    def __init__(self, points: list[SweepPoint], shown: bool):
+    def __init__(self, points: list[SweepPoint], visible: bool):
         self.states = {point.name: point.status() for point in points}
-        self.shown, self.began, self.most = shown, time.monotonic(), 1  # points at a time, so far
-        self.starts: dict[str, float] = {}
-        self.took = [point.marker()["seconds"] for point in points if self.states[point.name] == "done"]
+        self.visible = visible
+        self.start = time.monotonic()
+        self.point_starts: dict[str, float] = {}  # of the points that run now
+        self.max_running = 1  # points at a time, so far
+        self.durations = [p.marker()["seconds"] for p in points if self.states[p.name] == "done"]
         self.failed = [point for point in points if self.states[point.name] == "failed"]
         self._print("time      done running  failed   to do    left")
-        self._row("")
+        self._print_row("")
 
     def update(self, event: local.Event) -> None:
+        """Take an event of an executor into account."""
         point, now = event.point, time.monotonic()
-        if event.what == "started":
-            self.states[point.name], self.starts[point.name] = "running", now
-            self.most = max(self.most, len(self.starts))
+        if event.kind == "started":
+            self.states[point.name], self.point_starts[point.name] = "running", now
+            self.max_running = max(self.max_running, len(self.point_starts))
             self.failed = [other for other in self.failed if other.name != point.name]
             return
-        self.states[point.name] = point.status() if event.what == "ended" else "running"
-        seconds = now - self.starts.pop(point.name)
-        if event.what == "busy":
-            self._row(f"run by another sweep: {point.name}")
+        self.states[point.name] = point.status() if event.kind == "ended" else "running"
+        seconds = now - self.point_starts.pop(point.name)
+        if event.kind == "busy":
+            self._print_row(f"run by another sweep: {point.name}")
         elif self.states[point.name] == "done":
-            self.took.append(seconds)
-            self._row(f"{point.name} ({clock(seconds)})")
+            self.durations.append(seconds)
+            self._print_row(f"{point.name} ({clock(seconds)})")
         else:
             self.failed.append(point)
-            self._row(f"FAILED {point.name}: {point.failure()['error'].splitlines()[0]}")
+            self._print_row(f"FAILED {point.name}: {point.failure()['error'].splitlines()[0]}")
 
     def close(self) -> None:
-        """Say how the failed points failed."""
+        """Print why each failed point failed."""
         for point in self.failed:
-            told = point.failure()
-            where = f" in cell [{told['cell']}]" if told.get("cell") else ""
-            self._print(f"\n{point.name} failed{where}; the whole output is in {point.log}")
-            self._print("\n".join(f"    {line}" for line in told.get("lines", [])))
+            failure = point.failure()
+            cell = f" in cell [{failure['cell']}]" if failure.get("cell") else ""
+            self._print(f"\n{point.name} failed{cell}; the whole output is in {point.log}")
+            self._print("\n".join(f"    {line}" for line in failure.get("lines", [])))
         if self.failed:
-            self._print("\nFailed points are run again with retry=True (--retry).")
+            self._print("\nTo run the failed points again, pass retry=True (command line: --retry).")
 
-    def _row(self, what: str) -> None:
+    def _print_row(self, text: str) -> None:
         counts = [list(self.states.values()).count(state) for state in STATES]
         numbers = "".join(f"{count:>8}" for count in counts)
-        self._print(f"{clock(time.monotonic() - self.began):>6}{numbers}{self._left():>8}  {what}")
+        self._print(f"{clock(time.monotonic() - self.start):>6}{numbers}{self._time_left():>8}  {text}")
 
-    def _left(self) -> str:
+    def _time_left(self) -> str:
         """The time left, if the other points take as long as those that are done."""
-        ours = [time.monotonic() - start for start in self.starts.values()]
-        todo = list(self.states.values()).count("to do")
-        if not (todo or ours):
+        spent = [time.monotonic() - start for start in self.point_starts.values()]
+        waiting = list(self.states.values()).count("to do")
+        if not (waiting or spent):
             return "-"
-        if not self.took:
+        if not self.durations:
             return "?"
-        mean = sum(self.took) / len(self.took)
-        return clock((todo * mean + sum(max(mean - spent, 0.0) for spent in ours)) / self.most)
+        mean = sum(self.durations) / len(self.durations)
+        return clock((waiting * mean + sum(max(mean - s, 0.0) for s in spent)) / self.max_running)
 
     def _print(self, text: str) -> None:
-        if self.shown:
+        if self.visible:
             sys.stderr.write(f"{text.rstrip()}\n")
             sys.stderr.flush()
 
 
 def clock(seconds: float) -> str:
-    """`m:ss`, or `h:mm:ss` from an hour on."""
+    """Return `m:ss`, or `h:mm:ss` from an hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,6 +1,7 @@
-"""Points on this machine: `jobs` processes at a time, each with GPUs or a share of the cores to itself.
+"""Points on this machine: several processes at a time, each with its own GPUs or its own share of the cores.
 
-An executor is a function like `execute`: points in, what happens to them out. How a point ended is on disk.
+An executor is a function like `execute`: it takes points and yields an event when one starts or ends. How a
+point ended is on disk.
 """
 
 import os
@@ -15,98 +16,118 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from effwb.errors import BusyError, ConfigError
-from effwb.sweep.point import BUSY, PATIENCE, SweepPoint
+from effwb.sweep.point import BUSY_EXIT, LOCK_WAIT, SweepPoint
 
 POLL = 0.05  # seconds between two looks at the children
 
 
 class Event(NamedTuple):
-    what: Literal["started", "ended", "busy"]  # busy: another process runs the point
+    """Something that happened to a point.
+
+    Attributes:
+        kind: "busy" means that another process runs the point.
+        point: The point.
+    """
+
+    kind: Literal["started", "ended", "busy"]
     point: SweepPoint
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one point at a time runs: what its environment has besides ours, and its cores, if not all."""
+    """A place in which one point at a time runs.
+
+    Attributes:
+        environment: Environment variables besides our own.
+        cores: Cores to run on; empty means all.
+    """
 
     environment: dict[str, str]
     cores: tuple[int, ...] = ()
 
 
-def slots(jobs: int, each: int = 1) -> list[Slot]:
-    """A place for each of `jobs` processes.
+def make_slots(jobs: int, gpus_per_job: int = 1) -> list[Slot]:
+    """Divide this machine into slots, one per job.
 
-    With GPUs each gets `each` of its own, and `ConfigError` says so where there are too few. Without, the
-    cores are divided; a single job keeps them all, as without a sweep.
+    With GPUs, each slot has its own. Without, the cores are divided; a single job has all of them.
+
+    Raises:
+        ConfigError: If there are too few GPUs.
     """
-    check_counts(jobs=jobs, gpus=each)
-    found, cores = gpus(), usable_cores()
-    cards = [",".join(found[i * each : (i + 1) * each]) for i in range(len(found) // each)]
-    if found and jobs > len(cards):
-        raise ConfigError(f"jobs={jobs} and {len(found)} GPU(s): every process needs {each} of its own")
+    check_counts(jobs=jobs, gpus=gpus_per_job)
+    gpus, cores = visible_gpus(), usable_cores()
+    full_sets = len(gpus) // gpus_per_job
+    gpu_sets = [",".join(gpus[i * gpus_per_job : (i + 1) * gpus_per_job]) for i in range(full_sets)]
+    if gpus and jobs > full_sets:
+        raise ConfigError(f"jobs={jobs} and {len(gpus)} GPU(s): every job needs {gpus_per_job} of its own")
     shares = [tuple(cores[i::jobs]) or (cores[i % len(cores)],) for i in range(jobs)]
     threads = [{"OMP_NUM_THREADS": str(len(share))} if jobs > 1 else {} for share in shares]
-    if cards:
+    if gpu_sets:
         order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if "CUDA_VISIBLE_DEVICES" not in os.environ else {}
-        pairs = zip(threads, cards, strict=False)  # there may be more cards than jobs
-        return [Slot({**own, **order, "CUDA_VISIBLE_DEVICES": card}) for own, card in pairs]
-    return [Slot(own, share if jobs > 1 else ()) for own, share in zip(threads, shares, strict=True)]
+        pairs = zip(threads, gpu_sets, strict=False)  # there may be more GPUs than jobs need
+        return [Slot({**env, **order, "CUDA_VISIBLE_DEVICES": gpu_set}) for env, gpu_set in pairs]
+    return [Slot(env, share if jobs > 1 else ()) for env, share in zip(threads, shares, strict=True)]
 
 
 def check_counts(**counts: int) -> None:
+    """Raise `ConfigError` for a count that is not a whole number from 1."""
     for name, count in counts.items():
         if not isinstance(count, int) or count < 1:
             raise ConfigError(f"{name} must be a whole number from 1, got {count!r}")
 
 
-def gpus() -> list[str]:
-    """The GPUs we may use, as CUDA_VISIBLE_DEVICES names them; asking does not start CUDA."""
+def visible_gpus() -> list[str]:
+    """Return the GPUs that may be used, named as in CUDA_VISIBLE_DEVICES, without starting CUDA."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         names = [name.strip() for name in visible.split(",")]
-        bad = next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))
-        return names[:bad]  # CUDA sees those before the first that is not valid
+        first_invalid = next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))
+        return names[:first_invalid]  # as CUDA reads it
     if not shutil.which("nvidia-smi"):
         return []
     query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    found = subprocess.run(query, capture_output=True, text=True, timeout=60)
-    return found.stdout.split() if found.returncode == 0 else []
+    answer = subprocess.run(query, capture_output=True, text=True, timeout=60)
+    return answer.stdout.split() if answer.returncode == 0 else []
 
 
 def usable_cores() -> list[int]:
+    """Return the numbers of the cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
-def execute(points: Sequence[SweepPoint], places: Sequence[Slot]) -> Iterator[Event]:
-    """Run the points in order, one per slot at a time, each in a process that can be lost alone.
+def execute(points: Sequence[SweepPoint], slots: Sequence[Slot]) -> Iterator[Event]:
+    """Run points in order, one per slot at a time, each in its own process.
 
-    Says when one starts and when it has ended. Children end with this process; when the iterator is closed
-    they are ended.
+    The processes end with this one; closing the iterator terminates them.
+
+    Yields:
+        An event when a point starts and when it has ended.
     """
-    waiting, free, running = list(points), list(places), {}
+    waiting, free = list(points), list(slots)
+    running: dict[subprocess.Popen, tuple[SweepPoint, Slot]] = {}
     try:
         while waiting or running:
             while waiting and free:
                 point, slot = waiting.pop(0), free.pop(0)
-                running[start(point, slot)] = point, slot
+                running[start_process(point, slot)] = point, slot
                 yield Event("started", point)
             time.sleep(POLL)
             for child in [child for child in running if child.poll() is not None]:
                 point, slot = running.pop(child)
                 free.append(slot)
-                yield ended(point, child.returncode)
+                yield record_end(point, child.returncode)
     finally:
         for child in running:
-            child.stdin.close()
+            stop_process(child)
         for child in running:
             with suppress(subprocess.TimeoutExpired):
                 child.wait(10)
 
 
-def start(point: SweepPoint, slot: Slot, directory: str | None = None) -> subprocess.Popen:
-    """The process of a point; it ends when its standard input is closed."""
+def start_process(point: SweepPoint, slot: Slot, directory: str | None = None) -> subprocess.Popen:
+    """Start the process of a point; `directory` is where it works, by default the current one."""
     command = [sys.executable, "-m", "effwb.sweep.child", str(point.folder)]
     if slot.cores:
         command += ["--cores", *map(str, slot.cores)]
@@ -120,16 +141,31 @@ def start(point: SweepPoint, slot: Slot, directory: str | None = None) -> subpro
             stderr=log,
             env={**os.environ, **slot.environment},
             cwd=directory,
-            start_new_session=True,  # Ctrl-C is ours alone
+            start_new_session=True,  # Ctrl-C reaches only this process
         )
 
 
-def ended(point: SweepPoint, code: int, how: str = "") -> Event:
-    """What to say of a point whose process left `code`, or was lost as `how` says."""
-    if code == BUSY:
+def stop_process(child: subprocess.Popen) -> None:
+    """Make the process of a point end by closing its standard input."""
+    if child.stdin:
+        child.stdin.close()
+
+
+def record_end(point: SweepPoint, exit_code: int, reason: str = "") -> Event:
+    """Return the event of a point whose process ended; a failure it left no record of is recorded.
+
+    Args:
+        point: The point.
+        exit_code: Exit status of its process.
+        reason: Why the process was lost, where this is known.
+    """
+    if exit_code == BUSY_EXIT:
         return Event("busy", point)
-    with suppress(BusyError), point.run.lock(PATIENCE):  # until the kernel of a killed process is gone, too
+    with suppress(BusyError), point.run_dir.lock(LOCK_WAIT):  # wait for the kernel of a killed process, too
         if not point.is_done() and not point.failure():
-            left = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended, exit status {code}"
-            point.fail(how or f"the process was {left}", point.log_end())
+            if exit_code < 0:
+                ending = f"was killed by {signal.Signals(-exit_code).name}"
+            else:
+                ending = f"ended with exit status {exit_code}"
+            point.fail(reason or f"the process {ending}", point.log_end())
     return Event("ended", point)

@@ -1,159 +1,191 @@
-"""One point of a sweep: a directory that says what was asked, how it stands, and what came out.
+"""One point of a sweep: a directory that holds its parameters, its state and its results.
 
 design=lead,seed=0/
   config.json         what identifies the point: the notebook's code, the parameters, the effwb version
   <notebook>.ipynb    the executed notebook, as far as it came
-  log.txt             what it printed, every attempt below the last
-  results.json        the rows it handed over (`effwb.notebook.results`)
+  log.txt             what it printed; every attempt is appended
+  results.json        its rows of results (`effwb.notebook.results`)
   FAILED.json         the failing cell and the end of its output
   DONE                written last, with digests of config and results
 """
 
 import json
 import time
+from collections.abc import Container
 from pathlib import Path
+from typing import Any
 
 from effwb.errors import BusyError, DataError
 from effwb.runs import SCHEMA, RunDir, check_identity, digest, write_atomic
 
-BUSY = 75  # exit status of a process that found the point run by another
-PATIENCE = 5.0  # seconds; the kernel of a process that was killed notices within one
-GLANCE = 0.3  # seconds; somebody may be looking how the point stands
+BUSY_EXIT = 75  # exit status of a process that finds its point locked by another process
+LOCK_WAIT = 5.0  # seconds; the kernel of a process that was killed ends within one second
+SHORT_LOCK_WAIT = 0.3  # seconds; `is_locked` of another process holds the lock for a moment
 STATES = ("done", "running", "failed", "to do")
-PLACES = {"run_root": "runs", "work_dir": "work", "out_dir": "out", "figures_dir": "figures"}
+DIRECTORIES = {"run_root": "runs", "work_dir": "work", "out_dir": "out", "figures_dir": "figures"}
 
 
 class SweepPoint:
-    """A point by its directory. Reading never changes anything."""
+    """A point of a sweep on disk. Reading it never changes anything.
+
+    Args:
+        folder: Directory of the point.
+    """
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        self.run = RunDir(folder)
+        self.run_dir = RunDir(folder)
         self.results_file = self.folder / "results.json"
         self.log = self.folder / "log.txt"
-        self._done, self._failed = self.folder / "DONE", self.folder / "FAILED.json"
+        self._done_file, self._failure_file = self.folder / "DONE", self.folder / "FAILED.json"
 
     @property
     def name(self) -> str:
+        """Name of the directory: `key=value,...`."""
         return self.folder.name
 
     @property
-    def identity(self) -> dict:
-        """What the point is; `DataError` where config.json is missing, broken, or not that of a point."""
-        return self._declared()["identity"]
+    def identity(self) -> dict[str, Any]:
+        """What identifies the point; `DataError` if config.json is missing, broken or not that of a point."""
+        return self._config()["identity"]
 
     @property
-    def parameters(self) -> dict:
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of the notebook at this point."""
         return self.identity["parameters"]
 
     @property
     def snapshot(self) -> Path:
         """The copy of the notebook that the sweep runs, whatever happens to the original meanwhile."""
-        return self.folder.parent / self._declared()["environment"]["snapshot"]
+        return self.folder.parent / self._config()["environment"]["snapshot"]
 
-    def _declared(self) -> dict:
-        try:
-            return self.run.config["point"]
-        except KeyError:
-            why = "give the sweep a directory of its own"
-            raise DataError(f"{self.folder} is no point of a sweep; {why}") from None
-
-    def executed(self) -> Path:
+    @property
+    def executed_notebook(self) -> Path:
+        """The notebook with its outputs."""
         return self.folder / self.identity["notebook"]
 
+    def _config(self) -> dict[str, Any]:
+        try:
+            return self.run_dir.config["point"]
+        except KeyError:
+            advice = "give the sweep a directory of its own"
+            raise DataError(f"{self.folder} is not a point of a sweep; {advice}") from None
+
     def status(self) -> str:
-        """One of `STATES`; raises like `is_done`."""
+        """Return one of `STATES`; raises like `is_done`."""
         if self.is_done():
             return "done"
         if self.is_locked():
             return "running"
-        return "failed" if self._failed.exists() else "to do"
+        return "failed" if self._failure_file.exists() else "to do"
 
     def is_done(self) -> bool:
-        """Whether the point is finished; `DataError` where it was changed by hand afterwards."""
-        if not self._done.exists():
+        """Return whether the point is finished; `DataError` if its files were changed afterwards."""
+        if not self._done_file.exists():
             return False
-        marked = self.marker()
-        for what, have in (("config.json", digest(self.identity)), ("results.json", self._results_digest())):
-            if marked.get(what) != have:
+        marker = self.marker()
+        for file, current in self._digests().items():
+            if marker.get(file) != current:
                 raise DataError(
-                    f"{self.folder / what} is not what the point finished with; delete {self._done} to run "
-                    "the point again"
+                    f"{self.folder / file} is not what the point finished with; delete {self._done_file} to "
+                    "run the point again"
                 )
         return True
 
-    def _results_digest(self) -> str | None:
-        return digest(self.results_file.read_text()) if self.results_file.exists() else None
+    def _digests(self) -> dict[str, str | None]:
+        results = digest(self.results_file.read_text()) if self.results_file.exists() else None
+        return {"config.json": digest(self.identity), "results.json": results}
 
     def is_locked(self) -> bool:
-        """Whether a process works on it."""
+        """Return whether a process works on the point."""
         if not (self.folder / ".lock").exists():
             return False
         try:
-            with self.run.lock():
+            with self.run_dir.lock():
                 return False
         except BusyError:
             return True
 
-    def marker(self) -> dict:
-        """What the done marker says: `seconds`, and digests."""
-        return _read(self._done)
+    def marker(self) -> dict[str, Any]:
+        """Return the done marker: `seconds`, and digests by file."""
+        return _read_json(self._done_file)
 
-    def failure(self) -> dict:
-        """`cell, error, lines` of the last attempt; {} where it did not fail."""
-        return _read(self._failed) if self._failed.exists() else {}
+    def failure(self) -> dict[str, Any]:
+        """Return `cell`, `error` and `lines` of the last attempt; {} if it did not fail."""
+        return _read_json(self._failure_file) if self._failure_file.exists() else {}
 
-    def results(self) -> list[dict]:
-        """The rows the notebook handed over; [] where there are none."""
-        return _read(self.results_file) if self.results_file.exists() else []
+    def results(self) -> list[dict[str, Any]]:
+        """Return the rows that the notebook wrote with `notebook.results`; [] if there are none."""
+        return _read_json(self.results_file) if self.results_file.exists() else []
 
-    def check(self, identity: dict) -> None:
-        """`IdentityError` where the directory holds another point that is finished."""
-        if self._done.exists():
+    def check(self, identity: dict[str, Any]) -> None:
+        """Raise `IdentityError` if the directory holds a finished point with another identity."""
+        if self._done_file.exists():
             check_identity(self.identity, identity, self.folder)
 
-    def declare(self, identity: dict, recorded: dict) -> None:
-        """Write config.json, unless it is there; nothing was finished under one that differs.
+    def write_config(self, identity: dict[str, Any], environment: dict[str, Any]) -> None:
+        """Write config.json, unless the same one is there already.
 
-        `recorded` identifies nothing, but names the `snapshot`. `BusyError` where another process runs the
-        point.
+        Args:
+            identity: What identifies the point.
+            environment: Recorded beside it; it identifies nothing but names the `snapshot`.
+
+        Raises:
+            BusyError: If another process runs the point.
+            IdentityError: If the directory holds a finished point with another identity.
         """
-        with self.run.lock(GLANCE):
+        with self.run_dir.lock(SHORT_LOCK_WAIT):
             self.check(identity)
-            if self.run.config.get("point", {}).get("identity") != identity:
-                told = {"identity": identity, "environment": recorded}
-                config = json.dumps({"schema": SCHEMA, "point": told}, indent=1)
+            if self.run_dir.config.get("point", {}).get("identity") != identity:
+                point = {"identity": identity, "environment": environment}
+                config = json.dumps({"schema": SCHEMA, "point": point}, indent=1)
                 write_atomic(self.folder / "config.json", config.encode())
-                self._failed.unlink(missing_ok=True)
+                self._failure_file.unlink(missing_ok=True)
 
     def begin(self) -> None:
-        """Forget the last attempt; its log stays."""
-        for file in (self._failed, self.results_file):
+        """Delete what the last attempt left, except its log."""
+        for file in (self._failure_file, self.results_file):
             file.unlink(missing_ok=True)
 
     def finish(self, seconds: float) -> None:
-        marker = {"config.json": digest(self.identity), "results.json": self._results_digest()}
-        write_atomic(self._done, json.dumps({**marker, "seconds": round(seconds, 1)}).encode())
+        """Write the done marker; `seconds` is how long the notebook took."""
+        marker = {**self._digests(), "seconds": round(seconds, 1)}
+        write_atomic(self._done_file, json.dumps(marker).encode())
 
     def fail(self, error: str, lines: list[str], cell: int | None = None) -> None:
-        told = {"cell": cell, "error": error, "lines": lines, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-        write_atomic(self._failed, json.dumps(told, indent=1).encode())
+        """Record a failure.
+
+        Args:
+            error: The error in one line.
+            lines: The end of the output.
+            cell: Number of the failing cell, if one failed.
+        """
+        failure = {"cell": cell, "error": error, "lines": lines, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        write_atomic(self._failure_file, json.dumps(failure, indent=1).encode())
 
     def log_end(self, lines: int = 12) -> list[str]:
+        """Return the last lines of the log."""
         return self.log.read_text(errors="replace").splitlines()[-lines:] if self.log.exists() else []
 
 
-def _read(file: Path):
+def _read_json(file: Path) -> Any:
     try:
         return json.loads(file.read_text())
     except ValueError as error:
         raise DataError(f"{file} is not valid JSON ({error}); delete it to run the point again") from None
 
 
-def places(folder: Path, declared, given) -> dict[str, str]:
-    """Directories inside the point for what the notebook writes, where nothing else is asked for.
+def directory_parameters(
+    folder: Path, declared: Container[str], parameters: Container[str]
+) -> dict[str, str]:
+    """Return the parameters that make a notebook write inside the directory of its point.
 
-    Two points at once must not write into one run directory. They identify nothing.
+    Two points at once must not write into one run directory. These parameters identify nothing.
+
+    Args:
+        folder: Directory of the point.
+        declared: Parameters that the notebook declares.
+        parameters: Parameters that the sweep sets; they are left alone.
     """
-    inside = {key: str((folder / name).resolve()) for key, name in PLACES.items()}
-    return {key: path for key, path in inside.items() if key in declared and key not in given}
+    inside = {key: str((folder / name).resolve()) for key, name in DIRECTORIES.items()}
+    return {key: path for key, path in inside.items() if key in declared and key not in parameters}

@@ -1,80 +1,78 @@
-"""What `train` refuses before anything is loaded."""
+"""What `train` refuses before anything is loaded: settings that do not fit together, the design or the data.
+
+Types and ranges of single settings are checked by `effwb.profiles.Training` itself.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from effwb.designs import Design, Group
-from effwb.errors import ConfigError, DataError, one_of
+from effwb.errors import ConfigError, DataError
 from effwb.profiles import Training
-from effwb.training.engines import ENGINES
 from effwb.training.trl_config import accumulation, processes
 
-LOSSES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo")
-RANGES = (  # field of Training, least and greatest value
-    ("learning_rate", 0.0, np.inf),
-    ("temperature", 1e-3, 10.0),
-    ("top_p", 1e-6, 1.0),
-    ("clip_low", 0.0, 1.0),
-    ("clip_high", 0.0, np.inf),
-    ("kl", 0.0, np.inf),
-    ("weight_decay", 0.0, np.inf),
-    ("max_grad_norm", 0.0, np.inf),
-    ("refill_rounds", 0, 1000),
-    ("lora_rank", 0, 4096),
-    ("tokens_per_forward", 1, np.inf),
-)
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
-def check(settings: Training, design: Design, cap: int, problems, reference, monitor) -> None:
-    """Raise for what can be known to be wrong before anything is loaded."""
-    _check_settings(settings, design)
+def check(
+    settings: Training,
+    design: Design,
+    cap: int,
+    problems: "Dataset",
+    reference: Mapping | None,
+    monitor: "Dataset | None",
+) -> None:
+    """Raise an error for everything that can be known to be wrong before a model is loaded.
+
+    Args:
+        settings: How to train.
+        design: The design, with its parameters.
+        cap: Cap of a completion, in tokens.
+        problems: Problems to train on.
+        reference: Length and accuracy of a frozen model by problem id, for designs that need it.
+        monitor: Held-out problems, for laser_d with monitor="held_out".
+
+    Raises:
+        ConfigError: For settings that do not fit together or do not fit the design.
+        DataError: For a missing or incomplete reference.
+    """
+    _check_rounds(settings, design)
     _check_engine(settings)
     accumulation(settings)
     design.check_cap(cap)
     held_out = getattr(design, "monitor", None) == "held_out"
     if held_out != (monitor is not None):
         raise ConfigError(
-            f"{design.NAME}: monitor='held_out' needs train(monitor=<problems>), and only that uses one"
+            f"{design.NAME}: monitor='held_out' needs train(monitor=<problems>); without it there "
+            "must be no monitor"
         )
     if design.needs_reference:
         _check_reference(design, problems, reference)
     if design.losses is not None and settings.loss not in design.losses:
         raise ConfigError(
-            f"{design.NAME} belongs to loss={' or '.join(map(repr, design.losses))}, got {settings.loss!r}"
+            f"{design.NAME} needs loss={' or '.join(map(repr, design.losses))}, got {settings.loss!r}"
         )
     if design.openings(settings.group_size) is not None and settings.engine.startswith("trl"):
         raise ConfigError(
-            f"{design.NAME} forces how rollouts begin, which engine {settings.engine!r} cannot; use "
+            f"{design.NAME} forces how rollouts begin, which engine {settings.engine!r} cannot do; use "
             "'transformers' (or, on a CPU, 'vllm')"
         )
     _rehearse(settings, design, cap, problems, reference)
 
 
-def _check_settings(s: Training, design: Design) -> None:
+def _check_rounds(s: Training, design: Design) -> None:
     if s.group_size < 2:
         raise ConfigError(
             f"group_size={s.group_size}: rule {design.rule!r} compares rollouts of one problem and needs at "
             "least 2"
         )
-    for name in (
-        "steps",
-        "problems_per_round",
-        "updates_per_round",
-        "iterations",
-        "micro_batch",
-        "save_every",
-        "processes",
-    ):
-        if getattr(s, name) < 1:
-            raise ConfigError(f"{name}={getattr(s, name)} must be at least 1")
-    for name, low, high in RANGES:
-        if not low <= getattr(s, name) <= high:
-            raise ConfigError(f"{name}={getattr(s, name)} must lie in [{low:g}, {high:g}]")
-    one_of("precision", s.precision, ("float32", "bfloat16"))
-    one_of("loss", s.loss, LOSSES)
-    rows, updates = s.problems_per_round * s.group_size, s.updates_per_round * s.iterations
-    if rows % s.updates_per_round:
+    rollouts, updates = s.problems_per_round * s.group_size, s.updates_per_round * s.iterations
+    if rollouts % s.updates_per_round:
         raise ConfigError(
-            f"{rows} rollouts of a round do not divide into updates_per_round={s.updates_per_round}"
+            f"the {rollouts} rollouts of a round do not divide into updates_per_round={s.updates_per_round}"
         )
     for name in ("steps", "save_every"):
         if getattr(s, name) % updates:
@@ -85,11 +83,11 @@ def _check_settings(s: Training, design: Design) -> None:
 
 
 def _check_engine(s: Training) -> None:
-    one_of("training engine", s.engine, ENGINES)
     if s.engine.startswith("trl-vllm") and s.top_p < 1:
         raise ConfigError(
-            f"top_p={s.top_p} with {s.engine!r}: its probabilities are of the nucleus, the loss has those "
-            "of the whole vocabulary, and the correction between them would silence long rollouts"
+            f"top_p={s.top_p} does not work with {s.engine!r}: the engine's probabilities are those of the "
+            "nucleus, the loss has those of the whole vocabulary, and the correction between the two would "
+            "silence long rollouts; use top_p=1.0"
         )
     if s.engine.startswith("trl") and s.refill_rounds and processes(s) > 1:
         raise ConfigError(f"refill_rounds on several processes needs engine 'transformers', not {s.engine!r}")
@@ -100,29 +98,32 @@ def _check_engine(s: Training) -> None:
         )
 
 
-def _rehearse(s: Training, design: Design, cap: int, problems, reference) -> None:
-    """The design on an invented round, so that what it refuses is refused before anything is sampled."""
+def _rehearse(s: Training, design: Design, cap: int, problems: "Dataset", reference: Mapping | None) -> None:
+    """Run the design on an invented round, so that it refuses now what it would refuse after sampling."""
     P, G = len(problems) if design.needs_reference else min(2, len(problems)), s.group_size
     shape = (P, G)
     length = np.tile(np.linspace(1, cap, G).astype(int), (P, 1))
-    ids, more = problems["problem_id"][:], {"reference": reference}
+    problem_ids = problems["problem_id"][:]
+    optional: dict[str, Any] = {"reference": reference}
     if design.hint:  # for all problems: a design may know a length for some of them only
-        more["hint_tokens_P"] = design.draw_hints(np.random.default_rng(0), ids)[:P]
+        optional["hint_tokens_P"] = design.draw_hints(np.random.default_rng(0), problem_ids)[:P]
     if design.modes:
-        more["empty_PG"] = np.arange(G) % 4 // 2 * np.ones(shape)
+        optional["empty_PG"] = np.arange(G) % 4 // 2 * np.ones(shape)
     if design.probes:
-        more |= {"probe_budgets_K": np.array([[[1]] * G] * P), "probe_correct_PGK": np.zeros((P, G, 1))}
-    group = Group(np.arange(G) % 2 * np.ones(shape), length, np.ones(shape), cap, ids[:P], **more)
-    if not design.probes:  # those know their budgets by the cap, which `check_cap` has seen
+        optional["probe_budgets_K"] = np.array([[[1]] * G] * P)
+        optional["probe_correct_PGK"] = np.zeros((P, G, 1))
+    correct = np.arange(G) % 2 * np.ones(shape)
+    group = Group(correct, length, np.ones(shape), cap, problem_ids[:P], **optional)
+    if not design.probes:  # designs with probes know their budgets by the cap, which `check_cap` has checked
         design.advantage(group)
     design.mask(group)
 
 
-def _check_reference(design: Design, problems, reference) -> None:
+def _check_reference(design: Design, problems: "Dataset", reference: Mapping | None) -> None:
     if reference is None:
         raise DataError(
-            f"{design.NAME} compares with a frozen model: give train(reference=...), made by "
-            "training.reference_of(rollouts)"
+            f"{design.NAME} compares with a frozen model: pass train(reference=...), made by "
+            "training.reference_statistics(rollouts, cap)"
         )
     missing = [p for p in problems["problem_id"] if p not in reference]
     if missing:

@@ -26,7 +26,7 @@ def tiny(tmp_path):
 
 
 def test_nothing_heavy_is_imported_for_the_help():
-    heavy = "{'torch', 'transformers', 'pandas', 'numpy', 'papermill', 'yaml'}"
+    heavy = "{'torch', 'transformers', 'pandas', 'numpy', 'papermill', 'pydantic', 'yaml'}"
     code = f"import effwb.cli, sys\nprint({heavy} & set(sys.modules))\neffwb.cli.main(['--help'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.startswith("set()\nusage: effwb")
@@ -40,7 +40,7 @@ def test_every_help_has_examples(command, capsys):
     assert f"examples:\n  effwb {command} " in capsys.readouterr().out
 
 
-def test_a_sweep_and_how_it_stands(tiny, tmp_path, capsys):
+def test_a_sweep_and_its_state(tiny, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["sweep", tiny, "-a", "number=2,3", "-p", "words=[a]", "-o", str(out)]) == 0
     assert pd.read_csv(out / "table.csv")["square"].tolist() == [4, 9]
@@ -71,12 +71,12 @@ def test_a_failed_point_is_seen_in_the_exit_status(tmp_path, tiny):
         (["-a", "number=one", "-o", "x"], "number must be int like its default 0, got str 'one'"),
         (["-a", "number", "-o", "x"], "'number' is not NAME=VALUE"),
         (["-a", "number=1", "-p", "words=a,b", "-o", "x"], "-p words takes one value, got ['a', 'b']"),
-        (["-a", "number=1"], "give a directory: -o"),
-        (["-o", "x"], "at least one axis"),
+        (["-a", "number=1"], "missing output directory: pass -o data/runs"),
+        (["-o", "x"], "at least one axis: pass -a NAME=V1,V2"),
         (["-a", "number=1", "-o", "x", "-j", "0"], "jobs must be a whole number from 1, got 0"),
     ],
 )
-def test_what_is_asked_wrongly_is_said(tiny, tmp_path, monkeypatch, capsys, arguments, message):
+def test_wrong_arguments_are_named(tiny, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     assert main(["sweep", tiny, *arguments]) == 2
     assert message in capsys.readouterr().err
@@ -117,9 +117,9 @@ def test_evaluate_compare_and_grade_again(tmp_path, capsys):
         ("transformers", "unknown option of engine 'transformers' 'url'"),
     ],
 )
-def test_the_url_is_that_of_a_server(tmp_path, capsys, engine, message):
-    asked = ["eval", "-o", str(tmp_path / "run"), "--engine", engine, "--url", "http://127.0.0.1:9"]
-    assert main(asked) == 2
+def test_the_url_belongs_to_the_engine_server(tmp_path, capsys, engine, message):
+    arguments = ["eval", "-o", str(tmp_path / "run"), "--engine", engine, "--url", "http://127.0.0.1:9"]
+    assert main(arguments) == 2
     assert message in capsys.readouterr().err
 
 
@@ -136,27 +136,27 @@ def test_the_doctor_is_content_here(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "vllm", lambda: absent)
     code, out = main(["doctor"]), capsys.readouterr().out
     assert code == 0, out
-    for what in ("Python", "packages", "Jupyter kernel", "GPU", "PDF, SVG, PNG"):
-        assert what in out
+    for name in ("Python", "packages", "Jupyter kernel", "GPU", "PDF, SVG, PNG"):
+        assert name in out
     assert "missing  vLLM              not installed\n" + " " * 27 + "-> install it\n" in out
 
 
 def test_the_doctor_names_a_package_that_does_not_fit(monkeypatch):
     monkeypatch.setattr(doctor, "installed", lambda name: {"torch": "1.0", "trl": None}.get(name, "5.11"))
-    wrong = {check.what: check for check in doctor.packages()}
-    assert wrong["torch"].found == "1.0, needed ==2.13.0"
-    assert wrong["torch"].fix == "pip install 'torch==2.13.0'"
-    assert wrong["trl"].found.startswith("not installed")
-    assert {check.state for check in wrong.values()} == {"broken"}
+    unmet = {check.name: check for check in doctor.packages()}
+    assert unmet["torch"].detail == "1.0, needed ==2.13.0"
+    assert unmet["torch"].fix == "pip install 'torch==2.13.0'"
+    assert unmet["trl"].detail.startswith("not installed")
+    assert {check.state for check in unmet.values()} == {"broken"}
 
 
 def test_the_doctor_says_what_a_missing_browser_costs(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(doctor, "installed", lambda name: None)
-    found = doctor.images()
-    assert found.state == "missing"
-    assert "effwb[figures]" in found.fix
-    assert "apt-get install chromium" in found.fix
+    check = doctor.images()
+    assert check.state == "missing"
+    assert "effwb[figures]" in check.fix
+    assert "apt-get install chromium" in check.fix
 
 
 def test_the_doctor_sees_a_torch_without_cuda(monkeypatch):
@@ -165,7 +165,7 @@ def test_the_doctor_sees_a_torch_without_cuda(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setattr(torch.version, "cuda", None)
     assert doctor.gpu().state == "broken"
-    assert "2, but torch" in doctor.gpu().found
+    assert "2, but torch" in doctor.gpu().detail
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert doctor.gpu().state == "missing"
 
@@ -174,6 +174,6 @@ def test_the_doctor_sees_a_vllm_that_does_not_import(monkeypatch, tmp_path):
     (tmp_path / "vllm.py").write_text("raise ImportError('libcudart.so.12 is not there')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    found = doctor.vllm()
-    assert found.state == "broken"
-    assert "libcudart.so.12" in found.found
+    check = doctor.vllm()
+    assert check.state == "broken"
+    assert "libcudart.so.12" in check.detail

@@ -10,7 +10,7 @@ import papermill
 import pytest
 
 from effwb.sweep.estimate import counts
-from effwb.sweep.plan import declared_in
+from effwb.sweep.parameters import declared_parameters
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -100,7 +100,7 @@ def _check_counts(path, root, where):
     if "effwb" not in read(path).metadata:
         assert path.stem in ("01_published_frontiers", "50_explorer", "60_paper_figures", "90_build_pocket")
         return
-    told = counts(path, {**declared_in(path), **SMALL[path.stem], **where})
+    told = counts(path, {**declared_parameters(path), **SMALL[path.stem], **where})
     trained = [file for file in root.rglob("train/DONE") if "warm" not in str(file)]
     assert told["trainings"] == len(trained)
     probed = [file for file in root.rglob("probes/DONE") if "-practice" not in str(file)]

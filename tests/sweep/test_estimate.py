@@ -7,6 +7,7 @@ import pytest
 from effwb import cli, profiles
 from effwb.errors import ConfigError
 from effwb.sweep import estimate
+from effwb.sweep.arithmetic import compute
 
 POCKET = profiles.profile("pocket")
 REAL = profiles.profile("r1-qwen-1.5b")
@@ -39,32 +40,32 @@ def test_a_length_that_cannot_be(length):
 
 
 def test_parameters_replace_the_profile():
-    given = {
+    parameters = {
         "profile": "pocket",
         "steps": 20,
         "max_tokens": 96,
         "n_problems": 14,
         "training": {"iterations": 2},
     }
-    scale = estimate.scale_of({**given, "seeds": [0], "n_samples": None})
+    scale = estimate.profile_of({**parameters, "seeds": [0], "n_samples": None})
     assert (scale.training.steps, scale.training.iterations) == (20, 2)
     assert (scale.max_tokens, scale.n_problems, scale.n_samples) == (96, 14, 8)
     with pytest.raises(ConfigError, match="unknown training field 'itrations'"):
-        estimate.scale_of({"training": {"itrations": 2}})
+        estimate.profile_of({"training": {"itrations": 2}})
 
 
 def test_the_roofline_is_where_it_should_be():
     """1.5 B weights in bfloat16 and 28 kB per token: bound by bandwidth, and a batch is worth it."""
     rates = {gpu: estimate.roofline(QWEN, REAL, gpu, 8000) for gpu in estimate.GPUS}
     assert rates["h200"].sample > rates["h100"].sample > rates["a100-80gb"].sample > rates["a10"].sample
-    card, at_once = estimate.GPUS["h100"], estimate.ROOM * 80 * 2**30 - 2 * QWEN.parameters
-    at_once /= QWEN.cache * 8000
-    ideal = at_once * card.bandwidth * 1e12 / (2 * QWEN.parameters + at_once * QWEN.cache * 4000)
+    card, batch = estimate.GPUS["h100"], estimate.USABLE * 80 * 2**30 - 2 * QWEN.parameters
+    batch /= QWEN.cache * 8000
+    ideal = batch * card.bandwidth * 1e12 / (2 * QWEN.parameters + batch * QWEN.cache * 4000)
     assert rates["h100"].sample == pytest.approx(estimate.DECODE * ideal)
     assert rates["h100"].train == pytest.approx(0.4 * 989e12 / (8 * QWEN.parameters))
     assert estimate.roofline(QWEN, REAL, "h100", 16000).sample < rates["h100"].sample
     tiny = estimate.Shape(1000, 10, 100, 1, 8)
-    assert estimate.roofline(tiny, POCKET, "h100", 100).sample == 1024 / estimate.STEP
+    assert estimate.roofline(tiny, POCKET, "h100", 100).sample == 1024 / estimate.MIN_STEP
     with pytest.raises(ConfigError, match=r"unknown GPU 'h1000'.*Did you mean 'h100'"):
         estimate.roofline(QWEN, REAL, "h1000")
     large = estimate.Shape(70_000_000_000, 327_680, 128_256, 80, 8192)
@@ -99,8 +100,8 @@ def test_calibration_measures(tmp_path):
 
 
 class TestCommand:
-    def plan(self, *more):
-        return cli.main(["plan", "notebooks/31_lead.ipynb", *more])
+    def plan(self, *arguments):
+        return cli.main(["plan", "notebooks/31_lead.ipynb", *arguments])
 
     def test_a_sweep_is_the_sum_of_its_points(self, capsys, monkeypatch):
         monkeypatch.chdir(profiles.__file__.rsplit("/", 2)[0])
@@ -116,7 +117,7 @@ class TestCommand:
         assert self.plan("-p", "sedes=[0]", "--gpu", "h100") == 2
         assert "Did you mean 'seeds'" in capsys.readouterr().err
         assert cli.main(["plan", "notebooks/90_build_pocket.ipynb", "--gpu", "h100"]) == 2
-        assert "does not say what it does" in capsys.readouterr().err
+        assert "do not say how many trainings and evaluations it does" in capsys.readouterr().err
         two = ["-a", "profile=pocket,smollm2", "--gpu", "h100"]
         assert self.plan(*two) == 2
         assert "must have one model" in capsys.readouterr().err
@@ -135,12 +136,45 @@ def test_counts_that_cannot_be_read(tmp_path, metadata, error):
         estimate.counts(path, {"seeds": [0]})
 
 
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("len(seeds) if seed is None else 1", 2),
+        ("2 * (len(seeds) if seed is not None else 1)", 2),
+        ("(2 + len(methods) + ('lead' in methods)) * len(seeds)", 8),
+        ("(1 + bool(neutral)) * 3 - 7 // 2", 0),
+        ("-1 + 3 / 2 + (seeds == methods)", 0.5),
+    ],
+)
+def test_arithmetic_gives_what_python_gives(expression, value):
+    values = {"seeds": [0, 1], "seed": None, "methods": ["lead"], "neutral": False}
+    assert compute(expression, values) == value == eval(expression, {}, values)
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("__import__('os').getcwd()", "is not simple arithmetic"),
+        ("(1).__class__", "is not simple arithmetic"),
+        ("len([i for i in seeds])", "is not simple arithmetic"),
+        ("9 ** 9", "is not simple arithmetic"),
+        ("seeds * 10", "'seeds' is not a number but"),
+        ("len(1)", "has no len"),
+        ("1 / 0", "division"),
+        ("1 +", "invalid syntax"),
+    ],
+)
+def test_arithmetic_runs_no_code(expression, message):
+    with pytest.raises(ConfigError, match=message):
+        compute(expression, {"seeds": [0]})
+
+
 def test_counts_are_read_from_the_metadata(tmp_path):
     import nbformat
 
     path = tmp_path / "n.ipynb"
-    made = nbformat.v4.new_notebook(metadata={"effwb": {"trainings": "len(seeds)"}})
-    path.write_text(json.dumps(made))
+    content = nbformat.v4.new_notebook(metadata={"effwb": {"trainings": "len(seeds)"}})
+    path.write_text(json.dumps(content))
     assert estimate.counts(path, {"seeds": [0, 1]}) == {
         "trainings": 2, "evaluations": 0, "tests": 0, "samplings": 0,
     }  # fmt: skip

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import ClassVar
 
 import nbformat
 import papermill
@@ -17,7 +18,7 @@ from effwb import sweep
 from effwb.errors import ConfigError, DataError, IdentityError
 from effwb.runs import RunDir
 from effwb.sweep import local
-from effwb.sweep.plan import declared_in, plan, point_name, read_file, read_values
+from effwb.sweep.parameters import declared_parameters, grid_points, point_name, read_file, read_values
 from effwb.sweep.point import SweepPoint
 
 PARAMETERS = """number = 0  # of the point
@@ -53,9 +54,9 @@ def tiny(tmp_path):
     cells = [nbformat.v4.new_code_cell(source) for source in (PARAMETERS, WORK, RESULTS)]
     cells[0].metadata["tags"] = ["parameters"]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    made = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    content = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
     path = tmp_path / "tiny.ipynb"
-    nbformat.write(made, path)
+    nbformat.write(content, path)
     return path
 
 
@@ -74,7 +75,7 @@ def attempts(out, point):
     return (out / point / "runs" / "attempts").read_text().split()
 
 
-# what is asked
+# parameters
 
 
 @pytest.mark.parametrize(
@@ -96,15 +97,15 @@ def attempts(out, point):
         ({}, {}, "at least one axis"),
     ],
 )
-def test_what_does_not_fit_the_notebook_is_refused_before_anything_runs(tiny, tmp_path, axes, fixed, message):
+def test_wrong_parameters_are_refused_before_anything_runs(tiny, tmp_path, axes, fixed, message):
     with pytest.raises(ConfigError, match=message):
         sweep.run(tiny, axes, tmp_path / "out", fixed=fixed)
     assert not (tmp_path / "out").exists()
 
 
-def test_what_fits():
+def test_points_of_a_grid():
     declared = {"rate": 0.5, "anything": None, "values": []}
-    points = plan(declared, {"rate": [1, 0.1], "anything": [None, "x"]}, {"values": [[1], {"a": 2}]})
+    points = grid_points(declared, {"rate": [1, 0.1], "anything": [None, "x"]}, {"values": [[1], {"a": 2}]})
     assert list(points) == [
         "anything=null,rate=1",
         "anything=x,rate=1",
@@ -114,12 +115,35 @@ def test_what_fits():
     assert points["anything=x,rate=1"] == {"rate": 1, "anything": "x", "values": [[1], {"a": 2}]}
 
 
+def test_a_renamed_parameter_is_named_by_its_new_name():
+    message = "^notebook parameter 'practice_set' is now called 'train_source'$"
+    declared = {"train_source": "deepscaler", "seed": 0}
+    with pytest.raises(ConfigError, match=message):
+        grid_points(declared, {"seed": [0]}, {"practice_set": "gsm8k"})
+    with pytest.raises(ConfigError, match=message):
+        grid_points(declared, {"practice_set": ["gsm8k"]})
+
+    class Shell:
+        user_ns: ClassVar[dict] = {
+            "In": ["", "train_source = 'deepscaler'", "# Parameters\npractice_set = 'gsm8k'"]
+        }
+
+    with pytest.raises(ConfigError, match=message):
+        notebook_helpers.check_parameters(Shell)
+    Shell.user_ns["In"][2] = "# Parameters\ntrain_source = 'gsm8k'"
+    assert notebook_helpers.check_parameters(Shell) == ["train_source"]
+
+
+def test_an_old_name_that_is_still_declared_is_accepted():
+    assert list(grid_points({"practice_set": "a"}, {"practice_set": ["b"]})) == ["practice_set=b"]
+
+
 def test_no_notebook_and_no_parameters(tmp_path):
     with pytest.raises(ConfigError, match="no notebook"):
-        declared_in(tmp_path / "none.ipynb")
+        declared_parameters(tmp_path / "none.ipynb")
     nbformat.write(nbformat.v4.new_notebook(), tmp_path / "empty.ipynb")
     with pytest.raises(ConfigError, match="declares no parameters"):
-        declared_in(tmp_path / "empty.ipynb")
+        declared_parameters(tmp_path / "empty.ipynb")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +195,7 @@ def test_a_sweep_in_yaml(tmp_path):
         read_file(tmp_path / "none.yaml")
 
 
-# what comes out
+# results
 
 
 def test_two_at_a_time_give_one_table_and_a_second_call_runs_nothing(tiny, tmp_path, capfd):
@@ -226,13 +250,13 @@ def test_another_notebook_or_other_parameters_are_refused(tiny, tmp_path):
         sweep.run(tiny, {"number": [1]}, out)
 
 
-def test_no_sweep_here(tiny, tmp_path):
+def test_a_directory_without_a_sweep(tiny, tmp_path):
     with pytest.raises(ConfigError, match="holds no sweep"):
         sweep.table(tmp_path)
     RunDir(tmp_path / "other").path.mkdir()
     RunDir(tmp_path / "other").begin("rollouts", {"n": 1})
     with pytest.raises(
-        DataError, match="other is no point of a sweep; give the sweep a directory of its own"
+        DataError, match="other is not a point of a sweep; give the sweep a directory of its own"
     ):
         sweep.run(tiny, {"number": [1]}, tmp_path)
     assert not (tmp_path / "number=1").exists()
@@ -247,7 +271,7 @@ def test_a_finished_point_that_was_edited_by_hand_is_not_averaged(tiny, tmp_path
         sweep.table(tmp_path / "out")
 
 
-# what goes wrong
+# failures
 
 
 def test_a_failing_point_costs_itself_alone_and_runs_again_on_request(tiny, tmp_path, capfd):
@@ -267,13 +291,13 @@ def test_a_failing_point_costs_itself_alone_and_runs_again_on_request(tiny, tmp_
 
 
 @pytest.mark.parametrize(
-    ("how", "error"), [("crash", "the process was killed by SIGKILL"), ("kernel", "the kernel died")]
+    ("cause", "error"), [("crash", "the process was killed by SIGKILL"), ("kernel", "the kernel died")]
 )
-def test_a_killed_process_costs_one_point(tiny, tmp_path, how, error):
-    table = sweep.run(tiny, {"anything": [how, "fine"]}, tmp_path / "out", jobs=2, **QUIET)
+def test_a_killed_process_costs_one_point(tiny, tmp_path, cause, error):
+    table = sweep.run(tiny, {"anything": [cause, "fine"]}, tmp_path / "out", jobs=2, **QUIET)
     table = table.set_index("anything")
-    assert table["status"].to_dict() == {how: "failed", "fine": "done"}
-    assert error in table.loc[how, "error"]
+    assert table["status"].to_dict() == {cause: "failed", "fine": "done"}
+    assert error in table.loc[cause, "error"]
 
 
 def start(notebook, axes, out, **options):
@@ -285,10 +309,10 @@ def start(notebook, axes, out, **options):
 def test_a_killed_sweep_continues_and_its_children_end_with_it(tiny, tmp_path):
     out, gate = tmp_path / "out", tmp_path / "gate"
     fixed = {"anything": ["wait"], "name": [str(gate)]}
-    begun = start(tiny, {"number": [1, 2, 3], **fixed}, out, jobs=2)
+    process = start(tiny, {"number": [1, 2, 3], **fixed}, out, jobs=2)
     wait_for(lambda: len(list(out.glob("*/runs/attempts"))) == 2)
-    os.kill(begun.pid, signal.SIGKILL)
-    begun.wait()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
     wait_for(lambda: "running" not in set(sweep.table(out)["status"]), 10)
     assert sweep.table(out)["status"].tolist() == ["to do"] * 3
 
@@ -308,18 +332,18 @@ def test_two_sweeps_at_once_do_nothing_twice(tiny, tmp_path):
         wait_for(lambda n=running: len(list(out.glob("*/runs/attempts"))) == n)
     assert set(sweep.run(tiny, large, out, **QUIET)["status"]) == {"running"}
     gate.touch()
-    assert [one.wait(60) for one in sweeps] == [0, 0]
+    assert [process.wait(60) for process in sweeps] == [0, 0]
     table = sweep.table(out)
     assert table["status"].tolist() == ["done", "done"]
     assert all(len(attempts(out, name)) == 1 for name in table["point"])
 
 
-def test_a_point_taken_after_the_sweep_looked_is_left_alone(tiny, tmp_path):
+def test_a_point_that_another_process_took_meanwhile_is_left_alone(tiny, tmp_path):
     sweep.run(tiny, {"number": [13]}, tmp_path / "out", **QUIET)
     point = SweepPoint(tmp_path / "out/number=13")
     with RunDir(point.folder).lock():
-        events = list(local.execute([point], local.slots(1)))
-    assert [event.what for event in events] == ["started", "busy"]
+        events = list(local.execute([point], local.make_slots(1)))
+    assert [event.kind for event in events] == ["started", "busy"]
     assert attempts(tmp_path / "out", "number=13") == ["13"]
 
 
@@ -341,8 +365,8 @@ def test_a_sweep_survives_kills_at_random_moments(tiny, tmp_path, capsys):
             time.sleep(rng.uniform(0.5, 5))
             if running.poll() is None:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    me = psutil.Process(running.pid)
-                    rng.choice([me, *me.children(recursive=True)]).kill()
+                    parent = psutil.Process(running.pid)
+                    rng.choice([parent, *parent.children(recursive=True)]).kill()
                     kills += 1
             if rng.random() < 0.5:
                 running.kill()
@@ -362,29 +386,29 @@ def _states(out):
 
 def test_editing_the_notebook_does_not_touch_a_sweep_that_runs(tiny, tmp_path):
     out, gate = tmp_path / "out", tmp_path / "gate"
-    begun = start(tiny, {"number": [1, 2], "anything": ["wait"], "name": [str(gate)]}, out)
+    process = start(tiny, {"number": [1, 2], "anything": ["wait"], "name": [str(gate)]}, out)
     wait_for(lambda: list(out.glob("*/runs/attempts")))
     rewrite(tiny, "number**2", "0")
     gate.touch()
-    assert begun.wait(60) == 0
+    assert process.wait(60) == 0
     assert sweep.table(out)["square"].tolist() == [1, 4]
 
 
-# where it runs
+# GPUs and cores
 
 
 def test_cores_are_divided(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(local, "gpus", list)
+    monkeypatch.setattr(local, "visible_gpus", list)
     monkeypatch.setattr(local, "usable_cores", lambda: [0, 1, 2, 3, 4])
-    assert local.slots(1) == [local.Slot({})]
-    assert local.slots(2) == [
+    assert local.make_slots(1) == [local.Slot({})]
+    assert local.make_slots(2) == [
         local.Slot({"OMP_NUM_THREADS": "3"}, (0, 2, 4)),
         local.Slot({"OMP_NUM_THREADS": "2"}, (1, 3)),
     ]
-    assert [slot.cores for slot in local.slots(6)] == [(0,), (1,), (2,), (3,), (4,), (0,)]
+    assert [slot.cores for slot in local.make_slots(6)] == [(0,), (1,), (2,), (3,), (4,), (0,)]
     with pytest.raises(ConfigError, match="jobs must be a whole number"):
-        local.slots(0)
+        local.make_slots(0)
 
 
 def test_every_job_has_a_gpu_of_its_own(monkeypatch, tmp_path):
@@ -393,14 +417,17 @@ def test_every_job_has_a_gpu_of_its_own(monkeypatch, tmp_path):
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in local.slots(2)] == ["0", "1"]
-    assert local.slots(1)[0].environment == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "0"}
+    assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in local.make_slots(2)] == ["0", "1"]
+    assert local.make_slots(1)[0].environment == {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": "0",
+    }
     with pytest.raises(ConfigError, match=r"jobs=3 and 2 GPU"):
-        local.slots(3)
+        local.make_slots(3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,5,-1,7")
-    assert local.gpus() == ["GPU-a", "5"]
+    assert local.visible_gpus() == ["GPU-a", "5"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert local.gpus() == []
+    assert local.visible_gpus() == []
 
 
 def test_the_notebook_sees_its_gpu_or_its_cores(tiny, tmp_path, monkeypatch):

@@ -25,14 +25,14 @@ def connected():
 
 def test_the_table_is_that_of_a_sweep_without_ray(connected, tiny, tmp_path):  # noqa: F811
     axes = {"number": [1, 2, 13]}
-    there = sweep.run(tiny, axes, tmp_path / "ray", ray=True, **QUIET)
-    here = sweep.run(tiny, axes, tmp_path / "here", jobs=2, **QUIET)
-    same = [column for column in here if column not in ("seconds", "cores")]  # Ray does not pin
-    assert there["status"].tolist() == ["done", "done", "failed"]
-    assert "thirteen is unlucky" in there["error"].iloc[-1]
-    assert there[same].equals(here[same])
+    on_ray = sweep.run(tiny, axes, tmp_path / "ray", ray=True, **QUIET)
+    local = sweep.run(tiny, axes, tmp_path / "here", jobs=2, **QUIET)
+    same = [column for column in local if column not in ("seconds", "cores")]  # Ray does not pin
+    assert on_ray["status"].tolist() == ["done", "done", "failed"]
+    assert "thirteen is unlucky" in on_ray["error"].iloc[-1]
+    assert on_ray[same].equals(local[same])
     again = sweep.run(tiny, axes, tmp_path / "ray", ray=True, **QUIET)
-    assert again.equals(there)
+    assert again.equals(on_ray)
     assert attempts(tmp_path / "ray", "number=1") == ["1"]
 
 
@@ -40,13 +40,13 @@ def test_a_point_whose_worker_died_is_run_again(connected, tiny, tmp_path):  # n
     out, gate = tmp_path / "out", tmp_path / "gate"
     rewrite(tiny, "print(", f"Path({str(gate)!r}).exists() or Path('{tmp_path}/worker').touch(); print(")
     fixed = {"anything": "wait", "name": str(gate)}
-    seen = []
+    killed = []
 
     def kill_once():
         """From outside, as soon as the point works: its worker, or the process of the point below it."""
         wait_for(lambda: list(out.glob("*/runs/attempts")))
         point = next(p for p in psutil.process_iter() if "effwb.sweep.child" in " ".join(_command(p)))
-        seen.append(point.parent().name())
+        killed.append(point.parent().name())
         point.parent().kill()
         wait_for(lambda: len(attempts(out, "number=3")) == 2)
         gate.touch()
@@ -55,7 +55,7 @@ def test_a_point_whose_worker_died_is_run_again(connected, tiny, tmp_path):  # n
     killer.start()
     table = sweep.run(tiny, {"number": [3]}, out, fixed=fixed, ray=True, **QUIET)
     killer.join()
-    assert seen[0].startswith("ray::")
+    assert killed[0].startswith("ray::")
     assert table["status"].tolist() == ["done"]
     assert table["square"].tolist() == [9]
     assert attempts(out, "number=3") == ["3", "3"]
@@ -77,26 +77,26 @@ def test_what_a_point_needs(monkeypatch):
                 {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
             ]
 
-    assert cluster.needs(Cluster, None, 2) == {"num_gpus": 2, "num_cpus": 32}
+    assert cluster.resources_per_point(Cluster, None, 2) == {"num_gpus": 2, "num_cpus": 32}
     with pytest.raises(ConfigError, match="no machine of the cluster has more than 4"):
-        cluster.needs(Cluster, None, 8)
+        cluster.resources_per_point(Cluster, None, 8)
     monkeypatch.setattr(Cluster, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 8.0}}])
-    assert cluster.needs(Cluster, None, 1) == {"num_cpus": 1}
-    assert cluster.needs(Cluster, 3, 1) == {"num_cpus": 2}
+    assert cluster.resources_per_point(Cluster, None, 1) == {"num_cpus": 1}
+    assert cluster.resources_per_point(Cluster, 3, 1) == {"num_cpus": 2}
 
 
 def test_a_directory_that_a_machine_does_not_see(tmp_path):
     with pytest.raises(ConfigError, match="on a disk that every machine"):
-        cluster._work(str(tmp_path / "nowhere"), os.getcwd())
+        cluster._run_on_worker(str(tmp_path / "nowhere"), os.getcwd())
 
 
 def test_without_ray_or_a_cluster(monkeypatch, tmp_path):
     ray.shutdown()
     with (
         pytest.raises(EngineError, match=r"no Ray cluster at 127\.0\.0\.1:1"),
-        cluster.connected("127.0.0.1:1"),
+        cluster.connect("127.0.0.1:1"),
     ):
         pass
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(EngineError, match=r"effwb\[cluster\]"), cluster.connected():
+    with pytest.raises(EngineError, match=r"effwb\[cluster\]"), cluster.connect():
         pass
