@@ -1,4 +1,4 @@
-"""What `train` refuses before anything is loaded."""
+"""Checks of `train` before anything is loaded."""
 
 import numpy as np
 
@@ -25,7 +25,20 @@ RANGES = (  # field of Training, least and greatest value
 
 
 def check(settings: Training, design: Design, cap: int, problems, reference, monitor) -> None:
-    """Raise for what can be known to be wrong before anything is loaded."""
+    """Refuse what cannot be trained, before anything is loaded.
+
+    Args:
+        settings: The training settings.
+        design: The design, with the state it begins with.
+        cap: Tokens a completion may have.
+        problems: The training problems.
+        reference: {problem id: {"length", "accuracy"}} of a frozen model, or None.
+        monitor: The monitoring problems of laser_d, or None.
+
+    Raises:
+        ConfigError: If settings, design and engine do not fit together.
+        DataError: If the design needs a reference and problems are missing from it.
+    """
     _check_settings(settings, design)
     _check_engine(settings)
     accumulation(settings)
@@ -33,7 +46,7 @@ def check(settings: Training, design: Design, cap: int, problems, reference, mon
     held_out = getattr(design, "monitor", None) == "held_out"
     if held_out != (monitor is not None):
         raise ConfigError(
-            f"{design.NAME}: monitor='held_out' needs train(monitor=<problems>), and only that uses one"
+            f"{design.NAME}: monitor='held_out' needs train(monitor=<problems>), and nothing else uses it"
         )
     if design.needs_reference:
         _check_reference(design, problems, reference)
@@ -43,7 +56,7 @@ def check(settings: Training, design: Design, cap: int, problems, reference, mon
         )
     if design.openings(settings.group_size) is not None and settings.engine.startswith("trl"):
         raise ConfigError(
-            f"{design.NAME} forces how rollouts begin, which engine {settings.engine!r} cannot; use "
+            f"{design.NAME} forces how rollouts begin, which engine {settings.engine!r} cannot do; use "
             "'transformers' (or, on a CPU, 'vllm')"
         )
     _rehearse(settings, design, cap, problems, reference)
@@ -80,7 +93,7 @@ def _check_settings(s: Training, design: Design) -> None:
         if getattr(s, name) % updates:
             raise ConfigError(
                 f"{name}={getattr(s, name)} must be a multiple of updates_per_round x iterations = "
-                f"{updates}: a run can only be saved and ended where a round ends"
+                f"{updates}: a run can only be saved, and can only end, where a round ends"
             )
 
 
@@ -88,32 +101,33 @@ def _check_engine(s: Training) -> None:
     one_of("training engine", s.engine, ENGINES)
     if s.engine.startswith("trl-vllm") and s.top_p < 1:
         raise ConfigError(
-            f"top_p={s.top_p} with {s.engine!r}: its probabilities are of the nucleus, the loss has those "
-            "of the whole vocabulary, and the correction between them would silence long rollouts"
+            f"top_p={s.top_p} with {s.engine!r}: its probabilities are those of the nucleus, the loss uses "
+            "those of the whole vocabulary, and the correction between them would silence long rollouts; "
+            "use top_p=1.0"
         )
     if s.engine.startswith("trl") and s.refill_rounds and processes(s) > 1:
         raise ConfigError(f"refill_rounds on several processes needs engine 'transformers', not {s.engine!r}")
     if s.engine == "vllm" and s.lora_rank and s.weights != "float32":
         raise ConfigError(
-            f"engine 'vllm' merges adapters into the weights at every round, which {s.weights} would round; "
-            "use weights='float32' or engine 'transformers'"
+            f"engine 'vllm' merges adapters into the weights at every round, and weights={s.weights!r} would "
+            "lose precision each time; use weights='float32' or engine 'transformers'"
         )
 
 
 def _rehearse(s: Training, design: Design, cap: int, problems, reference) -> None:
-    """The design on an invented round, so that what it refuses is refused before anything is sampled."""
+    """Run the design on an invented round, so that what it refuses is refused before anything is sampled."""
     P, G = len(problems) if design.needs_reference else min(2, len(problems)), s.group_size
     shape = (P, G)
     length = np.tile(np.linspace(1, cap, G).astype(int), (P, 1))
-    ids, more = problems["problem_id"][:], {"reference": reference}
-    if design.hint:  # for all problems: a design may know a length for some of them only
-        more["hint_tokens_P"] = design.draw_hints(np.random.default_rng(0), ids)[:P]
+    ids, arrays = problems["problem_id"][:], {"reference": reference}
+    if design.hint:  # for all problems: a design may know a length for only some of them
+        arrays["hint_tokens_P"] = design.draw_hints(np.random.default_rng(0), ids)[:P]
     if design.modes:
-        more["empty_PG"] = np.arange(G) % 4 // 2 * np.ones(shape)
+        arrays["empty_PG"] = np.arange(G) % 4 // 2 * np.ones(shape)
     if design.probes:
-        more |= {"probe_budgets_K": np.array([[[1]] * G] * P), "probe_correct_PGK": np.zeros((P, G, 1))}
-    group = Group(np.arange(G) % 2 * np.ones(shape), length, np.ones(shape), cap, ids[:P], **more)
-    if not design.probes:  # those know their budgets by the cap, which `check_cap` has seen
+        arrays |= {"probe_budgets_K": np.array([[[1]] * G] * P), "probe_correct_PGK": np.zeros((P, G, 1))}
+    group = Group(np.arange(G) % 2 * np.ones(shape), length, np.ones(shape), cap, ids[:P], **arrays)
+    if not design.probes:  # those take their budgets from the cap, which `check_cap` has checked
         design.advantage(group)
     design.mask(group)
 
@@ -122,10 +136,10 @@ def _check_reference(design: Design, problems, reference) -> None:
     if reference is None:
         raise DataError(
             f"{design.NAME} compares with a frozen model: give train(reference=...), made by "
-            "training.reference_of(rollouts)"
+            "training.reference_statistics(rollouts, cap)"
         )
     missing = [p for p in problems["problem_id"] if p not in reference]
     if missing:
         raise DataError(
-            f"the reference misses {len(missing)} of {len(problems)} problems, e.g. {missing[:3]}"
+            f"the reference misses {len(missing)} of {len(problems)} problems, such as {missing[:3]}"
         )
