@@ -310,7 +310,7 @@ class Prober:
         found = {state: iter(self._pass(sampler, work, cuts, state)) for state in (True, False)}
         return [[self._forced(next(found[cut.open]), cut) for cut in row] for row in cuts]
 
-    def sampled(self, sampler: Sampler, params, seeds, prompt_ids, traced) -> tuple[list, list]:
+    def sample_and_answer(self, sampler: Sampler, params, seeds, prompt_ids, traced) -> tuple[list, list]:
         """Completions and their forced answers, both by prompt and sample; `traced(p, completion)` says
         where they are stopped.
         """
@@ -388,7 +388,7 @@ class _Work:
             return self._traced(ids[p], completion.token_ids, completion.finish_reason)
 
         prompt_ids = [self._prompt(i) for i in ids]
-        return self.forcer.sampled(self.sampler, params, seeds, prompt_ids, traced)
+        return self.forcer.sample_and_answer(self.sampler, params, seeds, prompt_ids, traced)
 
     def table(self, part, answers: list[list[ForcedAnswer]]):
         """The probe table of the rollouts `part`, given the forced answers of each."""

@@ -1,59 +1,127 @@
-"""Who samples during training. One callable per engine: prompts as ids in; completions out, sampled with the
-weights the trainer has at that moment, and log-probabilities where the loss has to know the sampler's.
-"""
+"""The engines that sample during training, always with the weights that the trainer has at that moment."""
 
-from collections.abc import Sequence
-from contextlib import contextmanager, nullcontext
+from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from effwb._internal import private_trl
 from effwb.errors import ConfigError, one_of
+from effwb.probes import ForcedAnswer, Prober, ProbeTarget
 from effwb.samplers import SamplingParams, open_sampler
-from effwb.samplers.base import completed
+from effwb.samplers.base import Completion, Sampler, completed
 from effwb.training.trl_config import world_size
+
+if TYPE_CHECKING:
+    from effwb.training.trainer import GroupTrainer
 
 ENGINES = ("transformers", "vllm", "trl", "trl-vllm-colocate", "trl-vllm-server")
 
+Logprobs = list[list[float]] | None  # of the sampled tokens; None where the loss computes the same
 
-def open_engine(name: str, model: str, params: SamplingParams):
-    """The engine `name`; its first call loads what it needs."""
+
+def open_engine(name: str, model: str, params: SamplingParams) -> ModelEngine:
+    """The training engine of that name; what it needs is loaded at its first use.
+
+    Args:
+        name: One of `ENGINES`.
+        model: The starting model.
+        params: How rollouts are sampled.
+
+    Raises:
+        ConfigError: If the name is unknown or the engine cannot train here.
+    """
     one_of("training engine", name, ENGINES)
-    kinds = {"transformers": OwnDecode, "vllm": OwnVllm}
-    return kinds.get(name, TrlGenerate)(model, params)
+    engines = {"transformers": ModelEngine, "vllm": VllmEngine}
+    return engines.get(name, TrlEngine)(model, params)
 
 
-class OwnDecode:
-    """effwb's decode loop on the trainer's own model: no rollout waits for a longer one, each has a seed of
-    its own, nothing is tokenised again.
+class ModelEngine:
+    """effwb's decode loop on the trainer's own model.
+
+    No rollout waits for a longer one, each has its own seed, and nothing is tokenised again.
+
+    Args:
+        model: The starting model.
+        params: How rollouts are sampled.
     """
 
     def __init__(self, model: str, params: SamplingParams):
         self.params = params
 
-    def __call__(self, trainer, prompt_ids: Sequence, seeds: Sequence[int], params=None):
-        """One completion per prompt, with other parameters than its own where they are given."""
+    def sample(
+        self,
+        trainer: GroupTrainer,
+        prompt_ids: Sequence[list[int]],
+        seeds: Sequence[int],
+        params: SamplingParams | None = None,
+    ) -> tuple[list[Completion], Logprobs]:
+        """One completion per prompt.
+
+        Args:
+            trainer: The trainer whose model samples.
+            prompt_ids: The prompts as token ids.
+            seeds: A seed for each.
+            params: Other sampling parameters than the engine's.
+
+        Returns:
+            The completions, and the log-probabilities of their tokens where the loss has to know them.
+        """
         with self.sampler(trainer) as sampler:
-            rows = sampler.generate(prompt_ids, params or self.params, [[s] for s in seeds])
+            rows = sampler.generate(prompt_ids, params or self.params, [[seed] for seed in seeds])
         return [completion for (completion,) in rows], None
 
-    def sampler(self, trainer):
-        """A context that gives a sampler on the trainer's weights, for rollouts and probes."""
+    def sample_and_probe(
+        self,
+        trainer: GroupTrainer,
+        prompt_ids: Sequence[list[int]],
+        seeds: Sequence[int],
+        prober: Prober,
+        target_of: Callable[[int, Completion], ProbeTarget],
+    ) -> tuple[list[Completion], Logprobs, list[list[ForcedAnswer]]]:
+        """As `sample`, and each completion's forced answers while its keys and values are still cached.
+
+        Args:
+            trainer: The trainer whose model samples.
+            prompt_ids: The prompts as token ids.
+            seeds: A seed for each.
+            prober: Asks for the forced answers.
+            target_of: (number of the prompt, completion) -> where that completion is probed.
+
+        Returns:
+            Completions and log-probabilities as from `sample`, and the forced answers of each completion.
+        """
+        with self.sampler(trainer) as sampler:
+            rows, answers = prober.sample_and_answer(
+                sampler, self.params, [[seed] for seed in seeds], prompt_ids, target_of
+            )
+        return [completion for (completion,) in rows], None, [row for (row,) in answers]
+
+    def sampler(self, trainer: GroupTrainer) -> AbstractContextManager[Sampler]:
+        """A context that gives a sampler with the trainer's weights."""
         return live_sampler(trainer)
 
     def close(self) -> None:
-        """Let go of what is held; here nothing."""
+        """Free what the engine holds; this one holds nothing."""
 
 
 @contextmanager
-def live_sampler(trainer):
-    """A sampler on the trainer's model, unwrapped and in evaluation mode as long as the context lasts."""
+def live_sampler(trainer: GroupTrainer) -> Iterator[Sampler]:
+    """A sampler on the trainer's own model, which is in evaluation mode meanwhile.
+
+    Raises:
+        ConfigError: If the weights are sharded over processes (FSDP, DeepSpeed).
+    """
     import torch
     from trl.models import unwrap_model_for_generation
 
     from effwb.samplers.transformers.engine import TransformersSampler
 
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        raise ConfigError("sharded weights cannot be sampled from here; train with a trl-vllm engine")
+        raise ConfigError("this engine cannot sample from sharded weights; train with a trl-vllm engine")
     if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # the sampler's share is taken of what the driver calls free
+        torch.cuda.empty_cache()  # the sampler takes a share of the memory that the driver calls free
     with unwrap_model_for_generation(
         trainer.model_wrapped,
         trainer.accelerator,
@@ -67,9 +135,18 @@ def live_sampler(trainer):
             model.train()
 
 
-class OwnVllm(OwnDecode):
-    """vLLM in this process, given the trainer's weights before every round. Made for a CPU, where the copied
-    weights give the trainer's log-probabilities; on a GPU take TRL's, which corrects for what they do not.
+class VllmEngine(ModelEngine):
+    """vLLM in this process, given the trainer's weights before every round.
+
+    For a CPU, where the copied weights give the trainer's log-probabilities. On a GPU they do not; TRL's vLLM
+    engines correct for the difference.
+
+    Args:
+        model: The starting model.
+        params: How rollouts are sampled.
+
+    Raises:
+        ConfigError: On several processes or with a GPU.
     """
 
     def __init__(self, model: str, params: SamplingParams):
@@ -78,21 +155,24 @@ class OwnVllm(OwnDecode):
         if world_size() > 1 or torch.cuda.is_available():
             raise ConfigError("engine 'vllm' trains in one process on a CPU; use a trl-vllm engine")
         super().__init__(model, params)
-        self._sampler, self._loaded_at = open_sampler(model, "vllm", updatable=True), None
+        self._sampler: Any = open_sampler(model, "vllm", updatable=True)
+        self._loaded_step: int | None = None
 
-    def sampler(self, trainer):
-        if self._loaded_at != trainer.state.global_step:
+    def sampler(self, trainer: GroupTrainer) -> AbstractContextManager[Sampler]:
+        """A context that gives vLLM with the trainer's weights."""
+        if self._loaded_step != trainer.state.global_step:
             model = trainer.accelerator.unwrap_model(trainer.model)
-            self._sampler.update_weights(_merged(model))
-            self._loaded_at = trainer.state.global_step
+            self._sampler.update_weights(_merged_weights(model))
+            self._loaded_step = trainer.state.global_step
         return nullcontext(self._sampler)
 
     def close(self) -> None:
+        """Shut vLLM down."""
         self._sampler.close()
 
 
-def _merged(model):
-    """(name, tensor) of the weights as a plain model has them, adapters merged in."""
+def _merged_weights(model) -> Iterator[tuple[str, Any]]:
+    """(name, tensor) of the weights under the names of a plain model, adapters merged in."""
     if not hasattr(model, "merge_adapter"):
         yield from model.named_parameters()
         return
@@ -105,15 +185,34 @@ def _merged(model):
         model.unmerge_adapter()
 
 
-class TrlGenerate(OwnDecode):
-    """TRL's own generation: `model.generate`, or its vLLM (colocated or a server) where the config says so;
-    what TRL opened goes with its trainer. Probes are drawn as `OwnDecode` does.
+class TrlEngine(ModelEngine):
+    """TRL's own generation: `model.generate`, or its vLLM (colocated or a server), as the config says.
+
+    Forced answers come from a second call, with effwb's sampler on the trainer's model.
     """
 
-    def __call__(self, trainer, prompt_ids: Sequence, seeds: Sequence[int]):
-        import torch
+    def sample(
+        self,
+        trainer: GroupTrainer,
+        prompt_ids: Sequence[list[int]],
+        seeds: Sequence[int],
+        params: SamplingParams | None = None,
+    ) -> tuple[list[Completion], Logprobs]:
+        """One completion per prompt, as `ModelEngine.sample`; TRL knows only its own sampling parameters."""
+        ids, logprobs = private_trl.generate(trainer, prompt_ids, seed=seeds[0])
+        completions = [completed(trainer.processing_class, trainer.eos_token_ids, row) for row in ids]
+        return completions, logprobs
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seeds[0] % 2**63)
-            ids, logprobs = trainer._generate_single_turn([list(p) for p in prompt_ids], None, {}, 1)
-        return [completed(trainer.processing_class, trainer.eos_token_ids, row) for row in ids], logprobs
+    def sample_and_probe(
+        self,
+        trainer: GroupTrainer,
+        prompt_ids: Sequence[list[int]],
+        seeds: Sequence[int],
+        prober: Prober,
+        target_of: Callable[[int, Completion], ProbeTarget],
+    ) -> tuple[list[Completion], Logprobs, list[list[ForcedAnswer]]]:
+        """As `ModelEngine.sample_and_probe`, in two calls."""
+        completions, logprobs = self.sample(trainer, prompt_ids, seeds)
+        targets = [target_of(i, completion) for i, completion in enumerate(completions)]
+        with live_sampler(trainer) as sampler:
+            return completions, logprobs, prober.answers(sampler, targets)

@@ -1,26 +1,32 @@
-"""A training run as a file: what `effwb train` runs, and what one on several GPUs hands to its processes.
+"""A training run as a file: what `effwb train` runs, and what a run on several GPUs gives its processes.
 
-config.json holds the arguments of `train`, with `training` for its settings. What a user writes by hand:
+config.json holds the arguments of `train`, with `training` for the training settings. An example:
 
     {"design": "lead", "design_params": {"b_min": 1000}, "profile": "r1-qwen-1.5b", "problems": "deepscaler",
      "run_dir": "data/runs/lead", "training": {"steps": 100, "processes": 4}}
 """
 
+from __future__ import annotations
+
 import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from effwb import profiles
+from effwb.designs import Design
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import Profile, Training
 from effwb.training.points import load_train_problems
 from effwb.training.run import TrainResult, train
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+REQUIRED = ("design", "problems", "run_dir")
 KEYS = (
-    "design",
-    "problems",
-    "run_dir",
+    *REQUIRED,
     "profile",
     "design_params",
     "training",
@@ -35,65 +41,70 @@ KEYS = (
     "verify_timeout",
     "report_to",
 )
-NEEDED = ("design", "problems", "run_dir")
 
 
 def run_job(path: str | Path, watch: str = "lines") -> TrainResult:
-    """Train what config.json asks for; a run that is there already is continued or read back.
+    """Train as a config.json says; a run that exists already is continued or read back.
 
-    `design` is a name, or the file of a pickled one; `problems` and `monitor` are sources (`problems.load`;
-    of the first, `n_problems` are drawn as in the notebooks) or tables with ids that a run left; `profile` is
-    a name (default "pocket") or a table of values. Files are taken from the directory of config.json,
-    `run_dir` from the working directory. Raises `ConfigError` for a key or value that is not legal, and what
-    `train` raises.
+    Its keys are the arguments of `train`, with these differences. `design` is a name, or the file of a
+    pickled design. `problems` and `monitor` are sources for `problems.load`, of which `problems` draws
+    `n_problems` as the notebooks do, or tables with ids. `profile` is a name (default "pocket") or a table of
+    values. `training` holds fields of `profiles.Training`. File names are relative to the directory of
+    config.json, `run_dir` is relative to the working directory.
+
+    Args:
+        path: The config.json.
+        watch: What is shown during the run, as in `train`.
+
+    Raises:
+        ConfigError: If the file, a key or a value is not legal.
+        EffwbError: What `train` raises.
     """
     path = Path(path)
-    told = _read(path)
-    here, scale = path.parent, _profile(told.pop("profile", "pocket"))
-    n = told.pop("n_problems", None) or scale.training.n_problems
-    settings = told.pop("training", {})
-    told["design"] = _design(told["design"], here)
-    told["problems"] = _problems(told["problems"], here, n)
-    if told.get("monitor") is not None:
-        told["monitor"] = _problems(told["monitor"], here, None)
-    return train(**told, profile=scale, watch=watch, **settings)
+    config, folder = _read(path), path.parent
+    scale = _profile(config.pop("profile", "pocket"))
+    n = config.pop("n_problems", None) or scale.training.n_problems
+    settings = config.pop("training", {})
+    config["design"] = _design(config["design"], folder)
+    config["problems"] = _problems(config["problems"], folder, n)
+    if config.get("monitor") is not None:
+        config["monitor"] = _problems(config["monitor"], folder, None)
+    return train(**config, profile=scale, watch=watch, **settings)
 
 
 def _read(path: Path) -> dict:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(told, dict):
-        raise ConfigError(f"{path} must hold a table with {', '.join(NEEDED)}")
-    for key in told:
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path} must hold a JSON object with {', '.join(REQUIRED)}")
+    for key in config:
         one_of(f"key in {path}", key, KEYS)
-    missing = [key for key in NEEDED if key not in told]
+    missing = [key for key in REQUIRED if key not in config]
     if missing:
-        raise ConfigError(f"{path} does not say {', '.join(missing)}")
-    return told
+        raise ConfigError(f"{path} lacks {', '.join(missing)}")
+    return config
 
 
-def _profile(told: str | Mapping) -> Profile:
-    if isinstance(told, str):
-        return profiles.profile(told)
-    return Profile(**{**told, "training": Training(**told["training"])})
+def _profile(value: str | Mapping) -> Profile:
+    if isinstance(value, str):
+        return profiles.profile(value)
+    return Profile(**{**value, "training": Training(**value["training"])})
 
 
-def _design(told: str, here: Path):
-    if not told.endswith(".pkl"):
-        return told
-    return pickle.loads((here / told).read_bytes())
+def _design(value: str, folder: Path) -> str | Design:
+    return pickle.loads((folder / value).read_bytes()) if value.endswith(".pkl") else value
 
 
-def _problems(told: str, here: Path, n: int | None):
-    file = here / told
+def _problems(source: str, folder: Path, n: int | None) -> Dataset:
+    file = folder / source
     if file.suffix == ".parquet" and file.is_file():
         from datasets import Dataset
 
         rows = Dataset.from_parquet(str(file), keep_in_memory=True)
         if "problem_id" in rows.column_names:
             return rows
-    return load_train_problems(str(file) if file.is_file() else told, n)
+    return load_train_problems(str(file) if file.is_file() else source, n)

@@ -1,8 +1,10 @@
-"""Training on several GPUs of this machine: `effwb train` under `accelerate launch`, as a child.
+"""Training on several GPUs of this machine: `effwb train` under `accelerate launch`, in a child process.
 
-How the processes share the work (DDP, FSDP, DeepSpeed) is said by an accelerate config: the one in
-`Training.accelerate_config`, or the user's own (`accelerate config`); without one it is DDP.
+An accelerate config says how the processes share the work (DDP, FSDP, DeepSpeed): the one in
+`Training.accelerate_config`, or the user's own (`accelerate config`). Without either it is DDP.
 """
+
+from __future__ import annotations
 
 import json
 import os
@@ -10,28 +12,42 @@ import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from effwb.errors import ConfigError, TrainingError
 from effwb.profiles import Training
 from effwb.runs import write_atomic
 from effwb.training.record import Record
 
-POLL = 0.5  # seconds between two looks at metrics.jsonl
-PATIENCE = 30  # seconds for the processes to end by themselves
+if TYPE_CHECKING:
+    from effwb.training.run import TrainingRun
+
+POLL = 0.5  # seconds between two readings of metrics.jsonl
+PATIENCE = 30  # seconds that the processes have to end by themselves
 LAST_LINES = 15
 
 
-def launch(plan, record: Record, listeners: list[Callable[[dict], None]], report_to: list[str]) -> None:
-    """Execute a `training.run.Plan` on `processes` processes and tell `listeners` of every step.
+def launch(
+    run: TrainingRun, record: Record, listeners: Sequence[Callable[[dict], None]], report_to: list[str]
+) -> None:
+    """Train on `settings.processes` processes, which end with this one.
 
-    The processes end with this one. Raises `TrainingError` with the end of their output where they fail.
+    Args:
+        run: The run.
+        record: Its metrics.
+        listeners: Functions that are called with the metrics of every step.
+        report_to: Names of Transformers' reporting integrations.
+
+    Raises:
+        ConfigError: If the design or the accelerate config cannot be used by other processes.
+        TrainingError: If the processes fail; the message has the end of their output.
     """
-    folder, settings = plan.run_dir / "train" / "job", plan.settings
-    argv, log = command(_write_job(plan, folder, report_to), settings), folder / "launch.log"
+    folder = run.run_dir / "train" / "job"
+    argv, log = command(_write_job(run, folder, report_to), run.settings), folder / "launch.log"
     with open(log, "w") as output:
         child = subprocess.Popen(
             argv,
@@ -44,42 +60,44 @@ def launch(plan, record: Record, listeners: list[Callable[[dict], None]], report
         try:
             _follow(child, record, listeners)
         finally:
+            assert child.stdin is not None
             child.stdin.close()
             with suppress(subprocess.TimeoutExpired):
                 child.wait(PATIENCE)
             child.kill()
     if child.returncode:
         raise TrainingError(
-            f"training on {settings.processes} processes ended with exit status {child.returncode}; finished "
-            f"checkpoints are kept, and the same call continues. All output: {log}. Its end:\n{_end(log)}"
+            f"training on {run.settings.processes} processes ended with exit status {child.returncode}; "
+            f"finished checkpoints are kept, and the same call continues. Full output: {log}. Its end:\n"
+            f"{_end(log)}"
         )
 
 
-def _write_job(plan, folder: Path, report_to: list[str]) -> Path:
-    """The plan as config.json for `training.job`, with its design and problems in files beside it."""
-    if type(plan.design).__module__ == "__main__":
+def _write_job(run: TrainingRun, folder: Path, report_to: list[str]) -> Path:
+    """Write the run as config.json for `training.job`, with its design and problems in files beside it."""
+    if type(run.design).__module__ == "__main__":
         raise ConfigError(
-            f"{type(plan.design).__name__} is defined in this notebook or script, where other processes "
-            "cannot find it; put it in a module to train it on several"
+            f"{type(run.design).__name__} is defined in this notebook or script, where other processes "
+            "cannot import it; to train it on several processes, put it in a module"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / "design.pkl", pickle.dumps(plan.design))
-    told = {
+    write_atomic(folder / "design.pkl", pickle.dumps(run.design))
+    config = {
         "design": "design.pkl",
-        "problems": _write_table(plan.problems, folder / "problems.parquet"),
-        "monitor": None if plan.monitor is None else _write_table(plan.monitor, folder / "monitor.parquet"),
-        "run_dir": str(plan.run_dir.resolve()),
-        "profile": plan.profile.as_dict(),
-        "training": plan.settings.as_dict(),
-        "model": plan.model,
-        "max_tokens": plan.cap,
-        "seed": plan.seed,
-        "effort": plan.effort,
-        "reference": None if plan.reference is None else dict(plan.reference),
-        "verify_timeout": plan.timeout,
+        "problems": _write_table(run.problems, folder / "problems.parquet"),
+        "monitor": None if run.monitor is None else _write_table(run.monitor, folder / "monitor.parquet"),
+        "run_dir": str(run.run_dir.resolve()),
+        "profile": run.profile.as_dict(),
+        "training": run.settings.as_dict(),
+        "model": run.model,
+        "max_tokens": run.max_tokens,
+        "seed": run.seed,
+        "effort": run.effort,
+        "reference": None if run.reference is None else dict(run.reference),
+        "verify_timeout": run.verify_timeout,
         "report_to": report_to,
     }
-    write_atomic(folder / "config.json", json.dumps(told, indent=1).encode())
+    write_atomic(folder / "config.json", json.dumps(config, indent=1).encode())
     return folder / "config.json"
 
 
@@ -89,7 +107,15 @@ def _write_table(rows, path: Path) -> str:
 
 
 def command(job: Path, settings: Training) -> list[str]:
-    """The command line of the child."""
+    """The command line of the child process.
+
+    Args:
+        job: The config.json of the run.
+        settings: The training settings; `processes` and `accelerate_config` are used.
+
+    Raises:
+        ConfigError: If `accelerate_config` is not a file.
+    """
     from accelerate.commands.config.config_args import default_config_file
 
     config = settings.accelerate_config
@@ -98,42 +124,42 @@ def command(job: Path, settings: Training) -> list[str]:
             f"accelerate_config={config!r} is no file; accelerate config --config_file makes one"
         )
     if config:
-        how = ["--config_file", config]
+        options = ["--config_file", config]
     elif Path(default_config_file).is_file():
-        how = []
+        options = []
     else:
-        how = ["--multi_gpu", "--num_machines", "1", "--main_process_port", "0"]
-    how += ["--num_processes", str(settings.processes)]
-    accelerate = [sys.executable, "-m", "accelerate.commands.launch", *how]
+        options = ["--multi_gpu", "--num_machines", "1", "--main_process_port", "0"]
+    options += ["--num_processes", str(settings.processes)]
+    accelerate = [sys.executable, "-m", "accelerate.commands.launch", *options]
     return [*accelerate, "--module", "effwb.cli", "train", str(job), "--child"]
 
 
 def _end(log: Path) -> str:
-    """The last lines of what the processes said; the report of torch's launcher where they said nothing."""
+    """The last lines of the output before the report of torch's launcher; without an error there, all."""
     lines = log.read_text(errors="replace").splitlines()
-    theirs = list(takewhile(lambda line: "torch.distributed.elastic" not in line, lines))
-    told = any("Error" in line for line in theirs)
-    return "\n".join((theirs if told else lines)[-LAST_LINES:])
+    own_lines = list(takewhile(lambda line: "torch.distributed.elastic" not in line, lines))
+    has_error = any("Error" in line for line in own_lines)
+    return "\n".join((own_lines if has_error else lines)[-LAST_LINES:])
 
 
 def _device() -> dict[str, str]:
-    """Without CUDA the processes talk through gloo."""
+    """Environment variables for the child: without CUDA, the processes talk through gloo."""
     import torch
 
     return {} if torch.cuda.is_available() else {"ACCELERATE_USE_CPU": "true"}
 
 
-def _follow(child: subprocess.Popen, record: Record, listeners: list[Callable[[dict], None]]) -> None:
-    """Tell of the steps measured from now on, until the child has ended."""
-    seen = len(record.rows())
+def _follow(child: subprocess.Popen, record: Record, listeners: Sequence[Callable[[dict], None]]) -> None:
+    """Pass new steps on to the listeners until the child has ended."""
+    count = len(record.rows())
     while True:
         ended = child.poll() is not None
         rows = record.rows()
-        seen = min(seen, len(rows))  # a resumed run measures its last steps again
-        for row in rows[seen:]:
-            for listen in listeners:
-                listen(row)
-        seen = len(rows)
+        count = min(count, len(rows))  # a resumed run measures its last steps again
+        for row in rows[count:]:
+            for listener in listeners:
+                listener(row)
+        count = len(rows)
         if ended:
             return
         time.sleep(POLL)

@@ -1,9 +1,10 @@
-"""Rollouts of a model under a design before it is trained with it: a reward that is dead is seen here, before
-an hour of training is spent on it.
-"""
+"""What a design would make of a model's rollouts: shows a dead reward before hours are spent on training."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,12 +13,17 @@ from effwb.errors import ConfigError
 from effwb.evaluation import per_problem, sample_as
 from effwb.profiles import Profile
 from effwb.prompts import closing_id
+from effwb.samplers import Sampler
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
 
 
 def preview(
     design: Design,
-    problems,
-    sampler,
+    problems: Dataset,
+    sampler: Sampler,
     profile: Profile,
     *,
     run_dir: str | Path,
@@ -25,63 +31,95 @@ def preview(
     seed: int = 0,
     reference: Mapping | None = None,
     progress: bool = True,
-):
-    """A DataFrame with a row per rollout of the first `n_problems`, sampled and rewarded as in training.
+) -> pd.DataFrame:
+    """Sample a few groups as in training and score them with a design.
 
-    Columns: `problem_id, sample, length, correct, finished, hint_tokens, empty, reward/<component>..., total,
-    advantage, masked`; where advantages differ along a rollout, `advantage` is that of its end and
-    `advantage, first` that of its beginning. `plots.reward_figure` draws it; `spread` sums it up. Groups are
-    as large as in training.
+    `plots.reward_figure` draws the table, `spread` sums it up.
+
+    Args:
+        design: The design, at the scale of the profile's cap.
+        problems: The training problems, of which the first are used.
+        sampler: An open sampler.
+        profile: The profile; its training settings give the group size and the temperature.
+        run_dir: Where the rollouts are kept.
+        n_problems: How many problems.
+        seed: Seed of the rollouts and of drawn length hints.
+        reference: {problem id: {"length", "accuracy"}} of a frozen model, for designs that need it.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        A row per rollout, see `score`.
+
+    Raises:
+        ConfigError: If the design belongs to another cap.
     """
     design.check_cap(profile.max_tokens)
-    profile = profile.as_in_training()
-    asked, variation = problems.select(range(min(n_problems, len(problems)))), {}
-    hints = None
-    G = profile.training.group_size
+    profile, G = profile.as_in_training(), profile.training.group_size
+    few = problems.select(range(min(n_problems, len(problems))))
+    options: dict[str, Any] = {"seed": seed, "progress": progress}
+    hints, openings = None, design.openings(G)
     if design.hint:
-        hints = design.draw_hints(np.random.default_rng(seed), asked["problem_id"][:])
-        asked = asked.add_column("hint_tokens", hints.tolist())
-        variation = {"hint": "hint_tokens", "hint_place": design.hint}
-    how = {"seed": seed, "progress": progress, **variation}
-    if design.openings(G) is None:
-        table = sample_as(profile, asked, sampler, run_dir=run_dir, n=G, **how)
+        hints = design.draw_hints(np.random.default_rng(seed), few["problem_id"][:])
+        few = few.add_column("hint_tokens", hints.tolist())
+        options |= {"hint": "hint_tokens", "hint_place": design.hint}
+    if openings is None:
+        table = sample_as(profile, few, sampler, run_dir=run_dir, n=G, **options)
     else:
-        table = _both_modes(design.openings(G), profile, asked, sampler, Path(run_dir), how)
-    return score(
-        design,
-        table,
-        profile.max_tokens,
-        reference=reference,
-        hint_tokens_P=hints,
-        closing=closing_id(sampler.tokenizer) if design.modes else None,
-    )
+        table = _sample_with_openings(openings, profile, few, sampler, Path(run_dir), options)
+    closing = closing_id(sampler.tokenizer) if design.modes else None
+    return score(design, table, profile.max_tokens, reference=reference, hint_tokens_P=hints, closing=closing)
 
 
-def _both_modes(openings: list[str], profile: Profile, asked, sampler, run_dir: Path, how: dict):
-    """Rollouts that begin as a design forces them to, those of one opening after those of the other."""
+def _sample_with_openings(
+    openings: list[str], profile: Profile, problems: Dataset, sampler: Sampler, run_dir: Path, options: dict
+) -> pd.DataFrame:
+    """Rollouts that begin as a design forces them to; in each group, those of one opening come first."""
     import pandas as pd
 
-    parts, before = [], 0
+    parts, count = [], 0
     for opening in dict.fromkeys(openings):
         n = openings.count(opening)
-        table = sample_as(profile, asked, sampler, run_dir=run_dir / opening, n=n, opening=opening, **how)
-        parts.append(table.assign(sample=table["sample"] + before))
-        before += n
-    order = {pid: k for k, pid in enumerate(asked["problem_id"])}
-    both = pd.concat(parts, ignore_index=True)
-    return both.iloc[np.lexsort((both["sample"], both["problem_id"].map(order)))].reset_index(drop=True)
+        table = sample_as(
+            profile, problems, sampler, run_dir=run_dir / opening, n=n, opening=opening, **options
+        )
+        parts.append(table.assign(sample=table["sample"] + count))
+        count += n
+    order = {pid: k for k, pid in enumerate(problems["problem_id"])}
+    table = pd.concat(parts, ignore_index=True)
+    return table.iloc[np.lexsort((table["sample"], table["problem_id"].map(order)))].reset_index(drop=True)
 
 
 def score(
-    design: Design, rollouts, cap: int, *, reference: Mapping | None = None, hint_tokens_P=None, closing=None
-):
-    """What `design` makes of a rollout table: the columns of `preview`. `closing` is the id of the token that
-    closes the thinking, for designs that ask whether a rollout thinks.
+    design: Design,
+    rollouts: pd.DataFrame,
+    cap: int,
+    *,
+    reference: Mapping | None = None,
+    hint_tokens_P: np.ndarray | None = None,
+    closing: int | None = None,
+) -> pd.DataFrame:
+    """Rewards and advantages of a rollout table under a design.
+
+    Args:
+        design: The design.
+        rollouts: Rollouts with equally many per problem.
+        cap: Tokens a completion could have.
+        reference: {problem id: {"length", "accuracy"}} of a frozen model, for designs that need it.
+        hint_tokens_P: The length in tokens that each prompt asked for, (P,).
+        closing: Id of the token that closes the thinking, for designs with modes.
+
+    Returns:
+        A row per rollout: `problem_id, sample, length, correct, finished, hint_tokens, empty,
+        reward/<component>..., total, advantage, masked`. Where advantages differ along a rollout, `advantage`
+        is that of its end and `advantage, first` that of its beginning.
+
+    Raises:
+        ConfigError: If problems have different numbers of rollouts.
     """
-    more = {"reference": reference, "hint_tokens_P": hint_tokens_P}
+    options: dict[str, Any] = {"reference": reference, "hint_tokens_P": hint_tokens_P}
     if closing is not None:
-        more["empty_PG"] = per_problem(rollouts, [ids[0] == closing for ids in rollouts["completion_ids"]])
-    group = group_of(rollouts, cap, **more)
+        options["empty_PG"] = per_problem(rollouts, [ids[0] == closing for ids in rollouts["completion_ids"]])
+    group = group_of(rollouts, cap, **options)
     parts = design.reward(group)
     total, advantage, mask = parts.pop("total"), design.advantage(group), design.mask(group)
     table = rollouts[["problem_id", "sample", "length"]].copy()
@@ -97,36 +135,58 @@ def score(
     return table.assign(total=total.ravel(), advantage=advantage.ravel(), masked=~mask.ravel())
 
 
-def group_of(rollouts, cap: int, **more) -> Group:
-    """A rollout table (problems in order of appearance, samples in order) as one Group."""
+def group_of(rollouts: pd.DataFrame, cap: int, **arrays) -> Group:
+    """A rollout table as one `Group`: problems in order of appearance, samples in order.
+
+    Args:
+        rollouts: Rollouts with equally many per problem.
+        cap: Tokens a completion could have.
+        **arrays: Further arguments of `Group`.
+
+    Raises:
+        ConfigError: If problems have different numbers of rollouts.
+    """
     if rollouts.groupby("problem_id").size().nunique() != 1:
         raise ConfigError("every problem needs the same number of rollouts to form groups")
     finished = per_problem(rollouts, rollouts["finish_reason"] == "stop")
     correct = per_problem(rollouts, rollouts["verdict"] == "correct")
     length = per_problem(rollouts, rollouts["length"])
-    return Group(correct, length, finished, cap, list(rollouts["problem_id"].drop_duplicates()), **more)
+    return Group(correct, length, finished, cap, list(rollouts["problem_id"].drop_duplicates()), **arrays)
 
 
-def reference_statistics(rollouts, cap: int) -> dict[str, dict[str, float]]:
-    """Mean length and accuracy per problem of a frozen model's rollouts, for designs that compare with it."""
+def reference_statistics(rollouts: pd.DataFrame, cap: int) -> dict[str, dict[str, float]]:
+    """Mean length and accuracy per problem of a frozen model, for designs that compare with it.
+
+    Args:
+        rollouts: The frozen model's rollouts, equally many per problem.
+        cap: Tokens a completion could have.
+
+    Returns:
+        {problem id: {"length": tokens, "accuracy": share}}; a truncated rollout counts as wrong.
+    """
     return reference_table(group_of(rollouts, cap))
 
 
-def spread(table) -> dict[str, float]:
-    """A preview in numbers: how many groups teach nothing (all their advantages are 0), and what length is
-    worth to right and wrong answers.
+def spread(table: pd.DataFrame) -> dict[str, float]:
+    """A preview in numbers: how many groups teach nothing, and what length is worth.
 
-    `slope, right` and `slope, wrong` are the least-squares change of the reward per 100 tokens within groups.
+    Args:
+        table: From `preview` or `score`.
+
+    Returns:
+        `groups`; `without spread`, the share of groups in which every advantage is 0; `mean spread`, the mean
+        standard deviation of the rewards of a group; `masked`, a share; `slope, right` and `slope, wrong`,
+        the least-squares change of the reward per 100 tokens within groups, for correct and wrong rollouts.
     """
     groups = table.groupby("problem_id")["total"]
-    paid = table.filter(like="advantage").abs().max(axis=1).groupby(table["problem_id"]).max()
+    largest = table.filter(like="advantage").abs().max(axis=1).groupby(table["problem_id"]).max()
     centred = table.assign(
         total=table["total"] - groups.transform("mean"),
         length=table["length"] - table.groupby(["problem_id", "correct"])["length"].transform("mean"),
     )
     return {
         "groups": groups.ngroups,
-        "without spread": float((paid == 0).mean()),
+        "without spread": float((largest == 0).mean()),
         "mean spread": float(groups.std(ddof=0).mean()),
         "masked": float(table["masked"].mean()),
         "slope, right": _slope(centred[table["correct"]]),
@@ -134,6 +194,6 @@ def spread(table) -> dict[str, float]:
     }
 
 
-def _slope(rows) -> float:
+def _slope(rows: pd.DataFrame) -> float:
     square = float((rows["length"] ** 2).sum())
     return 100 * float((rows["length"] * rows["total"]).sum()) / square if square else float("nan")

@@ -1,15 +1,19 @@
-"""What one sees while a run goes on: metrics.jsonl, lines of text, and in Jupyter a figure that is
-redrawn.
-"""
+"""What a user sees during a run: rows of metrics.jsonl, lines of text, and in Jupyter a live figure."""
+
+from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from transformers import TrainerCallback
 
 from effwb.training.record import Record
 
-FROM_TRL = {
+Listener = Callable[[dict], None]
+
+TRL_NAMES = {  # TRL's names of metrics, and ours
     "loss": "loss",
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
@@ -22,70 +26,94 @@ FROM_TRL = {
 
 
 class Metrics(TrainerCallback):
-    """Writes a row per step, and tells `listeners` (each called with the row) about it."""
+    """Writes a row per step and passes it on.
 
-    def __init__(self, record: Record, listeners=()):
-        self.record, self.listeners, self.trainer, self._last = record, list(listeners), None, None
+    `trainer` must be set before training begins.
 
-    def on_train_begin(self, args, state, control, **_):
+    Args:
+        record: The file to write to.
+        listeners: Functions that are called with each row.
+    """
+
+    def __init__(self, record: Record, listeners: Sequence[Listener] = ()):
+        self.record, self.listeners = record, list(listeners)
+        self.trainer: Any = None
+        self._last = 0.0
+
+    def on_train_begin(self, args, state, control, **_) -> None:
+        """Start the clock."""
         self._last = time.perf_counter()
 
-    def on_log(self, args, state, control, logs=None, **_):
+    def on_log(self, args, state, control, logs=None, **_) -> None:
+        """Write the row of a step; the numbers of a round belong to its first step."""
         if not state.is_world_process_zero or "loss" not in logs:
             return
         now = time.perf_counter()
-        spent = {f"time/{k}": v for k, v in self.trainer.collector.clock.items()}
-        whole = now - self._last
-        self.trainer.collector.clock.clear()
-        self._last = now
+        phases = {f"time/{name}": seconds for name, seconds in self.trainer.clock.items()}
+        step_time, self._last = now - self._last, now
         row = {
             "step": state.global_step,
-            **self.trainer.measured,
-            **{ours: logs[theirs] for theirs, ours in FROM_TRL.items() if logs.get(theirs) is not None},
-            **spent,
-            "time/train": whole - sum(spent.values()),
-            "time/step": whole,
+            **self.trainer.round_metrics,
+            **{ours: logs[name] for name, ours in TRL_NAMES.items() if logs.get(name) is not None},
+            **phases,
+            "time/train": step_time - sum(phases.values()),
+            "time/step": step_time,
         }
-        self.trainer.measured = {}  # a round's numbers belong to its first step
+        self.trainer.clock.clear()
+        self.trainer.round_metrics = {}
         self.record.add(row)
-        for listen in self.listeners:
-            listen(row)
+        for listener in self.listeners:
+            listener(row)
 
 
 class Lines:
-    """A line of text every `seconds`, and at the last step: what papermill's log and a terminal show."""
+    """Prints a line of text at intervals and at the last step, for terminals and papermill's log.
+
+    Args:
+        steps: Steps of the whole run.
+        seconds: Least time between two lines.
+    """
 
     def __init__(self, steps: int, seconds: float = 15.0):
-        self.steps, self.seconds, self._shown, self._times, self._known = steps, seconds, 0.0, [], {}
+        self.steps, self.seconds, self._last_print = steps, seconds, 0.0
+        self._times: list[float] = []
+        self._latest: dict[str, float] = {}  # a step without a new round has fewer numbers
 
     def __call__(self, row: dict) -> None:
+        """Print the row if it is time."""
         self._times.append(row["time/step"])
-        self._known.update(row)
+        self._latest.update(row)
         now = time.monotonic()
-        if now - self._shown < self.seconds and row["step"] < self.steps:
+        if now - self._last_print < self.seconds and row["step"] < self.steps:
             return
-        self._shown = now
-        recent = self._times[-20:]
+        self._last_print = now
+        recent, latest = self._times[-20:], self._latest
         left = (self.steps - row["step"]) * sum(recent) / len(recent)
-        known = self._known
         sys.stdout.write(
-            f"step {row['step']}/{self.steps}  accuracy {known['accuracy']:.3f}  length "
-            f"{known['length/mean']:.1f}  reward {known['reward/total']:.3f}  no spread "
-            f"{known['zero_variance']:.0%}  {recent[-1]:.1f} s/step  {left / 60:.1f} min left\n"
+            f"step {row['step']}/{self.steps}  accuracy {latest['accuracy']:.3f}  length "
+            f"{latest['length/mean']:.1f}  reward {latest['reward/total']:.3f}  no spread "
+            f"{latest['zero_variance']:.0%}  {recent[-1]:.1f} s/step  {left / 60:.1f} min left\n"
         )
         sys.stdout.flush()
 
 
 class Live:
-    """The training figure, redrawn in place every `seconds`; it stays in the notebook when it is saved."""
+    """Redraws the training figure in place; it stays in the notebook when that is saved.
+
+    Args:
+        record: The metrics to draw.
+        steps: Steps of the whole run.
+        title: Title of the figure.
+        seconds: Least time between two drawings.
+    """
 
     def __init__(self, record: Record, steps: int, title: str, seconds: float = 5.0):
         self.record, self.steps, self.title, self.seconds = record, steps, title, seconds
-        self._shown = 0.0
+        self._last_drawing = 0.0
 
     def __call__(self, row: dict) -> None:
-        now = time.monotonic()
-        if now - self._shown < self.seconds and row["step"] < self.steps:
+        """Redraw if it is time."""
+        if time.monotonic() - self._last_drawing < self.seconds and row["step"] < self.steps:
             return
         from IPython.display import clear_output, display
 
@@ -93,18 +121,25 @@ class Live:
         from effwb.training.record import read_metrics
 
         figure = training_figure(read_metrics(self.record.path), title=self.title)
-        clear_output(wait=True)  # papermill would keep every state of a display that is updated
+        clear_output(wait=True)  # with update_display, papermill would save every version of the figure
         display(figure)
-        self._shown = time.monotonic()
+        self._last_drawing = time.monotonic()
 
 
 def in_notebook() -> bool:
     """Whether this runs in a Jupyter kernel, papermill's included."""
-    shell = sys.modules.get("IPython")
-    return shell is not None and getattr(shell.get_ipython(), "kernel", None) is not None
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
-def listeners(how: str, record: Record, steps: int, title: str) -> list:
-    """ "auto": lines, and a live figure in a notebook; "lines"; "none"."""
-    live = [Live(record, steps, title)] if how == "auto" and in_notebook() else []
-    return live + ([Lines(steps)] if how != "none" else [])
+def listeners(watch: str, record: Record, steps: int, title: str) -> list[Listener]:
+    """What shows the progress of a run.
+
+    Args:
+        watch: "auto" for lines, and a live figure in a notebook; "lines"; or "none".
+        record: The metrics of the run.
+        steps: Steps of the whole run.
+        title: Title of the figure.
+    """
+    live: list[Listener] = [Live(record, steps, title)] if watch == "auto" and in_notebook() else []
+    return live + ([Lines(steps)] if watch != "none" else [])

@@ -1,4 +1,6 @@
-"""`train`: one stage of GRPO from a model to a model, resumable."""
+"""`train`: one stage of GRPO, from a model to a model, which continues after a kill."""
+
+from __future__ import annotations
 
 import copy
 import json
@@ -7,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,41 +22,55 @@ from effwb.rollouts import FORCED_ROOM
 from effwb.runs import RunDir, digest, write_atomic
 from effwb.samplers import SamplingParams, check_context
 from effwb.training.checks import check
-from effwb.training.engines import open_engine
+from effwb.training.engines import ModelEngine, open_engine
 from effwb.training.launch import launch
 from effwb.training.record import Record, read_metrics
-from effwb.training.rounds import Rounds
+from effwb.training.rounds import Collector, PromptSchedule
 from effwb.training.trl_config import (
+    finish_model,
+    free_memory,
     grpo_config,
     is_main,
     lora_config,
     processes,
-    put_in_place,
     quiet,
-    release,
-    silence,
+    remove_printers,
     world_size,
 )
 from effwb.verifiers import grading
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+
+    from effwb.training.progress import Listener, Metrics
+    from effwb.training.trainer import GroupTrainer
+
 WATCH = ("auto", "lines", "none")
+# Fields of Training that decide where a run computes, and how its sums are rounded: no part of its identity.
 PLACEMENT = ("processes", "accelerate_config")
 ROUNDING = ("micro_batch", "tokens_per_forward", "gradient_checkpointing", "keep_checkpoints", "save_every")
 
 
 @dataclass(frozen=True, eq=False)
 class TrainResult:
-    """What a finished run left: `model` is a directory that `open_sampler` and `train` take."""
+    """A finished training run.
+
+    Attributes:
+        run_dir: Its directory.
+        design: The design as it was before training; `state` holds what it learned.
+    """
 
     run_dir: Path
-    design: Design  # as it was asked for; `state` is what it learned
+    design: Design
 
     @property
     def model(self) -> str:
+        """The directory of the trained model, which `open_sampler` and `train` take."""
         return str(self.run_dir / "model")
 
     @property
-    def metrics(self):
+    def metrics(self) -> pd.DataFrame:
         """metrics.jsonl as a DataFrame, a row per step."""
         return read_metrics(self.run_dir / "train" / "metrics.jsonl")
 
@@ -65,7 +82,7 @@ class TrainResult:
 
 def train(
     design: str | Design,
-    problems,
+    problems: Dataset,
     model: str | None = None,
     *,
     run_dir: str | Path,
@@ -75,236 +92,307 @@ def train(
     seed: int = 0,
     effort: str | None = None,
     reference: Mapping | None = None,
-    monitor=None,
+    monitor: Dataset | None = None,
     state: Mapping | None = None,
     watch: str = "auto",
     report_to: Sequence[str] = (),
     verify_timeout: float = 5.0,
-    **settings,
+    **training,
 ) -> TrainResult:
-    """Train `model` (default: the profile's) on `problems` with GRPO and the advantages of `design`.
+    """Train a model with GRPO and the advantages of a design.
 
-    A design given by name gets the paper's defaults scaled to the cap, with `design_params` over them
-    (`designs.fit_design`); a `Design` object must belong to the cap already. `settings` are fields of
-    `profiles.Training` and replace the profile's. `max_tokens` is the cap of a completion. `reference` maps
-    problem ids to {"length", "accuracy"} of a frozen model, for designs that need it; `monitor` is a problem
-    set for laser_d with monitor="held_out"; `state` what the design begins with, as an earlier run left it in
-    `TrainResult.state`. `watch` is "auto" (lines, and a live figure in a notebook), "lines" or "none";
-    `report_to` goes to Transformers ("tensorboard", "trackio", "wandb"). With `processes` above 1 it trains
-    on as many GPUs of this machine (`training.launch`), with the same advantages as on one.
+    Writes `run_dir/train/metrics.jsonl` (a row per step) and checkpoints. A killed run continues from its
+    last complete checkpoint and, on a CPU, ends with the same weights. A finished run is read back. With
+    `processes` above 1 it trains on as many GPUs of this machine, with the same advantages as on one.
 
-    Writes `run_dir/train/metrics.jsonl` (a row per step) and checkpoints; a run that was killed continues
-    from the last whole checkpoint and, on a CPU, ends in the same weights. A finished run is read back.
-    Raises before the first step: `ConfigError` for parameters, caps and engines that do not fit, `DataError`
-    for problems or references that miss something, `IdentityError` for a directory of another run;
-    `TrainingError` where a loss or gradient is not finite.
+    Args:
+        design: A name in `DESIGNS`, which gets the paper's defaults scaled to the cap (`fit_design`), or a
+            `Design` object that belongs to this cap already.
+        problems: The training problems.
+        model: The starting model; None is the profile's.
+        run_dir: Directory of the run.
+        profile: The profile, with the training settings in `profile.training`.
+        design_params: Parameters of a design given by name, in tokens of this run.
+        max_tokens: The cap: most tokens of a completion; None is the profile's.
+        seed: Seed of the problem order, the rollouts and TRL.
+        effort: An effort prompt for all problems; None for none.
+        reference: {problem id: {"length", "accuracy"}} of a frozen model, for designs that compare with it
+            (`reference_statistics` makes it).
+        monitor: Problems for laser_d with monitor="held_out".
+        state: What the design begins with, as an earlier run left it in `TrainResult.state`.
+        watch: What is shown: "auto" (lines, and a live figure in a notebook), "lines" or "none".
+        report_to: Transformers' reporting integrations, such as "tensorboard", "trackio", "wandb".
+        verify_timeout: Seconds per verdict.
+        **training: Fields of `profiles.Training` that replace the profile's, such as `steps=100`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ConfigError: If parameters, the cap or the engine do not fit, before the first step.
+        DataError: If problems or the reference lack something, before the first step.
+        IdentityError: If `run_dir` belongs to another run.
+        TrainingError: If a loss or a gradient is not finite.
+
+    Example:
+        result = train("kimi", problems, run_dir="runs/kimi", profile=profile, steps=100)
+        result.metrics.plot("step", "length/mean")
     """
     one_of("watch", watch, WATCH)
-    chosen = profile.training.override(**settings)
+    settings = profile.training.override(**training)
     cap = profile.max_tokens if max_tokens is None else max_tokens
-    model = model or profile.model
     if isinstance(design, str):
-        made = fit_design(design, cap, **(design_params or {}))
+        design = fit_design(design, cap, **(design_params or {}))
     elif design_params:
-        raise ConfigError("design_params belong to a design given by name")
-    else:
-        made = copy.deepcopy(design)  # it will learn; the caller's does not
+        raise ConfigError("design_params need a design given by name; set them in the Design object")
+    learning = copy.deepcopy(design)  # it changes while it trains; the caller's does not
     if state is not None:
-        made.load_state(dict(state))
-    check(chosen, made, cap, problems, reference, monitor)
-    asked = copy.deepcopy(made)
-    reference = reference if made.needs_reference else None  # what is not read decides nothing
-    plan = TrainingRun(
-        made, problems, model, Path(run_dir), profile, chosen, cap, seed, effort, reference, monitor,
-        verify_timeout,
-    )  # fmt: skip
-    run, report_to = RunDir(run_dir), list(report_to)
-    if processes(chosen) > world_size() == 1:
-        plan.execute_apart(run, watch, report_to)
-        return TrainResult(run.path, asked)
-    with run.lock() if is_main() else nullcontext():
-        if is_main():
-            run.begin("train", plan.identity(), **plan.recorded())
-        if not plan.is_done():
-            plan.execute(watch, report_to)
-        if is_main():
-            shutil.rmtree(run.path / "train" / "checkpoints", ignore_errors=True)
-    return TrainResult(run.path, asked)
+        learning.load_state(dict(state))
+    check(settings, learning, cap, problems, reference, monitor)
+    run = TrainingRun(
+        design=learning,
+        problems=problems,
+        model=model or profile.model,
+        run_dir=Path(run_dir),
+        profile=profile,
+        settings=settings,
+        max_tokens=cap,
+        seed=seed,
+        effort=effort,
+        reference=reference if design.needs_reference else None,  # an unread one is not part of the identity
+        monitor=monitor,
+        verify_timeout=verify_timeout,
+    )
+    result = TrainResult(run.run_dir, copy.deepcopy(learning))
+    run.finish(watch, list(report_to))
+    return result
 
 
 @dataclass(eq=False)
 class TrainingRun:
-    """Everything `train` was asked for, checked; `execute` does it."""
+    """One training run whose parameters have been checked.
+
+    Attributes:
+        design: The design, which learns during the run.
+        problems: The training problems.
+        model: Name or path of the starting model.
+        run_dir: Directory of the run.
+        profile: The profile; its template and answer tokens are used.
+        settings: The training settings.
+        max_tokens: The cap: most tokens of a completion.
+        seed: Seed of the run.
+        effort: Effort prompt, or None.
+        reference: {problem id: {"length", "accuracy"}} of a frozen model, or None.
+        monitor: The monitoring problems of laser_d, or None.
+        verify_timeout: Seconds per verdict.
+        schedule: The prompts of each round.
+    """
 
     design: Design
-    problems: object
+    problems: Dataset
     model: str
     run_dir: Path
     profile: Profile
     settings: Training
-    cap: int
+    max_tokens: int
     seed: int
     effort: str | None
     reference: Mapping | None
-    monitor: object
-    timeout: float
-    rounds: Rounds = field(init=False)
+    monitor: Dataset | None
+    verify_timeout: float
+    schedule: PromptSchedule = field(init=False)
 
     def __post_init__(self):
         self.source = models.locate(self.model)
         self.tokenizer = models.load_tokenizer(self.source)
-        self.rounds = self._rounds(self.problems, self.settings.problems_per_round, self.seed)
-        self.longest = self.rounds.longest()
+        self.template = prompts.template(self.profile.template)
+        self.schedule = self._schedule(self.problems, self.settings.problems_per_round)
+        self.longest_prompt = self.schedule.longest_prompt()
         context = models.context_of(models.load_config(self.source))
-        check_context(self.longest, self.cap + FORCED_ROOM, context, "prompt (with a forced answer)")
+        room = self.max_tokens + FORCED_ROOM
+        check_context(self.longest_prompt, room, context, "prompt (with a forced answer)")
 
-    def _rounds(self, problems, per_round: int, seed: int) -> Rounds:
-        form = prompts.template(self.profile.template)
-        return Rounds(
-            problems, self.tokenizer, form, self.design, per_round=per_round, seed=seed, effort=self.effort
+    def _schedule(self, problems: Dataset, per_round: int) -> PromptSchedule:
+        return PromptSchedule(
+            problems,
+            self.tokenizer,
+            self.template,
+            self.design,
+            per_round=per_round,
+            seed=self.seed,
+            effort=self.effort,
         )
 
     def identity(self) -> dict:
-        """What decides the weights that come out."""
+        """Everything that decides the trained weights."""
         from importlib.metadata import version
 
-        settings = {
-            k: v for k, v in self.settings.as_dict().items() if k not in ("n_problems", *PLACEMENT, *ROUNDING)
-        }
+        ignored = ("n_problems", *PLACEMENT, *ROUNDING)
         return {
             "model": self.source.name,
             "weights": models.fingerprint(self.source),
             "tokenizer": models.tokenizer_fingerprint(self.tokenizer),
-            "design": {"name": self.design.NAME, **_plain(self.design.parameters())},
+            "design": {"name": self.design.NAME, **_jsonable(self.design.parameters())},
             "design_state": digest(self.design.state()),
-            "settings": settings,
-            "max_tokens": self.cap,
+            "settings": {k: v for k, v in self.settings.as_dict().items() if k not in ignored},
+            "max_tokens": self.max_tokens,
             "answer_tokens": self.profile.answer_tokens if self.design.probes else None,
-            "template": prompts.template(self.profile.template).identity(),
+            "template": self.template.identity(),
             "effort": self.effort,
-            "problems": digest([self.rounds.ids, self.problems["question"][:], self.rounds.answers]),
+            "problems": digest([self.schedule.ids, self.problems["question"][:], self.schedule.answers]),
             "monitor": None if self.monitor is None else digest(list(self.monitor["problem_id"])),
             "reference": None if self.reference is None else digest(dict(self.reference)),
             "seed": self.seed,
-            "verifier": grading.identity(self.timeout),
+            "verifier": grading.identity(self.verify_timeout),
             "trl": version("trl"),
         }
 
     def recorded(self) -> dict:
-        """What only decides how sums are rounded, or how long it takes."""
+        """What only decides how sums are rounded, or how long the run takes; kept beside the identity."""
         return {"processes": world_size(), **{name: getattr(self.settings, name) for name in ROUNDING}}
 
+    @property
     def is_done(self) -> bool:
+        """Whether the run has finished."""
         return (self.run_dir / "train" / "DONE").exists()
 
-    def execute_apart(self, run: RunDir, watch: str, report_to: list[str]) -> None:
-        """Train in processes of their own (`training.launch`), unless it is done."""
-        with run.lock():  # what is refused is refused here; then the first of those processes holds it
-            run.begin("train", self.identity(), **self.recorded())
-        if self.is_done():
-            return
-        record = Record(self.run_dir / "train" / "metrics.jsonl")
-        launch(self, record, self._listeners(watch, record), report_to)
+    def finish(self, watch: str, report_to: list[str]) -> None:
+        """Train unless it is done, here or in processes of its own; then delete the checkpoints.
 
-    def _listeners(self, watch: str, record: Record) -> list:
+        Args:
+            watch: "auto", "lines" or "none", see `train`.
+            report_to: Names of Transformers' reporting integrations.
+        """
+        directory = RunDir(self.run_dir)
+        if processes(self.settings) > world_size() == 1:
+            self.run_in_processes(directory, watch, report_to)
+            return
+        with directory.lock() if is_main() else nullcontext():
+            if is_main():
+                directory.begin("train", self.identity(), **self.recorded())
+            if not self.is_done:
+                self.execute(watch, report_to)
+            if is_main():
+                shutil.rmtree(self.run_dir / "train" / "checkpoints", ignore_errors=True)
+
+    def run_in_processes(self, directory: RunDir, watch: str, report_to: list[str]) -> None:
+        """Train in processes of its own (`training.launch`), unless it is done."""
+        with directory.lock():  # refuse here what is refused; then the first of the processes takes the lock
+            directory.begin("train", self.identity(), **self.recorded())
+        if not self.is_done:
+            record = Record(self.run_dir / "train" / "metrics.jsonl")
+            launch(self, record, self._listeners(watch, record), report_to)
+
+    def _listeners(self, watch: str, record: Record) -> list[Listener]:
         from effwb.training.progress import listeners
 
         return listeners(watch, record, self.settings.steps, f"{self.design.NAME}, {self.source.name}")
 
     def execute(self, watch: str, report_to: list[str]) -> None:
-        """Train from the last whole checkpoint, or the beginning, and leave the model behind."""
+        """Train in this process, from the last complete checkpoint or the beginning, and save the model."""
         from effwb.training.progress import Metrics
         from effwb.training.trainer import STATE, last_checkpoint
 
         folder = self.run_dir / "train"
         checkpoints, record = folder / "checkpoints", Record(folder / "metrics.jsonl")
         start = last_checkpoint(checkpoints)
-        done = 0
-        if start is not None:
-            done = self._restore(start / STATE)
+        step = 0 if start is None else self._restore(start / STATE)
         if is_main():
-            record.cut(done)
+            record.cut(step)
             for path in checkpoints.glob("checkpoint-*"):
                 if not (path / STATE).exists():
                     shutil.rmtree(path)  # half written when the run was killed
         metrics = Metrics(record, self._listeners(watch, record))
-        params = SamplingParams(self.cap, self.settings.temperature, self.settings.top_p)
+        params = SamplingParams(self.max_tokens, self.settings.temperature, self.settings.top_p)
         engine = open_engine(self.settings.engine, self.model, params)
         with quiet(folder), closing(engine):
             trainer = metrics.trainer = self._trainer(checkpoints, engine, metrics, report_to)
             trainer.train(resume_from_checkpoint=str(start) if start else None)
-            self._finish(trainer)
+            self._save(trainer)
             metrics.trainer = None
             del trainer
-        release()
+        free_memory()
 
     def _restore(self, file: Path) -> int:
-        """The design's state out of a checkpoint; returns the step it was saved at."""
+        """Load the design's state from a checkpoint; returns the step of the checkpoint."""
         saved = json.loads(file.read_text())
         try:
             self.design.load_state(saved.get("design", {}))
         except DataError as error:
             raise DataError(
-                f"{file} does not restore {self.design.NAME}: {error}; without its state it would begin anew "
-                f"in the middle of the run; delete {file.parent.name} to continue from an earlier one"
+                f"{file} does not restore {self.design.NAME}: {error}; without its state the design would "
+                f"start afresh in the middle of the run; delete {file.parent.name} to continue from an "
+                "earlier checkpoint"
             ) from error
         return saved["step"]
 
-    def _trainer(self, checkpoints: Path, engine, metrics, report_to):
-        from effwb.training.collect import Collector
+    def _trainer(
+        self, checkpoints: Path, engine: ModelEngine, metrics: Metrics, report_to: list[str]
+    ) -> GroupTrainer:
         from effwb.training.trainer import GroupTrainer
 
-        s = self.settings
+        settings, design, monitor = self.settings, self.design, None
+        options: dict[str, Any] = {"cap": self.max_tokens, "timeout": self.verify_timeout}
         collector = Collector(
-            self.rounds, engine, group_size=s.group_size, timeout=self.timeout, seed=self.seed
-        )
-        watched = self.monitor and self._rounds(self.monitor, 1, self.seed)
-        trainer = GroupTrainer(
-            models.load_model(self.source, s.weights, "cpu").train(),  # the trainer knows its device
-            grpo_config(s, self.cap, checkpoints, self.seed, report_to, self.longest, self.design.ratio),
-            self.tokenizer,
-            self.design,
-            collector,
-            s,
-            cap=self.cap,
+            self.schedule,
+            engine,
+            settings,
+            seed=self.seed,
+            prober=self._prober(),
             reference=self.reference,
-            monitor=watched,
-            forcer=self._forcer(),
-            callbacks=[metrics],
-            peft_config=lora_config(s),
+            **options,
         )
-        silence(trainer)
+        if self.monitor is not None:
+            schedule, seed = self._schedule(self.monitor, 1), f"{self.seed}-monitor"
+            monitor = Collector(schedule, engine, settings, seed=seed, **options)
+        trainer = GroupTrainer(
+            models.load_model(self.source, settings.weights, "cpu").train(),  # the trainer moves it
+            grpo_config(
+                settings,
+                self.max_tokens,
+                checkpoints,
+                self.seed,
+                report_to,
+                self.longest_prompt,
+                design.ratio,
+            ),
+            self.tokenizer,
+            collector,
+            monitor,
+            callbacks=[metrics],
+            peft_config=lora_config(settings),
+        )
+        remove_printers(trainer)
         return trainer
 
-    def _forcer(self) -> Prober | None:
-        """What asks for forced answers, where the design rewards any."""
+    def _prober(self) -> Prober | None:
+        """What asks for forced answers, for designs that reward them."""
         if not self.design.probes:
             return None
-        suffix = prompts.forced_suffix(prompts.template(self.profile.template))
-        return Prober(self.tokenizer, suffix, self.profile.answer_tokens)
+        return Prober(self.tokenizer, prompts.forced_suffix(self.template), self.profile.answer_tokens)
 
-    def _finish(self, trainer) -> None:
-        """The model under its final name, then the done marker, then the checkpoints may go."""
+    def _save(self, trainer: GroupTrainer) -> None:
+        """Save the model under its final name, then the done marker; then the checkpoints may go."""
         wait = trainer.accelerator.wait_for_everyone
         temporary, final = self.run_dir / ".model", self.run_dir / "model"
         trained = trainer.accelerator.unwrap_model(trainer.model)
         if not hasattr(trained, "merge_and_unload"):
-            trainer.save_model(str(temporary))  # all processes: the weights may be sharded
+            trainer.save_model(str(temporary))  # on all processes: the weights may be sharded
         elif is_main():
             trained.merge_and_unload().save_pretrained(temporary)
         wait()
         if is_main():
-            put_in_place(self.tokenizer, temporary, final)
-            done = {"steps": self.settings.steps, "design": self.design.state()}
-            write_atomic(self.run_dir / "train" / "DONE", json.dumps(done).encode())
+            finish_model(self.tokenizer, temporary, final)
+            marker = {"steps": self.settings.steps, "design": self.design.state()}
+            write_atomic(self.run_dir / "train" / "DONE", json.dumps(marker).encode())
         wait()
 
 
-def _plain(parameters: dict) -> dict:
-    """Parameters as JSON has them; tables and frontiers by a hash of what they hold."""
-    found = {}
+def _jsonable(parameters: dict) -> dict:
+    """Parameters as JSON can hold them; tables and frontiers as a hash of their content."""
+    values = {}
     for name, value in parameters.items():
         if hasattr(value, "budgets") and hasattr(value, "accuracy"):
             value = digest([np.asarray(value.budgets).tolist(), np.asarray(value.accuracy).tolist()])
-        found[name] = digest(dict(value)) if isinstance(value, Mapping) else value
-    return found
+        values[name] = digest(dict(value)) if isinstance(value, Mapping) else value
+    return values

@@ -1,28 +1,34 @@
-"""Fine-tuning before RL, so that a model knows both modes: to think, and to answer at once."""
+"""Supervised fine-tuning before RL, so that a model knows two modes: to think, and to answer at once."""
+
+from __future__ import annotations
 
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from effwb import models
 from effwb.errors import ConfigError, DataError
 from effwb.evaluation import sample_as
-from effwb.profiles import Profile
+from effwb.profiles import Profile, Training
 from effwb.prompts import template
 from effwb.rollouts import problems_of, solved
 from effwb.runs import RunDir, digest, write_atomic
 from effwb.samplers import open_sampler
-from effwb.training.trl_config import put_in_place, quiet, release, silence
+from effwb.training.trl_config import finish_model, free_memory, quiet, remove_printers
 from effwb.verifiers import grading
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 TABLE = "warm_start"
 
 
 def sft_warm_start(
     profile: Profile,
-    problems,
+    problems: Dataset,
     *,
     run_dir: str | Path,
     model: str | None = None,
@@ -33,37 +39,61 @@ def sft_warm_start(
     seed: int = 0,
     engine: str | None = None,
 ) -> str:
-    """A model, as the path of its directory, fine-tuned on its own correct answers in both modes.
+    """Fine-tune a model on its own correct answers in both modes.
 
-    `model` (default: the profile's) answers `problems` `n` times (default: the profile's) with thinking and
-    as often with an empty one. What was correct and finished is learnt, as many rollouts of one mode as of
-    the other, behind the same prompt: the model then closes its thinking at once about every second time. The
-    first stage of HGPO (2505.14631, section 3.1) and Thinkless (2505.13379, section 3.1), which learn from
-    other models' answers; epochs, learning rate and batch size are HGPO's.
+    The model answers `problems` with thinking and, as often, with empty thinking. It then learns the answers
+    that are correct and finished, equally many of each mode, after the same prompt. So it closes its
+    thinking at once about every second time. This is the first stage of HGPO (2505.14631, section 3.1) and
+    Thinkless (2505.13379, section 3.1), which learn from other models' answers; epochs, learning rate and
+    batch size are HGPO's.
 
-    Rollouts and model lie in `run_dir`; a finished run is read back, one that was killed continues with its
-    shards of rollouts or its last epoch. `ConfigError` for a template that opens no thinking, `DataError`
-    where a mode has no correct rollout, `IdentityError` where `run_dir` holds another warm start.
+    Rollouts and model are kept in `run_dir`. A finished run is read back; a killed one continues with its
+    shards of rollouts or its last epoch.
+
+    Args:
+        profile: The profile: sampling, and the precision of the training settings.
+        problems: The training problems.
+        run_dir: Directory of the run.
+        model: The starting model; None is the profile's.
+        n: Samples per problem and mode; None is the profile's.
+        epochs: Passes over the examples.
+        learning_rate: Learning rate.
+        batch_size: Examples per update.
+        seed: Seed of rollouts, examples and their order.
+        engine: The sampling engine; None is the profile's.
+
+    Returns:
+        The directory of the fine-tuned model, which `train` and `open_sampler` take.
+
+    Raises:
+        ConfigError: If a number is below 1, or the chat template does not open the thinking.
+        DataError: If a mode has no correct rollout.
+        IdentityError: If `run_dir` holds another warm start.
     """
-    run, name = RunDir(run_dir), model or profile.model
+    directory, name = RunDir(run_dir), model or profile.model
     for key, value in (("epochs", epochs), ("batch_size", batch_size), ("n", 1 if n is None else n)):
         if value < 1:
             raise ConfigError(f"{key}={value} must be at least 1")
     source = models.locate(name)
     tokenizer = models.load_tokenizer(source)
     profile = profile.as_in_training().override(n_samples=n, engine=engine)
-    settings = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size, "seed": seed}
-    with run.lock():
-        run.begin(TABLE, {**_identity(profile, problems, source, tokenizer), **settings})
-        if not (run.path / TABLE / "DONE").exists():
-            examples = _examples(profile, problems, name, run.path, seed)
-            _fine_tune(source, tokenizer, examples, run.path, profile.training, **settings)
-        shutil.rmtree(run.path / TABLE / "checkpoints", ignore_errors=True)
-    return str(run.path / "model")
+    options: dict[str, Any] = {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
+    with directory.lock():
+        directory.begin(TABLE, {**_identity(profile, problems, source, tokenizer), **options})
+        if not (directory.path / TABLE / "DONE").exists():
+            examples = _examples(profile, problems, name, directory.path, seed)
+            _fine_tune(source, tokenizer, examples, directory.path, profile.training, **options)
+        shutil.rmtree(directory.path / TABLE / "checkpoints", ignore_errors=True)
+    return str(directory.path / "model")
 
 
 def _identity(profile: Profile, problems, source, tokenizer) -> dict:
-    """What decides the examples and the arithmetic; the settings come on top."""
+    """Everything that decides the examples and the arithmetic, but for the parameters of the fine-tuning."""
     from importlib.metadata import version
 
     sampling = ("n_samples", "max_tokens", "temperature", "top_p", "dtype", "engine", "shard_problems")
@@ -80,22 +110,23 @@ def _identity(profile: Profile, problems, source, tokenizer) -> dict:
     }
 
 
-def _examples(profile, problems, model: str, folder: Path, seed: int) -> list[dict]:
+def _examples(profile: Profile, problems, model: str, folder: Path, seed: int) -> list[dict]:
     """`input_ids` and `labels` of both modes, equally many, in an order that the seed decides."""
     parts = []
     with open_sampler(model, profile.engine, dtype=profile.dtype) as sampler:
         for mode in ("think", "empty"):
-            how = dict(run_dir=folder / mode, seed=seed, opening=mode, progress=False)
-            table = sample_as(profile, problems, sampler, **how)
-            asked = problems_of(folder / mode).set_index("problem_id")["prompt_ids"]
-            right = table[solved(table)]
-            if right.empty:
+            table = sample_as(
+                profile, problems, sampler, run_dir=folder / mode, seed=seed, opening=mode, progress=False
+            )
+            prompt_ids = problems_of(folder / mode).set_index("problem_id")["prompt_ids"]
+            correct = table[solved(table)]
+            if correct.empty:
                 raise DataError(f"nothing to learn: no rollout of {len(table)} in mode {mode!r} is correct")
-            pairs = zip(right["problem_id"], right["completion_ids"], strict=True)
-            parts.append([_example(list(asked[pid]), list(ids)) for pid, ids in pairs])
+            pairs = zip(correct["problem_id"], correct["completion_ids"], strict=True)
+            parts.append([_example(list(prompt_ids[pid]), list(ids)) for pid, ids in pairs])
     rng = np.random.default_rng(seed)
-    few = min(map(len, parts))
-    chosen = [part[i] for part in parts for i in rng.choice(len(part), few, replace=False)]
+    count = min(map(len, parts))
+    chosen = [part[i] for part in parts for i in rng.choice(len(part), count, replace=False)]
     return [chosen[i] for i in rng.permutation(len(chosen))]
 
 
@@ -104,19 +135,30 @@ def _example(prompt: list[int], completion: list[int]) -> dict:
 
 
 def _last_whole(checkpoints: Path) -> str | None:
-    """The newest checkpoint that was written to its end; one that was not is deleted."""
-    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.partition("-")[2]))
-    while found:
-        state = found[-1] / "trainer_state.json"  # what Transformers writes last
+    """The newest complete checkpoint; newer ones that are incomplete are deleted."""
+    folders = sorted(checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.partition("-")[2]))
+    while folders:
+        state = folders[-1] / "trainer_state.json"  # what Transformers writes last
         try:
             json.loads(state.read_text())
-            return str(found[-1])
+            return str(folders[-1])
         except (OSError, ValueError):
-            shutil.rmtree(found.pop())
+            shutil.rmtree(folders.pop())
     return None
 
 
-def _fine_tune(source, tokenizer, examples, folder: Path, settings, epochs, learning_rate, batch_size, seed):
+def _fine_tune(
+    source: models.ModelSource,
+    tokenizer,
+    examples: list[dict],
+    folder: Path,
+    settings: Training,
+    epochs: int,
+    learning_rate: float,
+    batch_size: int,
+    seed: int,
+) -> None:
+    """Train on the examples; leaves the model, then the done marker."""
     import torch
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -150,11 +192,11 @@ def _fine_tune(source, tokenizer, examples, folder: Path, settings, epochs, lear
             train_dataset=Dataset.from_list(examples),
             processing_class=tokenizer,
         )
-        silence(trainer)
+        remove_printers(trainer)
         trainer.train(resume_from_checkpoint=_last_whole(checkpoints))
         trainer.save_model(str(temporary))
-    put_in_place(tokenizer, temporary, final)
+    finish_model(tokenizer, temporary, final)
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     write_atomic(folder / TABLE / "DONE", json.dumps({"examples": len(examples), "loss": losses}).encode())
     del trainer
-    release()
+    free_memory()

@@ -1,28 +1,43 @@
-"""A plan of several stages, each from the model that the one before it left."""
+"""Training in several stages, each from the model that the previous one left."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from effwb.designs import Design
 from effwb.errors import ConfigError
 from effwb.profiles import Profile
 from effwb.training.run import TrainResult, train
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+
 
 @dataclass(frozen=True)
 class Stage:
-    """What differs in one stage; None and {} leave it as the plan has it.
+    """What is different in one stage.
 
-    `settings` are fields of `profiles.Training`. `carry_state`: the design begins with the state that the
-    stage before left, which must be of the same design or of one in its `takes_state_of`.
+    Attributes:
+        name: The name of the stage, part of its directory.
+        design: The design, by name or as an object.
+        design_params: Parameters of a design given by name.
+        max_tokens: The cap; None is the profile's.
+        problems: Training problems; None for those of all stages.
+        effort: Effort prompt; None for none.
+        settings: Fields of `profiles.Training` that replace those of all stages.
+        carry_state: Whether the design begins with the state that the previous stage left. That stage must
+            have the same design, or one in `takes_state_of`.
     """
 
     name: str
     design: str | Design
     design_params: Mapping = field(default_factory=dict)
     max_tokens: int | None = None
-    problems: object = None
+    problems: Dataset | None = None
     effort: str | None = None
     settings: Mapping = field(default_factory=dict)
     carry_state: bool = False
@@ -30,59 +45,79 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class StagesResult:
-    """The results of the stages, in order."""
+    """The finished stages.
+
+    Attributes:
+        stages: Their names, in order.
+        results: Their results, in order.
+    """
 
     stages: tuple[str, ...]
     results: tuple[TrainResult, ...]
 
     @property
     def model(self) -> str:
+        """The directory of the last stage's model."""
         return self.results[-1].model
 
     @property
-    def metrics(self):
-        """All steps, numbered on from stage to stage, with a column `stage` (from 0)."""
+    def metrics(self) -> pd.DataFrame:
+        """The metrics of all stages, with steps counted on, and a column `stage` (from 0)."""
         import pandas as pd
 
-        parts, before = [], 0
+        parts, offset = [], 0
         for number, result in enumerate(self.results):
             table = result.metrics
-            parts.append(table.assign(step=table["step"] + before, stage=number))
-            before += int(table["step"].max())
+            parts.append(table.assign(step=table["step"] + offset, stage=number))
+            offset += int(table["step"].max())
         return pd.concat(parts, ignore_index=True)
 
 
 def train_stages(
     stages: Sequence[Stage],
-    problems,
+    problems: Dataset,
     model: str | None = None,
     *,
     run_dir: str | Path,
     profile: Profile,
     **common,
 ) -> StagesResult:
-    """Run the stages one after the other, each in `run_dir/<number>-<name>`; `common` goes to every `train`.
+    """Train several stages one after the other, each in `run_dir/<number>-<name>`.
 
-    Resumes like `train`: finished stages are read back, the one that was killed continues.
+    Resumes like `train`: finished stages are read back, a killed one continues.
+
+    Args:
+        stages: The stages, in order.
+        problems: Training problems of stages that have none of their own.
+        model: The starting model of the first stage; None is the profile's.
+        run_dir: Directory of all stages.
+        profile: The profile of all stages.
+        **common: Further arguments of `train` for all stages, training settings included.
+
+    Returns:
+        The results of the stages.
+
+    Raises:
+        ConfigError: If names repeat, or the first stage has `carry_state`.
+        EffwbError: What `train` raises.
     """
     names = [stage.name for stage in stages]
     if not stages or len(set(names)) < len(names):
-        raise ConfigError(f"a plan needs stages with different names, got {names}")
+        raise ConfigError(f"give at least one stage, and a different name to each; got {names}")
+    if stages[0].carry_state:
+        raise ConfigError(f"stage {names[0]!r} has carry_state=True, but no stage comes before it")
     results: list[TrainResult] = []
     for number, stage in enumerate(stages):
-        previous = results[-1] if results else None
-        if stage.carry_state and previous is None:
-            raise ConfigError(f"stage {stage.name!r} cannot carry a state: it is the first")
         result = train(
             stage.design,
             problems if stage.problems is None else stage.problems,
-            previous.model if previous else model,
+            results[-1].model if results else model,
             run_dir=Path(run_dir) / f"{number}-{stage.name}",
             profile=profile,
             design_params=stage.design_params or None,
             max_tokens=stage.max_tokens,
             effort=stage.effort,
-            state=previous.state if stage.carry_state else None,
+            state=results[-1].state if stage.carry_state else None,
             **{**common, **stage.settings},
         )
         results.append(result)

@@ -1,127 +1,138 @@
-"""TRL's GRPOTrainer with our rounds, our advantages, and nothing computed on padding.
+"""TRL's GRPOTrainer with effwb's rollouts and advantages, and a forward pass that skips padding.
 
-What is TRL's stays TRL's: the loss, clipping, KL, LoRA, accelerate with DDP, FSDP and DeepSpeed, its vLLM,
-checkpoints. Replaced are three things: what a round of rollouts is (`collect`), the advantages (`Design`),
-and the forward pass (`forward`).
+TRL keeps the loss, clipping, KL, LoRA, accelerate with DDP, FSDP and DeepSpeed, its vLLM, and checkpoints.
+Three things are replaced: the rollouts of a round (`rounds`), the advantages (a `Design`), and the forward
+pass (`forward`). The private methods overridden here are listed in `effwb._internal.private_trl`.
 """
 
+from __future__ import annotations
+
 import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
 from trl import GRPOTrainer
 
+from effwb._internal import private_trl
+from effwb.designs import Group
 from effwb.designs.segments import per_token
 from effwb.errors import TrainingError
 from effwb.runs import write_atomic, write_parquet
 from effwb.samplers.transformers.cache import left_pad
-from effwb.training.collect import Collector, Round
 from effwb.training.forward import log_probs
+from effwb.training.rounds import Collector, Round, without_advantage
 
-STATE = "effwb.json"  # written last into a checkpoint: without it the checkpoint is not whole
+STATE = "effwb.json"  # written last into a checkpoint, so a checkpoint without it is incomplete
+TEXT_OPTIONS = ("batch_size", "compute_entropy", "compute_aux_loss")  # of a forward pass on text
 
 
 class GroupTrainer(GRPOTrainer):
-    """GRPO whose advantages come from a `Design`. Made by `effwb.training.train`."""
+    """GRPO whose advantages come from a `Design`; built by `effwb.training.train`.
 
-    def __init__(self, model, args, tokenizer, design, collector: Collector, settings, *, cap, **more):
-        self.design, self.collector, self.settings, self.cap = design, collector, settings, cap
-        self.reference, self.monitor, self.forcer = (
-            more.pop(name) for name in ("reference", "monitor", "forcer")
-        )
-        self.measured, self.ready = {}, None
-        self.updates = settings.updates_per_round * settings.iterations
+    Args:
+        model: The model to train.
+        args: A `trl.GRPOConfig`, see `trl_config.grpo_config`.
+        tokenizer: The model's tokenizer.
+        collector: Samples the rounds; it knows the design and the training settings.
+        monitor: Samples the monitoring set of laser_d; None for all other designs.
+        **options: For `trl.GRPOTrainer`, such as `callbacks` and `peft_config`.
+    """
+
+    def __init__(
+        self, model, args, tokenizer, collector: Collector, monitor: Collector | None = None, **options
+    ):
+        self.collector, self.monitor = collector, monitor
+        self.settings = collector.settings
+        self.design: Any = collector.design  # some have methods that only the trainer knows of
+        self.clock: dict[str, float] = {}  # seconds by phase, until the next row of metrics.jsonl
+        self.round_metrics: dict[str, float] = {}  # of the round, until the next row
+        self.round: Any = None  # the `Round` that is being trained on
+        self.updates = self.settings.updates_per_round * self.settings.iterations
         rounds = -(-args.max_steps // self.updates)
         super().__init__(
             model=model,
             args=args,
             processing_class=tokenizer,
             reward_funcs=[self.accuracy],
-            rollout_func=self.hand_over,
-            # TRL wants a row per prompt; which prompts they are is decided in `Rounds`
-            train_dataset=Dataset.from_dict({"prompt": [""] * (rounds * settings.problems_per_round)}),
-            **more,
+            rollout_func=self.give_rollouts,
+            # TRL wants a row per prompt; `PromptSchedule` decides which prompts they are
+            train_dataset=Dataset.from_dict({"prompt": [""] * (rounds * self.settings.problems_per_round)}),
+            **options,
         )
 
-    def hand_over(self, prompts, trainer) -> dict:
-        """TRL asks for rollouts; they are there."""
-        asked = self.ready.asked
-        prompt_ids = [asked.prompt_ids_P[p] for p, _ in self.ready.local]
-        logprobs = None if self.ready.logprobs[0] is None else self.ready.logprobs
-        return {"prompt_ids": prompt_ids, "completion_ids": self.ready.completion_ids, "logprobs": logprobs}
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the seconds spent inside to `clock[name]`."""
+        start = time.perf_counter()
+        yield
+        self.clock[name] = self.clock.get(name, 0.0) + time.perf_counter() - start
+
+    def give_rollouts(self, prompts, trainer) -> dict:
+        """What TRL calls to get rollouts: those of the round that was just collected."""
+        return {
+            "prompt_ids": [self.round.prompts.prompt_ids_P[p] for p, _ in self.round.local],
+            "completion_ids": [c.token_ids for c in self.round.completions.values()],
+            "logprobs": list(self.round.logprobs.values()) or None,
+        }
 
     def accuracy(self, prompts, **_) -> list[float]:
-        """TRL asks for rewards; it logs these, and its advantages from them are replaced."""
-        return [float(self.ready.correct_PG[p, g]) for p, g in self.ready.local]
+        """What TRL calls to get rewards; the advantages that it makes from them are replaced."""
+        return [float(self.round.outcomes[row].correct) for row in self.round.completions]
 
     def _generate_and_score_completions(self, inputs):
-        number = self.state.global_step // self.updates
-        watched = self._observe_monitor(number)
-        made = self.ready = self._collect(number)
-        group = self._group(made)
-        advantage, mask = self.design.advantage(group), self.design.mask(group)
-        self.measured = _measure(made, group, self.design.reward(group), advantage, mask)
-        self.measured["tokens"] += watched
-        self.measured |= {f"state/{name}": float(v) for name, v in self.design.diagnostics(group).items()}
-        self.design.observe(group)
-        if made.empty_PG is not None:
-            p_empty_P = self._p_empty(made)
-            self.measured["modes/p_empty"] = float(p_empty_P.mean())
+        number, design = self.state.global_step // self.updates, self.design
+        monitor_tokens = self._sample_monitor(number)
+        rollouts = self.round = self.collector.collect(self, number)
+        group = self.collector.group(rollouts)
+        advantage, mask = design.advantage(group), design.mask(group)
+        self.round_metrics = metrics = _metrics(rollouts, group, design.reward(group), advantage, mask)
+        metrics["tokens"] += monitor_tokens
+        metrics |= {f"state/{name}": float(value) for name, value in design.diagnostics(group).items()}
+        design.observe(group)
+        closing = self.collector.schedule.closing
+        if closing is not None:
+            p_empty_P = self._p_empty(rollouts, closing)
+            metrics["modes/p_empty"] = float(p_empty_P.mean())
         out = super()._generate_and_score_completions(inputs)
-        if self.design.forced_share is not None:
-            out["old_per_token_logps"] = self._old_logps(out, made, p_empty_P)
-        return self._with_advantages(out, made, advantage, mask, self.design.edges(group))
+        if design.forced_share is not None:
+            out["old_per_token_logps"] = self._old_logps(out, rollouts, p_empty_P)
+        return self._with_advantages(out, rollouts, advantage, mask, design.edges(group))
 
-    def _collect(self, number: int) -> Round:
-        """A round: probed where the design asks, groups without spread replaced as often as asked for."""
-        made = self.collector.collect(self, number, self.collector.rounds.of(number))
-        self._probe(made, list(range(len(made.correct_PG))))
-        for attempt in range(1, self.settings.refill_rounds + 1):
-            slots = np.flatnonzero(_idle(self.design.advantage(self._group(made)))).tolist()
-            if not slots:
-                break
-            self._probe(made, self.collector.refill(self, made, slots, attempt))
-        return made
+    def _sample_monitor(self, number: int) -> int:
+        """Every `design.every` rounds, show laser_d its monitoring set; returns the tokens sampled.
 
-    def _probe(self, made: Round, slots: list[int]) -> None:
-        if self.forcer is not None and slots:
-            self.collector.probe(self, made, slots, self.design, self.forcer, self.cap)
-
-    def _group(self, made: Round):
-        return made.group(self.collector.rounds.ids, self.cap, self.reference)
-
-    def _observe_monitor(self, number: int) -> int:
-        """LASER-D's monitoring set: sampled every so many rounds, never trained on. Returns the tokens."""
+        The monitoring set is never trained on.
+        """
         if self.monitor is None or not number or number % self.design.every:
             return 0
-        asked = self.monitor.ask(list(range(len(self.monitor.ids))), np.random.default_rng(number))
-        made = self.collector.on(self.monitor).collect(self, number, asked)
-        self.design.update_targets(made.group(self.monitor.ids, self.cap))
-        return made.tokens
-
-    def _load_optimizer_and_scheduler(self, checkpoint):
-        """Accelerate calls the CPU of one process among several "cpu:0", a place torch.load does not know."""
-        if self.args.device.type == "cpu":
-            self.args.__dict__["_setup_devices"] = torch.device("cpu")  # what args.device keeps
-        super()._load_optimizer_and_scheduler(checkpoint)
+        schedule = self.monitor.schedule
+        batch = schedule.render(list(range(len(schedule.ids))), np.random.default_rng(number))
+        rollouts = self.monitor.sample(self, number, batch)
+        self.design.update_targets(self.monitor.group(rollouts))
+        return rollouts.tokens
 
     @torch.no_grad()
-    def _p_empty(self, made: Round) -> torch.Tensor:
-        """The probability (P,) that the model closes its thinking at once behind each prompt of the round."""
-        closing, pad = self.collector.rounds.closing, self.processing_class.pad_token_id
-        rows = [[*ids, closing] for ids in made.asked.prompt_ids_P]
-        ids, mask = left_pad(rows, pad, self.accelerator.device)
+    def _p_empty(self, rollouts: Round, closing: int) -> torch.Tensor:
+        """The probability that the model closes its thinking right after each prompt, (P,)."""
+        rows = [[*ids, closing] for ids in rollouts.prompts.prompt_ids_P]
+        ids, mask = left_pad(rows, self.processing_class.pad_token_id, self.accelerator.device)
         logps, *_ = self._get_per_token_logps_and_entropies(
             self.model, ids, mask.long(), 1, batch_size=self.args.per_device_train_batch_size
         )
         return logps[:, 0].float().exp()
 
     @torch.no_grad()
-    def _old_logps(self, out: dict, made: Round, p_empty_P: torch.Tensor) -> torch.Tensor:
-        """Log-probabilities (B, T) under which the round was drawn: those of the weights that drew it, but of
-        the mode, which the first token chooses, the share that the design forces.
+    def _old_logps(self, out: dict, rollouts: Round, p_empty_P: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities (B, T) with which the rollouts were drawn.
+
+        They are those of the model that drew them, except for the mode. The first token chooses the mode, and
+        the design forces the share of each.
         """
         old = out.get("old_per_token_logps")
         if old is None:
@@ -129,20 +140,31 @@ class GroupTrainer(GRPOTrainer):
             mask = torch.cat([out["prompt_mask"], out["completion_mask"]], dim=1)
             width, rows = out["completion_ids"].shape[1], self.args.per_device_train_batch_size
             old, *_ = self._get_per_token_logps_and_entropies(self.model, ids, mask, width, batch_size=rows)
-        old, share = old.clone(), np.log(self.design.forced_share)
-        for row, (p, g) in enumerate(made.local):
-            within = 0.0 if made.empty_PG[p, g] else old[row, 0] - torch.log1p(-p_empty_P[p])
-            old[row, 0] = share + within
+        old, log_share = old.clone(), np.log(self.design.forced_share)
+        for i, row in enumerate(rollouts.completions):
+            p = row // rollouts.group_size
+            empty = rollouts.outcomes[row].empty
+            old[i, 0] = log_share + (0.0 if empty else old[i, 0] - torch.log1p(-p_empty_P[p]))
         return old
 
-    def _with_advantages(self, out: dict, made: Round, advantage, mask, edges) -> dict:
-        """TRL's batch with our advantages, (P, G) or by segment (P, G, K + 1) with `edges` (P, G, K).
+    def _with_advantages(
+        self, out: dict, rollouts: Round, advantage: np.ndarray, mask: np.ndarray, edges: np.ndarray | None
+    ) -> dict:
+        """TRL's batch with the design's advantages.
 
         Masked rollouts leave the loss, and its token count where it is a mean over tokens ("dapo", "cispo");
         means over rollouts still divide by all.
+
+        Args:
+            out: TRL's batch, of this process.
+            rollouts: The round.
+            advantage: (P, G), or (P, G, K + 1) by segment.
+            mask: Bool (P, G); False leaves the loss.
+            edges: Where the segments end, int (P, G, K); None for advantages (P, G).
         """
-        device, rows = out["completion_ids"].device, made.local
+        device, rows = out["completion_ids"].device, rollouts.local
         if advantage.ndim == 3:
+            assert edges is not None, f"{self.design.NAME} has advantages by segment but no edges"
             width = out["completion_ids"].shape[1]
             local = np.array([per_token(advantage[row], edges[row], width) for row in rows])
         else:
@@ -150,14 +172,15 @@ class GroupTrainer(GRPOTrainer):
         out["advantages"] = torch.as_tensor(local, dtype=torch.float32, device=device)
         out["row"] = torch.arange(len(rows), device=device)  # to name a rollout that gives NaN
         if not mask.all():
-            kept = torch.as_tensor(np.array([mask[row] for row in rows]), device=device)
-            out["tool_mask"] = kept[:, None].long().expand_as(out["completion_mask"]).contiguous()
-            counted = (out["completion_mask"] * out["tool_mask"]).sum()
-            out["num_items_in_batch"] = self.accelerator.gather(counted).sum()
+            unmasked = torch.as_tensor(np.array([mask[row] for row in rows]), device=device)
+            out["tool_mask"] = unmasked[:, None].long().expand_as(out["completion_mask"]).contiguous()
+            count = (out["completion_mask"] * out["tool_mask"]).sum()
+            out["num_items_in_batch"] = self.accelerator.gather(count).sum()
         return out
 
     def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, **options):
-        if options.get("compute_aux_loss") or any(v is not None for v in _beyond_text(options)):
+        images = any(value is not None for name, value in options.items() if name not in TEXT_OPTIONS)
+        if images or options.get("compute_aux_loss"):  # this forward pass is for text alone
             return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, **options
             )
@@ -190,44 +213,51 @@ class GroupTrainer(GRPOTrainer):
         return torch.cat(logps), None if entropies[0] is None else torch.cat(entropies), None
 
     def log(self, logs: dict, start_time: float | None = None) -> None:
-        """TRL's log with the round's numbers; TRL's own rewards are only the accuracy and are left out."""
-        for name in [n for n in self._metrics["train"] if n.startswith(("reward", "frac_reward"))]:
-            del self._metrics["train"][name]
-        super().log({**logs, **self.measured} if "loss" in logs else logs, start_time)
+        """TRL's log with the numbers of the round instead of TRL's rewards, which are only the accuracy."""
+        private_trl.drop_rewards_from_log(self)
+        super().log({**logs, **self.round_metrics} if "loss" in logs else logs, start_time)
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(
+        self, model, inputs, return_outputs: bool = False, num_items_in_batch=None
+    ) -> torch.Tensor:
+        """TRL's loss; raises `TrainingError` where it is not finite."""
         loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if not torch.isfinite(loss):
-            self._stop(f"the loss is {loss.item()}", inputs["row"].tolist())
+            self._fail(f"the loss is {loss.item()}", inputs["row"].tolist())
         return loss
 
     def _get_grad_norm(self, model, grad_norm=None):
         norm = super()._get_grad_norm(model, grad_norm)
         if not np.isfinite(float(norm)):
-            self._stop(f"the gradient norm is {float(norm)}", range(len(self.ready.texts)))
+            self._fail(f"the gradient norm is {float(norm)}", range(len(self.round.completions)))
         return norm
 
-    def _stop(self, why: str, rows) -> None:
-        """Keep the round that led here, and raise."""
+    def _fail(self, reason: str, places: Iterable[int]) -> None:
+        """Save the rollouts at these places among the local ones, and raise `TrainingError`."""
         import pandas as pd
 
-        made, step = self.ready, self.state.global_step + 1
-        ids, local, rank = self.collector.rounds.ids, made.local, self.accelerator.process_index
-        names = [ids[made.asked.rows_P[local[r][0]]] for r in rows]
-        table = pd.DataFrame({"problem_id": names, "text": [made.texts[r] for r in rows]})
-        table["completion_ids"] = [made.completion_ids[r] for r in rows]
+        step, rank = self.state.global_step + 1, self.accelerator.process_index
+        local, completions = self.round.local, list(self.round.completions.values())
+        names = [self.round.prompts.problem_ids_P[local[i][0]] for i in places]
+        table = pd.DataFrame({"problem_id": names, "text": [completions[i].text for i in places]})
+        table["completion_ids"] = [completions[i].token_ids for i in places]
         output = Path(self.args.output_dir)
         file = output.parent / f"failed-step-{step:05d}-process-{rank}.parquet"
         write_parquet(file, table)
         saved = last_checkpoint(output)
         raise TrainingError(
-            f"step {step}: {why}, in rollouts of {', '.join(sorted(set(names))[:3])} ...; no update was made "
-            f"from it. The rollouts are in {file}, the last saved state is {saved or 'the starting model'}"
+            f"step {step}: {reason}, in rollouts of {', '.join(sorted(set(names))[:3])} ...; the model was "
+            f"not updated with it. The rollouts are in {file}, the last saved state is "
+            f"{saved or 'the starting model'}"
         )
 
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        private_trl.name_cpu_without_index(self)
+        super()._load_optimizer_and_scheduler(checkpoint)
+
     def _save_checkpoint(self, model, trial):
-        with self.collector.phase("save"):
-            super(GRPOTrainer, self)._save_checkpoint(model, trial)  # without TRL's model card
+        with self.phase("save"):
+            private_trl.save_checkpoint(self, model, trial)
             if self.args.should_save:
                 state = {"step": self.state.global_step, "design": self.design.state()}
                 folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
@@ -235,61 +265,47 @@ class GroupTrainer(GRPOTrainer):
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that is whole."""
-    whole = [path.parent for path in folder.glob(f"checkpoint-*/{STATE}")]
-    return max(whole, key=lambda p: int(p.name.removeprefix("checkpoint-")), default=None)
+    """The newest complete checkpoint in `folder`; None where there is none."""
+    complete = [path.parent for path in folder.glob(f"checkpoint-*/{STATE}")]
+    return max(complete, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
 
 
-def _beyond_text(options: dict):
-    """What only a vision model's batch has; our forward pass is for text."""
-    return [
-        v for name, v in options.items() if name not in ("batch_size", "compute_entropy", "compute_aux_loss")
-    ]
-
-
-def _idle(advantage: np.ndarray) -> np.ndarray:
-    """Bool (P,): groups in which no rollout has an advantage, so that they teach nothing."""
-    return (advantage == 0).reshape(len(advantage), -1).all(axis=1)
-
-
-def _measure(made: Round, group, rewards: dict, advantage: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """The round in numbers, named as in metrics.jsonl. A truncated rollout is not accurate."""
-    length, right = group.length_PG, group.correct_PG & group.finished_PG
-    found = {
-        "accuracy": right.mean(),
+def _metrics(
+    rollouts: Round, group: Group, rewards: dict[str, np.ndarray], advantage: np.ndarray, mask: np.ndarray
+) -> dict[str, float]:
+    """The numbers of a round, named as in metrics.jsonl. A truncated rollout is not accurate."""
+    length, correct = group.length_PG, group.correct_PG & group.finished_PG
+    metrics = {
+        "accuracy": correct.mean(),
         "length/mean": length.mean(),
-        "length/correct": length[right].mean() if right.any() else np.nan,
-        "length/wrong": length[~right].mean() if not right.all() else np.nan,
+        "length/correct": _mean(length[correct]),
+        "length/wrong": _mean(length[~correct]),
         "truncated": 1 - group.finished_PG.mean(),
         **{f"reward/{name}": part.mean() for name, part in rewards.items()},
         "spread": rewards["total"].std(axis=1).mean(),
-        "zero_variance": _idle(advantage).mean(),
+        "zero_variance": without_advantage(advantage).mean(),
         "masked": 1 - mask.mean(),
-        "refilled": made.refilled,
-        "tokens": made.tokens,
-        **_measure_probes(made),
-        **_measure_modes(group),
+        "refilled": rollouts.refilled,
+        "tokens": rollouts.tokens,
+        **_probe_metrics(rollouts),
     }
-    return {name: float(value) for name, value in found.items()}
+    if group.empty_PG is not None:  # rollouts that think, and those that do not
+        metrics["modes/empty"] = group.empty_PG.mean()
+        for name, members in (("think", ~group.empty_PG), ("empty", group.empty_PG)):
+            metrics[f"accuracy/{name}"] = _mean(correct[members])
+            metrics[f"length/{name}"] = _mean(length[members])
+    return {name: float(value) for name, value in metrics.items()}
 
 
-def _measure_modes(group) -> dict[str, float]:
-    """Share, accuracy and length of the rollouts that think and of those that do not."""
-    if group.empty_PG is None:
+def _probe_metrics(rollouts: Round) -> dict[str, float]:
+    """Accuracy at every budget that all rollouts share, and the share of answers that could not be read."""
+    budgets, correct = rollouts.probe_budgets_PGK, rollouts.probe_correct_PGK
+    if budgets is None or correct is None:
         return {}
-    right, found = group.correct_PG & group.finished_PG, {"modes/empty": group.empty_PG.mean()}
-    for name, members in (("think", ~group.empty_PG), ("empty", group.empty_PG)):
-        some = members.any()
-        found[f"accuracy/{name}"] = right[members].mean() if some else np.nan
-        found[f"length/{name}"] = group.length_PG[members].mean() if some else np.nan
-    return found
+    shared = budgets[0, 0] if (budgets == budgets[0, 0]).all() else []
+    by_budget = {f"probe/{budget}": correct[..., k].mean() for k, budget in enumerate(shared)}
+    return {**by_budget, "probe_unparsed": rollouts.unparsed, "probe_mean": correct.mean()}
 
 
-def _measure_probes(made: Round) -> dict[str, float]:
-    """Accuracy at every budget that all rollouts share, and the share of forced answers nobody could read."""
-    if made.points_PGK is None:
-        return {}
-    points, right = made.points_PGK, made.probe_correct_PGK
-    shared = points[0, 0] if (points == points[0, 0]).all() else []
-    by_budget = {f"probe/{b}": right[..., k].mean() for k, b in enumerate(shared)}
-    return {**by_budget, "probe_unparsed": made.unparsed, "probe_mean": right.mean()}
+def _mean(values: np.ndarray) -> float:
+    return values.mean() if values.size else np.nan

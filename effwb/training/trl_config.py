@@ -1,35 +1,51 @@
-"""Our settings as TRL's, and what a launch of one or several processes has to know."""
+"""The training settings as TRL's config, and what one or several processes need around a trainer."""
+
+from __future__ import annotations
 
 import gc
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from effwb.errors import ConfigError, EngineError
 from effwb.models import without_progress_bars
 from effwb.profiles import Training
 
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from trl import GRPOConfig
+
 
 def is_main() -> bool:
-    """Whether this is the one process of a launch that writes."""
+    """Whether this is the process of a launch that writes files."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def world_size() -> int:
-    """Processes of this launch."""
+    """The number of processes in this launch."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def processes(s: Training) -> int:
-    """Processes that train together: those of this launch, or those that are asked for."""
-    return max(world_size(), s.processes)
+def processes(settings: Training) -> int:
+    """How many processes train together: those of this launch, or those that `settings` ask for."""
+    return max(world_size(), settings.processes)
 
 
-def accumulation(s: Training) -> tuple[int, int]:
-    """(rollouts per forward and backward pass, such passes per update and process)."""
-    per_update, world = s.problems_per_round * s.group_size // s.updates_per_round, processes(s)
-    micro = max(1, min(s.micro_batch, per_update // world))
+def accumulation(settings: Training) -> tuple[int, int]:
+    """How an update is split.
+
+    Returns:
+        Rollouts per forward and backward pass, and such passes per update and process.
+
+    Raises:
+        ConfigError: If the rollouts of an update do not divide into such passes.
+    """
+    per_update = settings.problems_per_round * settings.group_size // settings.updates_per_round
+    world = processes(settings)
+    micro = max(1, min(settings.micro_batch, per_update // world))
     if per_update % (micro * world):
         raise ConfigError(
             f"{per_update} rollouts per update do not divide into micro_batch={micro} on {world} processes"
@@ -38,42 +54,58 @@ def accumulation(s: Training) -> tuple[int, int]:
 
 
 def grpo_config(
-    s: Training, cap: int, folder: Path, seed: int, report_to: list[str], longest_prompt: int, ratio: str
-):
-    """TRL's settings for ours; `ratio` is the design's."""
+    settings: Training,
+    cap: int,
+    folder: Path,
+    seed: int,
+    report_to: list[str],
+    longest_prompt: int,
+    ratio: str,
+) -> GRPOConfig:
+    """The training settings as TRL's config.
+
+    Args:
+        settings: The training settings.
+        cap: Tokens a completion may have.
+        folder: Where checkpoints go.
+        seed: Seed of the run.
+        report_to: Names of Transformers' reporting integrations.
+        longest_prompt: Tokens of the longest prompt.
+        ratio: Whether the loss has a probability ratio per "token" or per "sequence" (`Design.ratio`).
+    """
     import torch
     from trl import GRPOConfig
 
-    micro, accumulate = accumulation(s)
+    micro, accumulate = accumulation(settings)
     cuda = torch.cuda.is_available()
     return GRPOConfig(
         output_dir=str(folder),
-        max_steps=s.steps,
-        learning_rate=s.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if s.warmup_steps else "constant",
-        warmup_steps=s.warmup_steps,
-        weight_decay=s.weight_decay,
-        max_grad_norm=s.max_grad_norm,
+        max_steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if settings.warmup_steps else "constant",
+        warmup_steps=settings.warmup_steps,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=accumulate,
-        steps_per_generation=accumulate * s.updates_per_round,
-        num_iterations=s.iterations,
-        num_generations=s.group_size,
+        steps_per_generation=accumulate * settings.updates_per_round,
+        num_iterations=settings.iterations,
+        num_generations=settings.group_size,
         max_completion_length=cap,
-        temperature=s.temperature,
-        top_p=s.top_p,
-        beta=s.kl,
-        epsilon=s.clip_low,
-        epsilon_high=s.clip_high,
-        loss_type=s.loss,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        beta=settings.kl,
+        epsilon=settings.clip_low,
+        epsilon_high=settings.clip_high,
+        loss_type=settings.loss,
         importance_sampling_level=ratio,
         scale_rewards="none",
         use_cpu=not cuda,
-        bf16=s.precision == "bfloat16",
-        gradient_checkpointing=s.gradient_checkpointing,
+        bf16=settings.precision == "bfloat16",
+        gradient_checkpointing=settings.gradient_checkpointing,
         save_strategy="steps",
-        save_steps=s.save_every,
-        save_total_limit=max(2, s.keep_checkpoints),
+        save_steps=settings.save_every,
+        save_total_limit=max(2, settings.keep_checkpoints),
         logging_steps=1,
         logging_nan_inf_filter=False,
         report_to=report_to or "none",
@@ -82,12 +114,12 @@ def grpo_config(
         shuffle_dataset=False,
         seed=seed,
         dataloader_pin_memory=cuda,
-        **trl_options(s.engine, longest_prompt + cap),
+        **_vllm_options(settings.engine, longest_prompt + cap),
     )
 
 
-def trl_options(engine: str, context: int) -> dict:
-    """What GRPOConfig has to know about the engine; `context`: tokens of prompt and completion, at most."""
+def _vllm_options(engine: str, context: int) -> dict:
+    """What TRL's config says about its vLLM; `context` is the most tokens of prompt and completion."""
     if not engine.startswith("trl-vllm"):
         return {}
     import torch
@@ -98,14 +130,36 @@ def trl_options(engine: str, context: int) -> dict:
         "use_vllm": True,
         "vllm_mode": engine.removeprefix("trl-vllm-"),
         "vllm_max_model_length": context,
-        # the default multiplies the ratios of all tokens of a rollout: noise there grows with its length
+        # the default multiplies the ratios of all tokens of a rollout: its noise grows with the length
         "vllm_importance_sampling_mode": "token_truncate",
     }
 
 
+def lora_config(settings: Training) -> LoraConfig | None:
+    """The adapters to train; None where all weights are trained.
+
+    Raises:
+        ConfigError: If peft is not installed.
+    """
+    if not settings.lora_rank:
+        return None
+    try:
+        from peft import LoraConfig
+    except ImportError as error:
+        raise ConfigError(
+            f"lora_rank={settings.lora_rank} needs peft: pip install -e '.[lora]' ({error})"
+        ) from error
+    return LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
 @contextmanager
-def quiet(folder: Path):
-    """No progress bars for every shard of a checkpoint, no warning that rollouts are handed over.
+def quiet(folder: Path) -> Iterator[None]:
+    """Train without progress bars for every shard of a checkpoint and without TRL's experimental warning.
 
     TensorBoard's files go to `folder`, where they outlive the checkpoints.
     """
@@ -115,40 +169,26 @@ def quiet(folder: Path):
         yield
 
 
-def silence(trainer) -> None:
-    """No printing by Transformers: what is said of a run is said by us."""
+def remove_printers(trainer) -> None:
+    """Stop Transformers from printing; effwb reports the progress of a run itself."""
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
     for printer in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printer)
 
 
-def put_in_place(tokenizer, temporary: Path, final: Path) -> None:
-    """Give a model that was saved under a temporary name its tokenizer and its final name."""
+def finish_model(tokenizer, temporary: Path, final: Path) -> None:
+    """Add the tokenizer to a saved model and move it from its temporary to its final name."""
     tokenizer.save_pretrained(temporary)
     (temporary / "training_args.bin").unlink(missing_ok=True)
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
 
 
-def release() -> None:
-    """Give the accelerator's memory back: a trainer is a knot of references that only the collector opens."""
+def free_memory() -> None:
+    """Free the accelerator's memory: a trainer holds reference cycles, so run gc."""
     import torch
 
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def lora_config(s: Training):
-    if not s.lora_rank:
-        return None
-    try:
-        from peft import LoraConfig
-    except ImportError as error:
-        raise ConfigError(
-            f"lora_rank={s.lora_rank} needs peft: pip install -e '.[lora]' ({error})"
-        ) from error
-    return LoraConfig(
-        r=s.lora_rank, lora_alpha=s.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
