@@ -3,9 +3,37 @@ fields.
 """
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Self
+from typing import Self, TypeVar
 
 from effwb.errors import ConfigError, one_of
+from effwb.prompts import Prompting
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How rollouts are sampled and graded.
+
+    Attributes:
+        max_tokens: The cap: most tokens of a completion, EOS included. Default: what the model's context
+            leaves after the longest prompt and a forced answer, at most 32,768.
+        temperature: 0 is greedy.
+        top_p: Share of the probability that tokens are drawn from, in (0, 1].
+        shard_problems: Problems per file; a killed run continues after its last whole file.
+        verify_timeout: Most seconds for comparing one answer with its gold.
+
+    Raises:
+        ConfigError: `shard_problems` is below 1.
+    """
+
+    max_tokens: int | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    shard_problems: int = 32
+    verify_timeout: float = 5.0
+
+    def __post_init__(self):
+        if self.shard_problems < 1:
+            raise ConfigError(f"shard_problems must be at least 1, got {self.shard_problems}")
 
 
 class Values:
@@ -109,6 +137,34 @@ class Profile(Values):
     def as_in_training(self) -> "Profile":
         """The same with rollouts sampled as they are in training."""
         return replace(self, temperature=self.training.temperature, top_p=self.training.top_p)
+
+    def sampling(self, **changes) -> Sampling:
+        """Return this profile's `Sampling`; `changes` replace fields of it.
+
+        Example:
+            >>> PROFILES["pocket"].sampling(temperature=0.5).max_tokens
+            512
+        """
+        own = Sampling(self.max_tokens, self.temperature, self.top_p, self.shard_problems)
+        return _replaced(own, changes)
+
+    def prompting(self, **changes) -> Prompting:
+        """Return this profile's `Prompting`; `changes` replace fields of it.
+
+        Example:
+            >>> PROFILES["pocket"].prompting(effort="low").template
+            'pocket'
+        """
+        return _replaced(Prompting(self.template), changes)
+
+
+_Settings = TypeVar("_Settings", Sampling, Prompting)
+
+
+def _replaced(values: _Settings, changes: dict) -> _Settings:
+    for name in changes:
+        one_of(f"{type(values).__name__} field", name, [f.name for f in fields(values)])
+    return replace(values, **changes)
 
 
 # The setting most of the papers share: batches of 128 prompts, 8 to 16 rollouts, learning rate 1e-6

@@ -225,8 +225,8 @@ def calibrate(scale: Profile) -> Rates:
 
     Lengths are measured where the cap is short enough to reach it (`CALIBRATION_CAP`).
     """
-    from effwb.evaluation import sample_as
-    from effwb.probes import probe
+    from effwb.probes import Probing, probe
+    from effwb.rollouts import sample
     from effwb.samplers import open_sampler
     from effwb.training import load_train_and_eval, train
 
@@ -241,11 +241,14 @@ def calibrate(scale: Profile) -> Rates:
         few = asked.select(range(min(len(asked), scale.shard_problems)))
         with open_sampler(scale.model, scale.engine, dtype=scale.dtype) as sampler:
             begun = time.perf_counter()
-            table = sample_as(small, few, sampler, run_dir=f"{folder}/eval", progress=False)
+            table = sample(
+                few, sampler, small.n_samples, run_dir=f"{folder}/eval", progress=False,
+                sampling=small.sampling(), prompting=small.prompting(),
+            )  # fmt: skip
             between = time.perf_counter()
             answers = probe(
                 table, sampler, small.budgets, run_dir=f"{folder}/eval", progress=False,
-                answer_tokens=scale.answer_tokens,
+                probing=Probing(scale.answer_tokens),
             )  # fmt: skip
             ended = time.perf_counter()
     rounds = done[done["tokens"].notna()]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from effwb import problems
+from effwb import problems, rollouts
 from effwb.designs import DESIGNS
 from effwb.errors import ConfigError, DataError, one_of
-from effwb.evaluation import Evaluation, evaluate, sample_as
+from effwb.evaluation import Evaluation, evaluate
 from effwb.frontier import Frontier, reg, reg_row
 from effwb.metrics import aes, clustered_interval
 from effwb.profiles import Profile
@@ -107,7 +107,15 @@ def frozen_reference(
     chosen = profile.as_in_training().override(max_tokens=max_tokens, n_samples=n)
     folder = Path(run_root) / f"reference-{chosen.max_tokens}x{chosen.n_samples}"
     with open_sampler(profile.model, engine or profile.engine, dtype=profile.dtype) as sampler:
-        return reference_statistics(sample_as(chosen, practice, sampler, run_dir=folder), chosen.max_tokens)
+        table = rollouts.sample(
+            practice,
+            sampler,
+            chosen.n_samples,
+            run_dir=folder,
+            sampling=chosen.sampling(),
+            prompting=chosen.prompting(),
+        )
+        return reference_statistics(table, chosen.max_tokens)
 
 
 def run_points(

@@ -3,15 +3,17 @@ an hour of training is spent on it.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from effwb.designs import Design, Group, reference_table
 from effwb.errors import ConfigError
-from effwb.evaluation import per_problem, sample_as
+from effwb.evaluation import per_problem
 from effwb.profiles import Profile
-from effwb.prompts import closing_id
+from effwb.prompts import Prompting, closing_id
+from effwb.rollouts import sample
 
 
 def preview(
@@ -35,18 +37,18 @@ def preview(
     """
     design.check_cap(profile.max_tokens)
     profile = profile.as_in_training()
-    asked, variation = problems.select(range(min(n_problems, len(problems)))), {}
-    hints = None
+    asked, hints = problems.select(range(min(n_problems, len(problems)))), None
+    prompting = profile.prompting()
     G = profile.training.group_size
     if design.hint:
         hints = design.draw_hints(np.random.default_rng(seed), asked["problem_id"][:])
         asked = asked.add_column("hint_tokens", hints.tolist())
-        variation = {"hint": "hint_tokens", "hint_place": design.hint}
-    how = {"seed": seed, "progress": progress, **variation}
+        prompting = profile.prompting(hint="hint_tokens", hint_place=design.hint)
+    how = {"seed": seed, "sampling": profile.sampling(), "progress": progress}
     if design.openings(G) is None:
-        table = sample_as(profile, asked, sampler, run_dir=run_dir, n=G, **how)
+        table = sample(asked, sampler, G, run_dir=run_dir, prompting=prompting, **how)
     else:
-        table = _both_modes(design.openings(G), profile, asked, sampler, Path(run_dir), how)
+        table = _both_modes(design.openings(G), prompting, asked, sampler, Path(run_dir), how)
     return score(
         design,
         table,
@@ -57,14 +59,15 @@ def preview(
     )
 
 
-def _both_modes(openings: list[str], profile: Profile, asked, sampler, run_dir: Path, how: dict):
+def _both_modes(openings: list[str], prompting: Prompting, asked, sampler, run_dir: Path, how: dict):
     """Rollouts that begin as a design forces them to, those of one opening after those of the other."""
     import pandas as pd
 
     parts, before = [], 0
     for opening in dict.fromkeys(openings):
         n = openings.count(opening)
-        table = sample_as(profile, asked, sampler, run_dir=run_dir / opening, n=n, opening=opening, **how)
+        forced = replace(prompting, opening=opening)
+        table = sample(asked, sampler, n, run_dir=run_dir / opening, prompting=forced, **how)
         parts.append(table.assign(sample=table["sample"] + before))
         before += n
     order = {pid: k for k, pid in enumerate(asked["problem_id"])}

@@ -8,10 +8,9 @@ import numpy as np
 
 from effwb import models
 from effwb.errors import ConfigError, DataError
-from effwb.evaluation import sample_as
 from effwb.profiles import Profile
 from effwb.prompts import template
-from effwb.rollouts import problems_of, solved
+from effwb.rollouts import problems_of, sample, solved
 from effwb.runs import RunDir, digest, write_atomic
 from effwb.samplers import open_sampler
 from effwb.training.trl_config import put_in_place, quiet, release, silence
@@ -85,8 +84,16 @@ def _examples(profile, problems, model: str, folder: Path, seed: int) -> list[di
     parts = []
     with open_sampler(model, profile.engine, dtype=profile.dtype) as sampler:
         for mode in ("think", "empty"):
-            how = dict(run_dir=folder / mode, seed=seed, opening=mode, progress=False)
-            table = sample_as(profile, problems, sampler, **how)
+            table = sample(
+                problems,
+                sampler,
+                profile.n_samples,
+                run_dir=folder / mode,
+                seed=seed,
+                sampling=profile.sampling(),
+                prompting=profile.prompting(opening=mode),
+                progress=False,
+            )
             asked = problems_of(folder / mode).set_index("problem_id")["prompt_ids"]
             right = table[solved(table)]
             if right.empty:

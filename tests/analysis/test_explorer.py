@@ -9,7 +9,7 @@ from effwb.analysis.comparison import compare, same_budgets
 from effwb.analysis.run_set import RunAnalysis, RunSet
 from effwb.errors import ConfigError, DataError, EngineError
 from effwb.frontier import Frontier, reg
-from tests.made_up import made
+from tests.made_up import write_evaluation
 
 pytest.importorskip("anywidget")
 
@@ -59,21 +59,21 @@ class TestStore:
         assert store.measured("free") is not first
 
     def test_runs_measured_differently_are_refused(self, tmp_path):
-        made(tmp_path / "a")
-        made(tmp_path / "b", version=2)
+        write_evaluation(tmp_path / "a")
+        write_evaluation(tmp_path / "b", version=2)
         with pytest.raises(DataError, match=r"verifier: effwb 1 .* in a, effwb 2 .* in b"):
             RunSet(tmp_path).chosen(["a", "b"])
 
     def test_the_best_of_all_leaves_out_what_is_measured_differently(self, tmp_path):
         for name, right in (("a", 0), ("b", 1)):
-            made(tmp_path / name, right)
-        made(tmp_path / "c", version=2)
+            write_evaluation(tmp_path / name, right)
+        write_evaluation(tmp_path / "c", version=2)
         best = RunSet(tmp_path).frontier("best of all runs", ["a"])
         assert best.accuracy.tolist() == [0, 1, 1]
         assert set(best.owner) <= {"a", "b"}
 
     def test_one_benchmark_of_several(self, tmp_path):
-        made(tmp_path / "a", ids=("x-1", "x-2", "y-1"))
+        write_evaluation(tmp_path / "a", ids=("x-1", "x-2", "y-1"))
         store = RunSet(tmp_path)
         assert store.benchmarks(["a"]) == ["all", "x", "y"]
         assert len(store.measured("a", "x").curve.per_problem) == 2
@@ -81,7 +81,7 @@ class TestStore:
             store.measured("a", "z")
 
     def test_several_directories(self, finished, tmp_path):
-        made(tmp_path / "mine")
+        write_evaluation(tmp_path / "mine")
         assert RunSet(finished, tmp_path / "mine").names == [
             f"{finished.name}/free",
             f"{finished.name}/low",
@@ -161,8 +161,8 @@ class TestChoices:
         assert view.base.value == view.focus.value == "low"
 
     def test_errors_of_data_are_shown_and_escaped(self, tmp_path):
-        made(tmp_path / "a")
-        made(tmp_path / "b", suffix="<b>{")
+        write_evaluation(tmp_path / "a")
+        write_evaluation(tmp_path / "b", suffix="<b>{")
         view = E.explore(tmp_path, runs=["a"])
         view.runs.value = ("a", "b")
         assert "not measured alike" in view.note.value
@@ -170,7 +170,7 @@ class TestChoices:
 
     def test_words_keep_the_chosen_and_find_others(self, tmp_path):
         for name in ("lead-seed0", "lead-seed1", "mrt-seed0"):
-            made(tmp_path / name)
+            write_evaluation(tmp_path / name)
         view = E.explore(tmp_path, runs=["mrt-seed0"])
         view.filter.value = "lead 1"
         assert list(view.runs.options) == ["mrt-seed0", "lead-seed1"]

@@ -10,7 +10,7 @@ from effwb.analysis.html_report import write_report
 from effwb.analysis.run_set import RunSet
 from effwb.errors import ConfigError, DataError
 from effwb.frontier import Frontier
-from tests.made_up import made
+from tests.made_up import write_evaluation
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ class TestPapers:
             "leader",
             "mrt-seed0",
         ):
-            made(tmp_path / name / "eval", int("lead" in name))
+            write_evaluation(tmp_path / name / "eval", int("lead" in name))
         return RunSet(tmp_path)
 
     def test_methods_and_seeds(self, store):

@@ -18,6 +18,7 @@ import pytest
 from effwb import prompts
 from effwb._internal.paths import data_dir
 from effwb.errors import ConfigError, EffwbError, EngineError
+from effwb.profiles import Sampling
 from effwb.rollouts import sample
 from effwb.runs import RunDir
 from effwb.samplers import Prefixes, SamplingParams, endpoint, open_sampler
@@ -299,7 +300,7 @@ def test_the_key_is_sent_and_never_written(monkeypatch, few, tmp_path):
     monkeypatch.setenv(endpoint.KEY, SECRET)
     with serving(change=lambda a: {**a, "key": SECRET}) as server:
         sampler = opened(server)
-        sample(few, sampler, 1, run_dir=tmp_path, max_tokens=8, progress=False)
+        sample(few, sampler, 1, run_dir=tmp_path, sampling=Sampling(max_tokens=8), progress=False)
         assert server.keys == {f"Bearer {SECRET}"}
         server.failures = [401]
         with pytest.raises(EngineError, match="EFFWB_SERVER_KEY") as error:
@@ -321,7 +322,7 @@ def test_a_key_that_cannot_be_sent_is_not_shown(monkeypatch, key):
 
 
 def test_a_run_continues_at_another_endpoint_and_is_read_back_without_one(few, tmp_path):
-    how = dict(n=2, max_tokens=8, shard_problems=4, progress=False)
+    how = dict(n=2, sampling=Sampling(max_tokens=8, shard_problems=4), progress=False)
     with serving() as server:
         whole = sample(few, opened(server), run_dir=tmp_path / "whole", **how)
     with serving() as server:
@@ -531,7 +532,7 @@ def test_vllm_refuses_what_it_does_not_serve(served, few):
 @pytest.mark.vllm
 def test_a_server_killed_and_restarted_in_the_middle(served, vllm_server, few, tmp_path):
     """The run waits for it, and its table is that of an uninterrupted one."""
-    how = dict(n=4, max_tokens=300, shard_problems=2, progress=False)
+    how = dict(n=4, sampling=Sampling(max_tokens=300, shard_problems=2), progress=False)
     whole = sample(few, served, run_dir=tmp_path / "whole", **how)
     run = RunDir(tmp_path / "killed")
 
