@@ -7,8 +7,8 @@ Rollouts of SmolLM2 with exactly `length` tokens (nothing stops them), stopped a
 in turns, the best of `repeats` (the first is also the warming up):
 
 - `sample`: the rollouts alone, the unit of all ratios;
-- `ours`: rollouts with their forced answers (`Forcer.sampled`), as an evaluation makes them;
-- `later`: the forced answers of rollouts that are on disk, as after a kill (`Forcer.answers`);
+- `ours`: rollouts with their forced answers (`Prober.sample_and_answer`), as an evaluation makes them;
+- `later`: the forced answers of rollouts that are on disk, as after a kill (`Prober.answers`);
 - `plain` (vLLM): its own `LLM.generate` with prefix caching, one call for each budget;
 - `naive`: Transformers' `generate` for each rollout and budget, on a few rollouts, scaled to all.
 
@@ -59,7 +59,7 @@ class Sweep:
         self.seeds = [[i] for i in range(given.rollouts)]
         self.params = SamplingParams(given.length)
         self.budgets = scaled_grid(given.length).tolist()
-        self.forcer = Prober(
+        self.prober = Prober(
             sampler.tokenizer, prompts.forced_suffix(form), profile.answer_tokens, given.snap
         )
         self.rollouts, self.inside = None, 0.0
@@ -84,14 +84,14 @@ class Sweep:
     def ours(self):
         self.inside = 0.0
         self.sampler.prefix_tokens = self.sampler.cached_tokens = 0
-        groups, forced = self.forcer.sampled(
+        groups, forced = self.prober.sample_and_answer(
             self.sampler, self.params, self.seeds, self.prompts, lambda p, c: self._traced(p, c.token_ids)
         )
         return [row[0].token_ids for row in groups], _ids([row[0] for row in forced])
 
     def later(self):
         work = [self._traced(p, ids) for p, ids in enumerate(self.rollouts)]
-        return _ids(self.forcer.answers(self.sampler, work))
+        return _ids(self.prober.answers(self.sampler, work))
 
     def _traced(self, p: int, ids: list[int]) -> ProbeTarget:
         return ProbeTarget(self.prompts[p], ids, self.opened, cuts_of(len(ids), "length", self.budgets))
@@ -100,8 +100,8 @@ class Sweep:
         """(prefix, suffix) of every forced answer, by rollout and budget."""
         found = []
         for p, ids in enumerate(self.rollouts[:rows]):
-            cuts = self.forcer._cuts(self._traced(p, ids))
-            found.append([(self.prompts[p] + ids[: c.at], self.forcer.ids[c.open]) for c in cuts])
+            cuts = self.prober.cuts(self._traced(p, ids))
+            found.append([(self.prompts[p] + ids[: c.at], self.prober.ids[c.open]) for c in cuts])
         return found
 
     def plain(self):
@@ -111,7 +111,7 @@ class Sweep:
         llm, rows = self.sampler.llm, self.asked(len(self.rollouts))
         llm.reset_prefix_cache()
         params = Params(
-            max_tokens=self.forcer.params.max_tokens, temperature=0.0, detokenize=False, ignore_eos=True,
+            max_tokens=self.prober.params.max_tokens, temperature=0.0, detokenize=False, ignore_eos=True,
             stop_token_ids=self.sampler._closing_ids,
         )  # fmt: skip
         found = []
@@ -127,7 +127,7 @@ class Sweep:
     def _generated(self, prefix: list[int], suffix: list[int]) -> list[int]:
         ids = torch.tensor([prefix + suffix], device=self.model.device)
         plainly = {"do_sample": False, "pad_token_id": 0, "eos_token_id": None}
-        room = {"max_new_tokens": self.forcer.params.max_tokens}
+        room = {"max_new_tokens": self.prober.params.max_tokens}
         out = self.model.generate(ids, attention_mask=torch.ones_like(ids), **plainly, **room)
         return out[0, ids.shape[1] :].tolist()
 
@@ -142,7 +142,7 @@ class Sweep:
         """Answers up to the brace that closes them, as ours end."""
         return [
             [
-                cut_at_brace(ids, None, self.sampler.closer(suffix, self.forcer.params))[0]
+                cut_at_brace(ids, None, self.sampler.closer(suffix, self.prober.params))[0]
                 for ids, (_, suffix) in zip(row, asked, strict=True)
             ]
             for row, asked in zip(rows, self.asked(len(rows)), strict=True)

@@ -35,6 +35,7 @@ from effwb import probes, rollouts
 from effwb.analysis.finished import finished_below, read_evaluation
 from effwb.frontier import Frontier, reg_row
 from effwb.metrics import aes_interval
+from effwb.probes.table import fingerprint
 from effwb.runs import RunDir, write_atomic, write_parquet
 
 RESULTS = Path(__file__).parent / "results" / "growth.json"
@@ -127,7 +128,7 @@ def with_tokens(root: Path) -> dict:
     return {
         "rows of one rollout": cost(lambda: run.rows("rollouts", problem_id=last, sample=0)),
         "read rollouts": cost(lambda: kept.append(run.read("rollouts"))),
-        "fingerprint": cost(lambda: probes._fingerprint(kept[0])),
+        "fingerprint": cost(lambda: fingerprint(kept[0])),
     }
 
 

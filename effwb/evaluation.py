@@ -1,127 +1,218 @@
-"""One evaluation, from problems to curve: sample, probe, measure. Notebooks and the trainer share it."""
+"""One evaluation, from problems to a curve: sample, probe, measure. Notebooks and the trainer share it."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from effwb import metrics, probes, rollouts
+from effwb._internal.keywords import moved_keywords
 from effwb.budgets import check_budgets
 from effwb.curves import BudgetCurve, budget_curve
+from effwb.errors import ConfigError
+from effwb.probes import Probing, ShardProber
 from effwb.profiles import Profile
-from effwb.runs import RunDir
+from effwb.prompts import Prompting
+from effwb.rollouts import RolloutTable
+from effwb.runs import RunDir, enumerate_parts, read_parquet, write_parquet
+from effwb.samplers import Sampler
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from datasets import Dataset
+    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What one model and prompt did on a set of problems; both tables are also in `run_dir`."""
+    """What one model and prompt did on a set of problems.
+
+    Attributes:
+        name: The name in tables and figures.
+        run_dir: The run directory; both tables are stored there.
+        rollouts: The rollout table (`effwb.rollouts.COLUMNS`).
+        probes: The probe table (`effwb.probes.COLUMNS`).
+        curve: Accuracy at every budget.
+    """
 
     name: str
     run_dir: Path
-    rollouts: object
-    probes: object
+    rollouts: pd.DataFrame
+    probes: pd.DataFrame
     curve: BudgetCurve
 
-    def correct_PN(self):
-        """(P, N) array of 0 and 1, problems in order of appearance; a truncated rollout is wrong."""
+    def correct_PN(self) -> np.ndarray:
+        """Return 0 or 1 per rollout, float (P, N) as in `per_problem`; truncated ones are wrong."""
         return per_problem(self.rollouts, rollouts.solved(self.rollouts))
 
-    def length_PN(self):
-        """(P, N) array of lengths in tokens."""
+    def length_PN(self) -> np.ndarray:
+        """Return the length of every rollout in tokens, float (P, N) as in `per_problem`."""
         return per_problem(self.rollouts, self.rollouts["length"])
 
-    def summary(self) -> dict:
-        """Accuracy with its interval (clustered by problem, 95 %), mean lengths, and the share cut off by the
-        cap.
+    def summary(self) -> dict[str, str | float]:
+        """Summarize the rollouts in one row.
+
+        Returns:
+            `name`, `accuracy` with its limits `low` and `high` (95 %, clustered by problem), `mean length`,
+            `length, correct` and `length, wrong` in tokens, and `truncated`, the share cut off by the cap.
         """
-        correct, length = self.correct_PN(), self.length_PN()
-        mean, low, high = metrics.clustered_interval(correct)
-        right, wrong = metrics.length_given(correct, length)
+        correct_PN, length_PN = self.correct_PN(), self.length_PN()
+        mean, low, high = metrics.clustered_interval(correct_PN)
+        correct_length, wrong_length = metrics.length_given(correct_PN, length_PN)
         return {
             "name": self.name,
             "accuracy": mean,
             "low": low,
             "high": high,
-            "mean length": float(length.mean()),
-            "length, correct": right,
-            "length, wrong": wrong,
+            "mean length": float(length_PN.mean()),
+            "length, correct": correct_length,
+            "length, wrong": wrong_length,
             "truncated": float((self.rollouts["finish_reason"] == "length").mean()),
         }
 
     def caption(self) -> str:
-        """The settings every table and figure has to name."""
-        made = RunDir(self.run_dir).config["rollouts"]["identity"]
+        """Return the settings that every table and figure has to name."""
+        settings = RunDir(self.run_dir).identity("rollouts")
         snap = self.curve.snap
         snapped = f", budgets cut down to whole blocks of {snap} tokens" if snap else ""
-        verifier = made["verifier"]["verifier"]
+        verifier = settings["verifier"]["verifier"]
         return (
-            f"{self.rollouts['problem_id'].nunique()} problems x {made['n']} samples, {made['model']}, "
-            f"T = {made['temperature']}, top-p = {made['top_p']}, cap {made['max_tokens']} tokens "
+            f"{self.rollouts['problem_id'].nunique()} problems x {settings['n']} samples, "
+            f"{settings['model']}, T = {settings['temperature']}, top-p = {settings['top_p']}, "
+            f"cap {settings['max_tokens']} tokens "
             f"(truncated: wrong in the accuracy, forced answer in the curve){snapped}, "
-            f"{made['engine_version']}, "
-            f"{made['dtype']}, verifier {verifier['name']} {verifier['version']} "
-            f"(math-verify {verifier['math_verify']})"
+            f"{settings['engine_version']}, {settings['dtype']}, "
+            f"verifier {verifier['name']} {verifier['version']} (math-verify {verifier['math_verify']})"
         )
 
 
-def sample_as(profile: Profile, problems, sampler, *, run_dir: str | Path, n: int | None = None, **variation):
-    """The rollout table of `problems` as `profile` says, with `n` samples instead of the profile's if given.
-
-    `variation` goes to `rollouts.sample` (effort, hint, thinking, seed, progress).
-    """
-    return rollouts.sample(
-        problems,
-        sampler,
-        profile.n_samples if n is None else n,
-        run_dir=run_dir,
-        max_tokens=profile.max_tokens,
-        template=profile.template,
-        temperature=profile.temperature,
-        top_p=profile.top_p,
-        shard_problems=profile.shard_problems,
-        **variation,
-    )
-
-
+@moved_keywords(
+    **{f: f"in prompting=Prompting({f}=...)" for f in ("hint", "hint_place", "thinking", "opening")},
+    n="in the profile: profile.override(n_samples=...)",
+)
 def evaluate(
-    problems,
-    sampler,
+    problems: Dataset,
+    sampler: Sampler,
     profile: Profile,
     *,
     run_dir: str | Path,
     name: str = "",
-    budgets=None,
     seed: int = 0,
+    effort: str | None = None,
+    prompting: Prompting | None = None,
+    budgets: Sequence[int] | None = None,
     snap: int | None = None,
     progress: bool = True,
-    **variation,
 ) -> Evaluation:
-    """Sample and probe `problems` as `profile` says; `variation` goes to `rollouts.sample` (effort, hint,
-    thinking).
+    """Sample problems as a profile says, force answers at every budget, and measure the curve.
 
-    `budgets` defaults to the profile's grid, `snap` cuts down to an engine's cache blocks (`probes.probe`);
-    the curve then says so. The forced answers of a shard of rollouts are made together with it, behind a
-    forced `opening` after all of them. Resumes and reads back like the functions it calls.
+    Each shard is sampled and probed together, while the engine still holds its keys and values. A killed
+    evaluation continues where it stopped; a finished one is read back.
+
+    Args:
+        problems: A data set with the columns problem_id, question and answer (`effwb.problems.load`).
+        sampler: An open sampler (`effwb.samplers.open_sampler`).
+        profile: Samples per problem, cap, temperature, template and answer length.
+        run_dir: The run directory to write, continue or read back.
+        name: The name in tables and figures; default: that of the directory.
+        seed: Decides the seed of every rollout.
+        effort: Short for `prompting=Prompting(effort=...)`.
+        prompting: Effort, length hint, thinking mode and opening. Its template defaults to the profile's.
+        budgets: Budgets in tokens, increasing; default: the profile's grid.
+        snap: Moves every cut down to whole blocks of so many tokens, such as those of an engine's prefix
+            cache (`effwb.probes.Probing`); the curve then says so.
+        progress: Whether to show progress bars.
+
+    Returns:
+        The two tables and the curve.
+
+    Raises:
+        ConfigError: A setting is illegal, or prompt, cap and forced answer exceed the model's context.
+        DataError: There are no problems, ids repeat, or a column is missing.
+        IdentityError: `run_dir` holds another run.
+
+    Example:
+        with open_sampler("pocket") as sampler:
+            low = evaluate(problems, sampler, PROFILES["pocket"], run_dir="data/runs/low", effort="low")
+        low.curve.at(128)
     """
     budgets = profile.budgets if budgets is None else budgets
-    check_budgets(budgets, profile.max_tokens)  # before hours of sampling, not after
-    shard = profile.shard_problems * (
-        variation.get("n") or profile.n_samples
-    )  # as many as are sampled at once
-    begun = RunDir(run_dir).config.get("probes", {}).get("identity", {})
-    how = {
-        "answer_tokens": profile.answer_tokens,
-        "snap": snap,
-        "shard_rollouts": begun.get("shard_rollouts", shard),
-    }
-    ahead = probes.Ahead(run_dir, probes.ProbeSettings(budgets, **how))
-    table = sample_as(
-        profile, problems, sampler, run_dir=run_dir, seed=seed, progress=progress, ahead=ahead, **variation
+    check_budgets(budgets, profile.max_tokens)
+    table = RolloutTable(
+        problems,
+        sampler,
+        profile.n_samples,
+        run_dir=run_dir,
+        seed=seed,
+        sampling=profile.sampling(),
+        prompting=_prompting(profile, effort, prompting),
     )
-    probed = probes.probe(table, sampler, budgets, run_dir=run_dir, progress=progress, **how)
-    curve = budget_curve(table, probed, budgets, name=name, snap=snap)
-    return Evaluation(name or Path(run_dir).name, Path(run_dir), table, probed, curve)
+    size = profile.shard_problems * profile.n_samples  # rollouts of one shard
+    probe_size = table.run.identity("probes").get("shard_rollouts", size)  # older runs may have another
+    probing = Probing(profile.answer_tokens, snap=snap, shard_rollouts=probe_size)
+    prober = ShardProber(sampler, table.template, budgets, probing)
+    if not table.run.is_done("rollouts"):  # before hours of sampling, not after
+        table.check_context()
+        prober.check_context(table.longest_prompt, min(table.params.max_tokens, int(budgets[-1])))
+        if probe_size == size and table.prompting.opening == "free":
+            _sample_and_probe(table, prober, progress)
+            progress = False  # nothing is left but to mark and read the tables
+    sampled = table.complete(progress)
+    probed = probes.probe(sampled, sampler, budgets, run_dir=run_dir, probing=probing, progress=progress)
+    curve = budget_curve(sampled, probed, budgets, name=name, snap=snap)
+    return Evaluation(name or Path(run_dir).name, Path(run_dir), sampled, probed, curve)
 
 
-def per_problem(table, values):
-    """(P, N) array of a per-rollout value, problems in order of appearance, samples in order."""
-    wide = table.assign(_value=values).pivot(index="problem_id", columns="sample", values="_value")
-    return wide.loc[table["problem_id"].drop_duplicates()].to_numpy(dtype=float)
+def _prompting(profile: Profile, effort: str | None, prompting: Prompting | None) -> Prompting:
+    """How to prompt: as given, with the profile's template unless another is given."""
+    prompting = prompting or Prompting()
+    if effort is not None:
+        if prompting.effort is not None:
+            raise ConfigError(
+                f"effort={effort!r} and prompting=Prompting(effort={prompting.effort!r}) are both given; "
+                "give one of them"
+            )
+        prompting = replace(prompting, effort=effort)
+    return replace(prompting, template=prompting.template or profile.template)
+
+
+def _sample_and_probe(table: RolloutTable, prober: ShardProber, progress: bool) -> None:
+    """Write the missing shards of both tables.
+
+    The shards of the two tables hold the same rollouts. A rollout shard is written before its probe shard,
+    so after a kill at most the last probe shard is missing, and it is made from the stored rollouts. What
+    marks the tables as done, and ties them together, is left to `RolloutTable.complete` and `probe`.
+    """
+    run = table.run
+    with run.lock():
+        table.begin()
+        identity = {**prober.identity, probes.ROLLOUTS_KEY: None}
+        run.begin("probes", identity, pending=[probes.ROLLOUTS_KEY], batching=table.sampler.batching())
+        table.drop_stale_probes()
+        title = f"rollouts and probes of {run.path.name}"
+        for index, problems in enumerate_parts(table.parts(), title, unit="problem", progress=progress):
+            rollout_shard, probe_shard = run.shard("rollouts", index), run.shard("probes", index)
+            if not rollout_shard.exists():
+                completions, answers = prober.sample(problems, table.params, table.seeds(problems))
+                sampled = table.shard(problems, completions)
+                write_parquet(rollout_shard, sampled)
+                write_parquet(probe_shard, prober.shard(sampled, problems, answers))
+            elif not probe_shard.exists():
+                write_parquet(probe_shard, prober.probe_shard(read_parquet(rollout_shard), problems))
+
+
+def per_problem(rollouts: pd.DataFrame, values: ArrayLike) -> np.ndarray:
+    """Arrange a value per rollout by problem and sample.
+
+    Args:
+        rollouts: A rollout table, with the same number of samples for every problem.
+        values: A number or bool per row of it.
+
+    Returns:
+        Float (P, N): problems in order of appearance, samples in order of their numbers.
+    """
+    wide = rollouts.assign(_value=values).pivot(index="problem_id", columns="sample", values="_value")
+    return wide.loc[rollouts["problem_id"].drop_duplicates()].to_numpy(dtype=float)

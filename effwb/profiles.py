@@ -4,11 +4,13 @@ A profile is a set of checked values and nothing else. Notebook parameters repla
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NoReturn, Self, get_args
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from effwb.errors import ConfigError, one_of
+from effwb.prompts import Prompting
 
 Dtype = Literal["float32", "bfloat16", "float16", "auto"]
 Positive = Annotated[int, Field(ge=1)]
@@ -71,6 +73,33 @@ def _refuse(cls: type[CheckedValues], problem: Mapping[str, Any]) -> NoReturn:
         raise ConfigError(f"{name}={value} must {legal}")
     wanted = getattr(field.annotation, "__name__", field.annotation)
     raise ConfigError(f"{name} must be {wanted}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How rollouts are sampled and graded.
+
+    Attributes:
+        max_tokens: The cap: most tokens of a completion, EOS included. Default: what the model's context
+            leaves after the longest prompt and a forced answer, at most 32,768.
+        temperature: 0 is greedy.
+        top_p: Share of the probability that tokens are drawn from, in (0, 1].
+        shard_problems: Problems per file; a killed run continues after its last whole file.
+        verify_timeout: Most seconds for comparing one answer with its gold.
+
+    Raises:
+        ConfigError: `shard_problems` is below 1.
+    """
+
+    max_tokens: int | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    shard_problems: int = 32
+    verify_timeout: float = 5.0
+
+    def __post_init__(self):
+        if self.shard_problems < 1:
+            raise ConfigError(f"shard_problems must be at least 1, got {self.shard_problems}")
 
 
 class Training(CheckedValues):
@@ -143,6 +172,34 @@ class Training(CheckedValues):
     engine: Literal["transformers", "vllm", "trl", "trl-vllm-colocate", "trl-vllm-server"] = "transformers"
     processes: Positive = 1
     accelerate_config: str = ""
+
+    def sampling(self, **changes: Any) -> Sampling:
+        """Return this profile's `Sampling`; `changes` replace fields of it.
+
+        Example:
+            >>> PROFILES["pocket"].sampling(temperature=0.5).max_tokens
+            512
+        """
+        own = Sampling(self.max_tokens, self.temperature, self.top_p, self.shard_problems)
+        return _replaced(own, changes)
+
+    def prompting(self, **changes: Any) -> Prompting:
+        """Return this profile's `Prompting`; `changes` replace fields of it.
+
+        Example:
+            >>> PROFILES["pocket"].prompting(effort="low").template
+            'pocket'
+        """
+        return _replaced(Prompting(self.template), changes)
+
+
+_Settings = TypeVar("_Settings", Sampling, Prompting)
+
+
+def _replaced(values: _Settings, changes: Mapping[str, Any]) -> _Settings:
+    for name in changes:
+        one_of(f"{type(values).__name__} field", name, [f.name for f in fields(values)])
+    return replace(values, **changes: Any)
 
 
 # The setting most of the papers share: batches of 128 prompts, 8 to 16 rollouts, learning rate 1e-6

@@ -1,4 +1,4 @@
-"""Prompts as token ids: the chat template, effort prompts, length hints, and the forced-answer suffix.
+"""Turn questions into prompts: chat template, effort prompts, length hints and forced-answer suffixes.
 
 A length hint stands in one of three places: `user` ("Think for n tokens.", L1-Exact), `max` ("Think for
 maximum n tokens.", L1-Max) or `think` ("I will answer the question with n tokens.", right after the opening
@@ -6,11 +6,18 @@ tag, LAPO). Sources: 2503.04697 (L1), 2507.15758 section 3 (LAPO), 2502.18080 (T
 E.1 (forced answer).
 """
 
+from __future__ import annotations
+
 import numbers
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
 from effwb.errors import ConfigError, one_of
+from effwb.samplers.base import OPENINGS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 HINTS = ("user", "max", "think")
 HINT_TEXTS = {
@@ -34,7 +41,7 @@ EFFORTS = {
     ),
 }
 
-# Named forced-answer suffixes. Which one is used changes the curve at small budgets, so a run records it.
+# Named forced-answer suffixes. The choice changes the curve at small budgets, so a run records it.
 SUFFIXES = {
     "close": "</think>\\boxed{",
     "final_answer": "\n</think>\n\n**Final Answer**\n\\boxed{",
@@ -46,18 +53,67 @@ SUFFIXES = {
 
 @dataclass(frozen=True)
 class Template:
-    """How a question becomes a prompt, and how a cut trace is asked for its answer."""
+    """The texts that turn a question into a prompt and ask a stopped rollout for its answer.
+
+    Attributes:
+        name: The name of the template; runs record it.
+        version: Raised whenever a text of this template changes.
+        question_suffix: Text appended to every question.
+        hint_separator: Text between the question and a length hint.
+        forced_suffix: How a stopped rollout is asked for its answer: a name in `SUFFIXES`, or a text that
+            ends by opening a box.
+        efforts: System prompt for each effort name.
+        hints: Sentence for each hint place; `{n}` is the number of tokens.
+    """
 
     name: str
     version: int = 1
     question_suffix: str = "\nPlease reason step by step, and put your final answer within \\boxed{}."
     hint_separator: str = " "
     forced_suffix: str = "final_answer"
-    efforts: dict = field(default_factory=lambda: dict(EFFORTS))
-    hints: dict = field(default_factory=lambda: dict(HINT_TEXTS))
+    efforts: dict[str, str] = field(default_factory=lambda: dict(EFFORTS))
+    hints: dict[str, str] = field(default_factory=lambda: dict(HINT_TEXTS))
 
     def identity(self) -> dict:
+        """Every text of the template, for the identity of a run."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Prompting:
+    """How questions become prompts, and how completions begin.
+
+    Attributes:
+        template: A `Template` or the name of one in `TEMPLATES`. Default: the one that fits the tokenizer.
+        effort: The name of a system prompt of the template: "low", "medium" or "high". Default: none.
+        hint: A length in tokens that every prompt states, or the name of a column of the problems that holds
+            one for each problem. Default: no length is stated.
+        hint_place: Where the length is stated: "user", "max" or "think" (see `effwb.prompts`).
+        thinking: False asks the chat template for its mode without thinking.
+        opening: How completions begin after a prompt that opens the thinking: "free" (the model decides),
+            "think" (it is not closed at once) or "empty" (it is closed at once; the closing tag counts as a
+            token of the completion).
+
+    Raises:
+        ConfigError: `hint_place` or `opening` is unknown, or `thinking` is not a bool.
+
+    Example:
+        >>> Prompting(effort="low", hint=200).hint_place
+        'user'
+    """
+
+    template: str | Template | None = None
+    effort: str | None = None
+    hint: int | str | None = None
+    hint_place: str = "user"
+    thinking: bool = True
+    opening: str = "free"
+
+    def __post_init__(self):
+        one_of("hint_place", self.hint_place, HINTS)
+        one_of("opening", self.opening, OPENINGS)
+        if not isinstance(self.thinking, bool):
+            raise ConfigError(f"thinking must be True or False, got {self.thinking!r}")
 
 
 TEMPLATES = {
@@ -79,21 +135,25 @@ TEMPLATES = {
 
 
 def template(name: str | Template) -> Template:
-    """A `Template`, or the one of that name; `ConfigError` lists the names."""
+    """Look up a template by its name; a `Template` is returned as it is.
+
+    Raises:
+        ConfigError: There is no template of that name; the message lists the names.
+    """
     if isinstance(name, Template):
         return name
     one_of("template", name, TEMPLATES)
     return TEMPLATES[name]
 
 
-def fitting_template(tokenizer) -> str:
-    """The name of the default template: "boxed", or "pocket" where the tokenizer cannot spell that one."""
+def fitting_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Name the default template: "boxed", or "pocket" if the tokenizer cannot spell "boxed"."""
     ids = tokenizer.encode(TEMPLATES["boxed"].question_suffix, add_special_tokens=False)
     return "pocket" if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids else "boxed"
 
 
 def render(
-    tokenizer,
+    tokenizer: PreTrainedTokenizerBase,
     question: str,
     template: Template,
     *,
@@ -102,24 +162,41 @@ def render(
     hint_place: str = "user",
     thinking: bool = True,
 ) -> tuple[str, list[int]]:
-    """The prompt as (text, token ids), generation prompt included.
+    """Render the prompt of one question, generation prompt included.
 
-    `effort` picks a system prompt; `hint` is a length in tokens put where `hint_place` says; `thinking=False`
-    asks the chat template for its empty-thinking mode (`enable_thinking`), or closes the thinking that a
-    template without one has opened. Raises `ConfigError` for an unknown effort or place, a hint that is not a
-    positive integer, or a `think` hint on a model whose template opens no thinking.
+    Args:
+        tokenizer: The model's tokenizer; its chat template is used.
+        question: The text of the problem.
+        template: The texts around the question.
+        effort: The name of a system prompt of the template.
+        hint: A length in tokens to state in the prompt.
+        hint_place: Where the length is stated: "user", "max" or "think".
+        thinking: False asks the chat template for its mode without thinking (`enable_thinking`). A template
+            that has no such mode but opens the thinking gets a closing tag instead.
+
+    Returns:
+        The prompt as text, and as token ids.
+
+    Raises:
+        ConfigError: Unknown effort or place, a hint that is not a positive integer, or a chat template that
+            cannot do what `hint_place="think"` or `thinking=False` needs.
     """
-    messages, content = [], question + template.question_suffix
-    if effort is not None:
-        one_of("effort", effort, template.efforts)
-        messages.append({"role": "system", "content": template.efforts[effort]})
     sentence = _hint_sentence(template, hint, hint_place)
+    content = question + template.question_suffix
     if sentence and hint_place != "think":
         content += template.hint_separator + sentence
-    messages.append({"role": "user", "content": content})
-    how = dict(tokenize=False, add_generation_prompt=True)
-    text = tokenizer.apply_chat_template(messages, enable_thinking=thinking, **how)
-    if not thinking and text == tokenizer.apply_chat_template(messages, enable_thinking=True, **how):
+    messages = [{"role": "user", "content": content}]
+    if effort is not None:
+        one_of("effort", effort, template.efforts)
+        messages.insert(0, {"role": "system", "content": template.efforts[effort]})
+
+    def chat(enable_thinking: bool) -> str:
+        return tokenizer.apply_chat_template(
+            messages, enable_thinking=enable_thinking, tokenize=False, add_generation_prompt=True
+        )
+
+    text = chat(thinking)
+    if not thinking and text == chat(True):
         if not opens_thinking(text):
             raise ConfigError(
                 "thinking=False has no effect on this chat template; it needs one that knows "
@@ -134,7 +211,7 @@ def render(
     return text, ids
 
 
-def _hint_sentence(template: Template, hint, place: str) -> str:
+def _hint_sentence(template: Template, hint: float | None, place: str) -> str:
     if hint is None:
         return ""
     one_of("hint_place", place, HINTS)
@@ -143,59 +220,84 @@ def _hint_sentence(template: Template, hint, place: str) -> str:
     return template.hints[place].format(n=int(hint))
 
 
-def check_opened(text: str, what: str) -> None:
-    """Raise `ConfigError` where a prompt does not leave the thinking open."""
-    if not opens_thinking(text):
+def check_opened(prompt: str, feature: str) -> None:
+    """Check that a prompt leaves the thinking open.
+
+    Args:
+        prompt: The text of the prompt.
+        feature: What needs this; the error message begins with it.
+
+    Raises:
+        ConfigError: The prompt does not end inside the thinking.
+    """
+    if not opens_thinking(prompt):
         raise ConfigError(
-            f"{what} needs a chat template that ends by opening <think>; this one ends {text[-30:]!r}"
+            f"{feature} needs a chat template that ends by opening <think>; this one ends {prompt[-30:]!r}"
         )
 
 
-def closing_id(tokenizer) -> int:
-    """The token that closes the thinking; `ConfigError` where the model has no such token."""
+def closing_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the id of the token that closes the thinking.
+
+    Raises:
+        ConfigError: The model spells `</think>` with several tokens, or not at all.
+    """
     ids = tokenizer.encode("</think>", add_special_tokens=False)
     if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
-        raise ConfigError(f"the model has no token </think> of its own: it is spelled as {ids}")
+        raise ConfigError(f"the model has no single token for </think>: it spells the tag as {ids}")
     return ids[0]
 
 
-def opens_thinking(prompt_text: str) -> bool:
-    """True where the prompt itself leaves `<think>` open, so that a completion starts inside the thinking."""
-    return prompt_text.rfind("<think>") > prompt_text.rfind("</think>")
+def opens_thinking(prompt: str) -> bool:
+    """Tell whether a prompt leaves `<think>` open, so that a completion begins inside the thinking."""
+    return prompt.rfind("<think>") > prompt.rfind("</think>")
 
 
 def graded_text(opened: bool, completion: str) -> str:
-    """The text a verifier should see: where the prompt opened the thinking, the opening tag belongs to it.
+    """Return the text that a verifier should see.
 
-    Without it a box inside an unfinished thinking would pass for the answer.
+    If the prompt opened the thinking, the opening tag is put back in front. Without it, a box inside an
+    unfinished thinking would pass for the answer.
     """
     return f"<think>{completion}" if opened else completion
 
 
-def forced_suffix(template: Template) -> str:
-    """The text that asks a cut trace for its answer. A name in `SUFFIXES`, or a text that leaves a box
-    open.
+def forced_suffix(template: Template, suffix: str | None = None) -> str:
+    """Return the text that asks a stopped rollout for its answer.
+
+    Args:
+        template: Its suffix is the default.
+        suffix: Another suffix: a name in `SUFFIXES`, or a text that ends by opening a box.
+
+    Raises:
+        ConfigError: The suffix is neither such a name nor such a text.
     """
-    text = SUFFIXES.get(template.forced_suffix, template.forced_suffix)
+    name = template.forced_suffix if suffix is None else suffix
+    text = SUFFIXES.get(name, name)
     if not text.rstrip().endswith("{"):
         one_of("forced-answer suffix (a name, or a text that ends by opening a box)", text, SUFFIXES)
     return text
 
 
-def with_suffix(template: Template, suffix: str) -> Template:
-    """The template with another forced-answer suffix."""
-    return replace(template, forced_suffix=suffix)
-
-
 def suffix_when_closed(suffix: str) -> str:
-    """The suffix for a cut behind the thinking: what it says after closing it."""
+    """Return the suffix for a cut after the thinking: the part that follows its `</think>`."""
     return suffix.split("</think>")[-1]
 
 
-def check_known(tokenizer, text: str, ids: Sequence[int], what: str) -> None:
-    """Raise `ConfigError` where part of `text` became the unknown token without spelling it, as templates
-    may.
+def check_known(tokenizer: PreTrainedTokenizerBase, text: str, ids: Sequence[int], name: str) -> None:
+    """Check that the tokenizer has tokens for all of a text.
+
+    A text may spell the unknown token itself, as chat templates do; that is no error.
+
+    Args:
+        tokenizer: The tokenizer that encoded the text.
+        text: The text.
+        ids: The text as token ids.
+        name: What the text is, for the error message.
+
+    Raises:
+        ConfigError: Part of the text became the unknown token.
     """
     unknown = tokenizer.unk_token_id
     if unknown is not None and list(ids).count(unknown) > text.count(tokenizer.unk_token):
-        raise ConfigError(f"the tokenizer has no token for part of {what}: {tokenizer.decode(ids)!r}")
+        raise ConfigError(f"the tokenizer has no token for part of {name}: {tokenizer.decode(ids)!r}")

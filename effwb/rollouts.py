@@ -1,219 +1,326 @@
 """Sample problems into the rollout table, shard by shard, so that a killed run continues where it stopped."""
 
+from __future__ import annotations
+
 import hashlib
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from effwb import prompts
-from effwb.errors import ConfigError, DataError, one_of
+from effwb._internal.keywords import moved_keywords
+from effwb.errors import ConfigError, DataError
+from effwb.profiles import Sampling
+from effwb.prompts import Prompting
 from effwb.runs import RunDir, read_parquet, write_parquet
-from effwb.samplers import Sampler, SamplingParams, check_context
-from effwb.samplers.base import OPENINGS, opened, with_opening
+from effwb.samplers import Completion, Sampler, SamplingParams, check_context
+from effwb.samplers.base import opened, with_opening
 from effwb.verifiers import grading
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+
 FORCED_ROOM = 64  # tokens kept free for a forced-answer suffix and its answer
+DEFAULT_CAP = 32768  # the largest cap that is chosen without being asked for
 COLUMNS = (
     *("problem_id", "sample", "seed", "prompt_tokens", "length", "finish_reason", "text", "completion_ids"),
     *("extracted", "verdict", "verify_ms"),
 )
 
 
+@moved_keywords(
+    **{f: f"Sampling({f}=...)" for f in ("max_tokens", "temperature", "top_p")},
+    **{f: f"Sampling({f}=...)" for f in ("shard_problems", "verify_timeout")},
+    **{f: f"Prompting({f}=...)" for f in ("template", "effort", "hint", "hint_place", "thinking", "opening")},
+    ahead="effwb.evaluate(...), which samples and probes together",
+)
 def sample(
-    problems,
+    problems: Dataset,
     sampler: Sampler,
     n: int,
     *,
     run_dir: str | Path,
-    max_tokens: int | None = None,
-    template: str | prompts.Template | None = None,
-    effort: str | None = None,
-    hint: int | str | None = None,
-    hint_place: str = "user",
-    thinking: bool = True,
-    opening: str = "free",
-    temperature: float = 1.0,
-    top_p: float = 1.0,
     seed: int = 0,
-    shard_problems: int = 32,
-    verify_timeout: float = 5.0,
+    sampling: Sampling = Sampling(),
+    prompting: Prompting = Prompting(),
     progress: bool = True,
-    ahead=None,
-):
-    """`n` graded rollouts per problem as a DataFrame with `COLUMNS`, one row per (problem, sample).
+) -> pd.DataFrame:
+    """Sample and grade `n` rollouts per problem.
 
-    `max_tokens` defaults to what the context leaves beside the longest prompt and a forced answer, `template`
-    to the one that fits the tokenizer. `hint` is a number of tokens for all problems or the name of a column
-    of `problems`. `thinking=False` asks the chat template for its empty mode. `opening` is how a completion
-    begins behind a prompt that opens the thinking: "free", "think" (it is not closed at once) or "empty" (it
-    is; the tag counts as the completion's). Every (problem, sample) has its own seed, and shards always hold
-    the same problems, so a run that was killed and started again gives the table of an uninterrupted one (in
-    bfloat16 only where the batches have the same shape: config.json records it). A finished run is read back.
-    `ahead` (`effwb.probes.Ahead`) makes the forced answers of every shard with it.
-    Raises `IdentityError` where `run_dir` holds another run, `ConfigError` where a prompt and `max_tokens`
-    exceed the context, `DataError` for an empty set, repeated ids or missing columns.
+    Every (problem, sample) has its own seed, and a shard always holds the same problems. So a run that was
+    killed and started again gives the table of an uninterrupted one; in bfloat16 only if the batches have
+    the same shape, which config.json records. A finished run is read back.
+
+    Args:
+        problems: A data set with the columns problem_id, question and answer (`effwb.problems.load`).
+        sampler: An open sampler (`effwb.samplers.open_sampler`).
+        n: Rollouts per problem.
+        run_dir: The run directory to write, continue or read back.
+        seed: Decides the seed of every rollout.
+        sampling: Cap, temperature, top-p, problems per shard and the verifier's timeout.
+        prompting: Template, effort, length hint, thinking mode and opening.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        A DataFrame with `COLUMNS`, one row per (problem, sample). `length` is in tokens.
+
+    Raises:
+        IdentityError: `run_dir` holds another run.
+        ConfigError: A prompt and the cap exceed the model's context, or a setting is illegal.
+        DataError: There are no problems, ids repeat, or a column is missing.
+
+    Example:
+        with open_sampler("pocket") as sampler:
+            sample(problems, sampler, 8, run_dir="data/runs/free", sampling=Sampling(max_tokens=512))
     """
-    check_problems(problems)
-    if shard_problems < 1:
-        raise ConfigError(f"shard_problems must be at least 1, got {shard_problems}")
-    if not isinstance(thinking, bool):
-        raise ConfigError(f"thinking must be True or False, got {thinking!r}")
-    one_of("opening", opening, OPENINGS)
-    form = prompts.template(template or prompts.fitting_template(sampler.tokenizer))
-    prompted = _prompt_table(problems, sampler, form, effort, hint, hint_place, thinking)
-    longest = int(prompted["prompt_ids"].map(len).max())
-    cap = int(max_tokens) if max_tokens is not None else _room(sampler.context, longest)
-    params = SamplingParams(cap, temperature, top_p, n)
-    if opening != "free":
-        prompts.check_opened(prompted["prompt"].iloc[0], f"opening={opening!r}")
-    identity = {
-        **sampler.identity(),
-        "problems": _fingerprint(prompted),
-        "template": form.identity(),
-        "effort": effort,
-        "hint": hint if hint is None or isinstance(hint, str) else int(hint),
-        "hint_place": hint_place if hint is not None else None,
-        "thinking": thinking,
-        "opening": None if opening == "free" else opening,
-        "max_tokens": cap,
-        "temperature": float(temperature),
-        "top_p": float(top_p),
-        "n": int(n),
-        "seed": int(seed),
-        "shard_problems": int(shard_problems),
-        "verifier": grading.identity(verify_timeout),
-    }
-    run = RunDir(run_dir)
-    with run.lock():
-        if run.is_done("rollouts"):
-            run.begin("rollouts", identity)  # refuses another run's
+    table = RolloutTable(
+        problems, sampler, n, run_dir=run_dir, seed=seed, sampling=sampling, prompting=prompting
+    )
+    if not table.run.is_done("rollouts"):
+        table.check_context()
+    return table.complete(progress)
+
+
+class RolloutTable:
+    """The rollout table of a run directory, complete or not: its identity, and how its shards are sampled.
+
+    Everything is checked before the first token is sampled. The parameters are those of `sample`.
+
+    Attributes:
+        run: The run directory.
+        sampler: The sampler.
+        params: Cap, temperature, top-p and number of samples.
+        prompting: How questions become prompts.
+        template: The template of the prompts.
+        prompted: The problems with the columns hint, prompt and prompt_ids.
+        longest_prompt: Tokens of the longest prompt.
+        identity: Everything that decides the table.
+    """
+
+    def __init__(
+        self,
+        problems: Dataset,
+        sampler: Sampler,
+        n: int,
+        *,
+        run_dir: str | Path,
+        seed: int,
+        sampling: Sampling,
+        prompting: Prompting,
+    ):
+        check_problems(problems)
+        self.run, self.sampler, self.seed = RunDir(run_dir), sampler, seed
+        self.sampling, self.prompting = sampling, prompting
+        self.template = prompts.template(prompting.template or prompts.fitting_template(sampler.tokenizer))
+        self.prompted = _prompted(problems, sampler.tokenizer, self.template, prompting)
+        self.longest_prompt = int(self.prompted["prompt_ids"].map(len).max())
+        cap = sampling.max_tokens
+        if cap is None:
+            cap = _default_cap(sampler.context, self.longest_prompt)
+        self.params = SamplingParams(int(cap), sampling.temperature, sampling.top_p, n)
+        if prompting.opening != "free":
+            prompts.check_opened(self.prompted["prompt"].iloc[0], f"opening={prompting.opening!r}")
+        self.identity = self._identity()
+
+    def _identity(self) -> dict:
+        prompting = self.prompting
+        hint = prompting.hint
+        return {
+            **self.sampler.identity(),
+            "problems": _fingerprint(self.prompted),
+            "template": self.template.identity(),
+            "effort": prompting.effort,
+            "hint": hint if hint is None or isinstance(hint, str) else int(hint),
+            "hint_place": prompting.hint_place if hint is not None else None,
+            "thinking": prompting.thinking,
+            "opening": None if prompting.opening == "free" else prompting.opening,
+            "max_tokens": self.params.max_tokens,
+            "temperature": float(self.params.temperature),
+            "top_p": float(self.params.top_p),
+            "n": int(self.params.n),
+            "seed": int(self.seed),
+            "shard_problems": int(self.sampling.shard_problems),
+            "verifier": grading.identity(self.sampling.verify_timeout),
+        }
+
+    def check_context(self) -> None:
+        """Raise `ConfigError` if the longest prompt and the cap exceed the model's context."""
+        check_context(self.longest_prompt, self.params.max_tokens, self.sampler.context)
+
+    def begin(self) -> None:
+        """Declare the table and store its problems, or raise `IdentityError`; the run must be locked."""
+        if self.run.is_done("rollouts"):
+            self.run.begin("rollouts", self.identity)
         else:
-            check_context(longest, cap, sampler.context)
-            if ahead is not None:
-                ahead.check_context(longest, cap, form, sampler)
-            run.begin("rollouts", identity, batching=sampler.batching())
-        if not (run.path / "problems.parquet").exists() or not run.shards("rollouts"):
-            write_parquet(run.path / "problems.parquet", prompted)
-        if not run.is_done("rollouts"):
-            asked = problems_of(run.path)  # a template that prints the date must not change half-way
-            parts = [asked.iloc[i : i + shard_problems] for i in range(0, len(asked), shard_problems)]
-            how = dict(sampler=sampler, params=params, seed=seed, timeout=verify_timeout)
-            if ahead is None or opening != "free":
-                make = partial(_shard, opening=opening, **how)
-            else:
-                make = partial(_shard_ahead, ahead=ahead, form=form, **how)
-            run.fill("rollouts", parts, make, unit="problem", progress=progress)
-    return run.read("rollouts")
+            self.run.begin("rollouts", self.identity, batching=self.sampler.batching())
+        stored = self.run.path / "problems.parquet"
+        if not stored.exists() or not self.run.shards("rollouts"):
+            write_parquet(stored, self.prompted)
+
+    def parts(self) -> list[pd.DataFrame]:
+        """Return the problems of each shard, with their prompts."""
+        # as stored: a chat template that prints the date must not change the prompts half-way
+        problems, size = problems_of(self.run.path), self.sampling.shard_problems
+        return [problems.iloc[i : i + size] for i in range(0, len(problems), size)]
+
+    def drop_stale_probes(self) -> None:
+        """Delete probe shards whose rollouts are missing: those sampled now may differ from the old ones.
+
+        Only where both tables are filled shard by shard; elsewhere a fingerprint tells.
+        """
+        if self.run.identity("probes").get("rollouts", "") is None:
+            for shard in self.run.shards("probes"):
+                if not (self.run.path / "rollouts" / shard.name).exists():
+                    shard.unlink()
+
+    def complete(self, progress: bool = True) -> pd.DataFrame:
+        """Sample the missing shards, mark the table as done and read it."""
+        with self.run.lock():
+            self.begin()
+            if not self.run.is_done("rollouts"):
+                self.drop_stale_probes()
+                parts = self.parts()
+                self.run.fill("rollouts", parts, self.sample_shard, unit="problem", progress=progress)
+        return self.run.read("rollouts")
+
+    def sample_shard(self, problems: pd.DataFrame) -> pd.DataFrame:
+        """Sample the rollouts of some problems and grade them."""
+        tokenizer, opening = self.sampler.tokenizer, self.prompting.opening
+        closing = None if opening == "free" else prompts.closing_id(tokenizer)
+        first_ids, params = opened(opening, closing, self.params)
+        prompt_ids = [[*ids, *first_ids] for ids in problems["prompt_ids"]]
+        groups = self.sampler.generate(prompt_ids, params, self.seeds(problems))
+        return self.shard(
+            problems, [[with_opening(tokenizer, first_ids, c) for c in group] for group in groups]
+        )
+
+    def seeds(self, problems: pd.DataFrame) -> list[list[int]]:
+        """Return the seed of every rollout of some problems, by problem and sample."""
+        samples = range(self.params.n)
+        return [[sample_seed(pid, i, self.seed) for i in samples] for pid in problems["problem_id"]]
+
+    def shard(self, problems: pd.DataFrame, completions: Sequence[Sequence[Completion]]) -> pd.DataFrame:
+        """Make the graded rollout table of some problems from their completions, by problem and sample."""
+        import pandas as pd
+
+        rows = [
+            {
+                "problem_id": problem.problem_id,
+                "sample": i,
+                "seed": seeds[i],
+                "prompt_tokens": len(problem.prompt_ids),
+                "length": len(completion.token_ids),
+                "finish_reason": completion.finish_reason,
+                "text": completion.text,
+                "completion_ids": completion.token_ids,
+            }
+            for problem, seeds, group in zip(
+                problems.itertuples(), self.seeds(problems), completions, strict=True
+            )
+            for i, completion in enumerate(group)
+        ]
+        return _graded(pd.DataFrame(rows), problems, self.sampling.verify_timeout)
 
 
-def solved(rollouts):
-    """Bool Series: which rows of a rollout table are correct and ended by themselves."""
+def solved(rollouts: pd.DataFrame) -> pd.Series:
+    """Tell which rollouts count as correct: the right answer, and they ended by themselves.
+
+    This is the library's one definition of accuracy. A rollout that the cap cut off is wrong.
+
+    Args:
+        rollouts: A rollout table with the columns verdict and finish_reason.
+
+    Returns:
+        A bool per row.
+    """
     return (rollouts["verdict"] == "correct") & (rollouts["finish_reason"] == "stop")
 
 
-def check_problems(problems) -> None:
-    """Raise `DataError` for an empty set, repeated ids or missing columns."""
+def check_problems(problems: Dataset) -> None:
+    """Raise `DataError` for an empty data set, repeated ids or missing columns."""
     if len(problems) == 0:
         raise DataError("there are no problems")
     missing = [c for c in ("problem_id", "question", "answer") if c not in problems.column_names]
     if missing:
         raise DataError(f"the problems lack the columns {missing}; they have {problems.column_names}")
     if len(set(problems["problem_id"])) < len(problems):
-        raise DataError("the problems repeat a problem_id; every problem may be asked once per run")
+        raise DataError("the problems repeat a problem_id; every problem may occur once per run")
 
 
-def _room(context: int | None, longest: int) -> int:
-    """The default cap in tokens: what the context leaves beside prompt and forced answer, at most 32,768."""
+def _default_cap(context: int | None, longest_prompt: int) -> int:
+    """What the context leaves after the longest prompt and a forced answer, in tokens."""
     if context is None:
-        return 32768
-    check_context(longest, 1 + FORCED_ROOM, context)
-    return min(32768, context - longest - FORCED_ROOM)
+        return DEFAULT_CAP
+    check_context(longest_prompt, 1 + FORCED_ROOM, context)
+    return min(DEFAULT_CAP, context - longest_prompt - FORCED_ROOM)
 
 
-def problems_of(run_dir: str | Path):
-    """The problems of a run with their prompts: `COLUMNS` of `effwb.problems`, prompt, prompt_ids."""
+def problems_of(run_dir: str | Path) -> pd.DataFrame:
+    """Read the problems of a run with their prompts.
+
+    Returns:
+        A DataFrame with `effwb.problems.COLUMNS`, hint, prompt (text) and prompt_ids.
+    """
     return read_parquet(Path(run_dir) / "problems.parquet")
 
 
-def regrade(run_dir: str | Path, timeout: float = 5.0):
-    """The rollout table with fresh verdicts from the stored texts; nothing on disk changes."""
+def regrade(run_dir: str | Path, timeout: float = 5.0) -> pd.DataFrame:
+    """Grade the stored texts of a run again, with the verifier as it is now.
+
+    Args:
+        run_dir: A finished run; nothing in it changes.
+        timeout: Most seconds for comparing one answer with its gold.
+
+    Returns:
+        The rollout table with the new verdicts.
+    """
     return _graded(RunDir(run_dir).read("rollouts"), problems_of(run_dir), timeout)
 
 
-def _graded(table, asked, timeout):
-    """`table` with verdict columns; `asked` is the problem table with prompts."""
-    asked = asked.set_index("problem_id")
-    opened = table["problem_id"].map(asked["prompt"].map(prompts.opens_thinking))
-    texts = [prompts.graded_text(o, t) for o, t in zip(opened, table["text"], strict=True)]
-    return table.assign(**grading.grade(texts, table["problem_id"].map(asked["answer"]), timeout))
-
-
-def _shard(part, sampler, params, opening, seed, timeout):
-    closing = None if opening == "free" else prompts.closing_id(sampler.tokenizer)
-    forced, params = opened(opening, closing, params)
-    seeds = _seeds(part, params, seed)
-    groups = sampler.generate([[*ids, *forced] for ids in part["prompt_ids"]], params, seeds)
-    groups = [[with_opening(sampler.tokenizer, forced, c) for c in group] for group in groups]
-    return _frame(part, seeds, groups, timeout)
-
-
-def _shard_ahead(part, sampler, params, ahead, form, seed, timeout):
-    seeds = _seeds(part, params, seed)
-    frame_of = partial(_frame, part, seeds, timeout=timeout)
-    return ahead.sample(part, form, sampler, params, seeds, frame_of)
-
-
-def _seeds(part, params, seed) -> list[list[int]]:
-    return [[sample_seed(pid, i, seed) for i in range(params.n)] for pid in part["problem_id"]]
-
-
-def _frame(part, seeds, groups, timeout):
-    """The graded rollout table of some problems, given the completions of each."""
-    import pandas as pd
-
-    rows = [
-        {
-            "problem_id": row.problem_id,
-            "sample": i,
-            "seed": row_seeds[i],
-            "prompt_tokens": len(row.prompt_ids),
-            "length": len(c.token_ids),
-            "finish_reason": c.finish_reason,
-            "text": c.text,
-            "completion_ids": c.token_ids,
-        }
-        for row, row_seeds, group in zip(part.itertuples(), seeds, groups, strict=True)
-        for i, c in enumerate(group)
-    ]
-    return _graded(pd.DataFrame(rows), part, timeout)
+def _graded(rollouts: pd.DataFrame, problems: pd.DataFrame, timeout: float) -> pd.DataFrame:
+    """The rollouts with verdict columns; `problems` have their prompts."""
+    problems = problems.set_index("problem_id")
+    opens = rollouts["problem_id"].map(problems["prompt"].map(prompts.opens_thinking))
+    texts = [prompts.graded_text(o, text) for o, text in zip(opens, rollouts["text"], strict=True)]
+    golds = rollouts["problem_id"].map(problems["answer"])
+    return rollouts.assign(**grading.grade(texts, golds, timeout))
 
 
 def sample_seed(problem_id: str, sample: int, seed: int | str) -> int:
-    """The seed of one completion, from the problem's id and the number of the sample: 63 bits."""
+    """Return the seed of one rollout: 63 bits of a hash of the run's seed, the problem and the sample."""
     return int.from_bytes(hashlib.sha256(f"{seed}|{problem_id}|{sample}".encode()).digest()[:8], "big") >> 1
 
 
-def _prompt_table(problems, sampler, form, effort, hint, hint_place, thinking):
+def _prompted(problems: Dataset, tokenizer, template: prompts.Template, prompting: Prompting) -> pd.DataFrame:
+    """The problems with their hints and prompts."""
     import pandas as pd
 
-    table = problems.to_pandas()
+    table, hint = problems.to_pandas(), prompting.hint
     if isinstance(hint, str) and hint not in table:
         raise ConfigError(f"hint names the column {hint!r}; the problems have {', '.join(table.columns)}")
-    hints = table[hint] if isinstance(hint, str) else [hint] * len(table)
+    hints: Iterable = table[hint] if isinstance(hint, str) else [hint] * len(table)
     rendered = [
         prompts.render(
-            sampler.tokenizer, q, form, effort=effort, hint=h, hint_place=hint_place, thinking=thinking
+            tokenizer,
+            question,
+            template,
+            effort=prompting.effort,
+            hint=tokens,
+            hint_place=prompting.hint_place,
+            thinking=prompting.thinking,
         )
-        for q, h in zip(table["question"], hints, strict=True)
+        for question, tokens in zip(table["question"], hints, strict=True)
     ]
     return table.assign(
         hint=pd.array(list(hints), dtype="Int64"),
-        prompt=[t for t, _ in rendered],
+        prompt=[text for text, _ in rendered],
         prompt_ids=[ids for _, ids in rendered],
     )
 
 
-def _fingerprint(prompted) -> str:
-    """Of what was asked, not of the rendered prompts: a chat template may print today's date."""
+def _fingerprint(prompted: pd.DataFrame) -> str:
+    """Digest of the questions, not of the rendered prompts: a chat template may print today's date."""
     digest = hashlib.sha256()
     for row in prompted.itertuples():
         digest.update(f"{row.problem_id}|{row.question}|{row.answer}|{row.hint}\n".encode())

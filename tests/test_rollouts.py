@@ -1,5 +1,7 @@
 """Sampling and probing into a run directory: the tables, and what kills, other runs and damage do to them."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,27 +13,34 @@ from effwb.curves import budget_curve
 from effwb.errors import ConfigError, DataError, IdentityError
 from effwb.evaluation import evaluate
 from effwb.plots import curve_figure
+from effwb.probes import Probing
+from effwb.profiles import Sampling
+from effwb.prompts import Prompting
 from effwb.runs import RunDir
 from effwb.samplers import Completion
 
 BUDGETS = [0, 4, 16, 64, 200]
-HOW = dict(max_tokens=200, template="pocket", shard_problems=4, progress=False)
+SAMPLING = Sampling(max_tokens=200, shard_problems=4)
+SETTINGS = dict(sampling=SAMPLING, prompting=Prompting(template="pocket"), progress=False)
+PROBING = Probing(answer_tokens=8, shard_rollouts=8)
 CODE = """
-from effwb import probes, problems, rollouts
+from effwb import probes, problems, profiles, prompts, rollouts
 from effwb.samplers import open_sampler
 few = problems.load("pocket", n=14, seed=7)
 with open_sampler("pocket", batch_rows=64) as sampler:
-    how = dict(max_tokens=200, template="pocket", shard_problems=4)
-    table = rollouts.sample(few, sampler, 3, run_dir="run", **how)
-    probes.probe(table, sampler, [0, 4, 16, 64, 200], run_dir="run", answer_tokens=8, shard_rollouts=8)
+    settings = dict(
+        sampling=profiles.Sampling(max_tokens=200, shard_problems=4),
+        prompting=prompts.Prompting(template="pocket"),
+    )
+    table = rollouts.sample(few, sampler, 3, run_dir="run", **settings)
+    probing = probes.Probing(answer_tokens=8, shard_rollouts=8)
+    probes.probe(table, sampler, [0, 4, 16, 64, 200], run_dir="run", probing=probing)
 """
 
 
-def both(few, sampler, path):
-    table = rollouts.sample(few, sampler, 3, run_dir=path, **HOW)
-    probed = probes.probe(
-        table, sampler, BUDGETS, run_dir=path, answer_tokens=8, shard_rollouts=8, progress=False
-    )
+def sample_then_probe(few, sampler, path):
+    table = rollouts.sample(few, sampler, 3, run_dir=path, **SETTINGS)
+    probed = probes.probe(table, sampler, BUDGETS, run_dir=path, probing=PROBING, progress=False)
     return table, probed
 
 
@@ -42,7 +51,7 @@ def stable(table):
 @pytest.fixture(scope="module")
 def reference(few, pocket, tmp_path_factory):
     path = tmp_path_factory.mktemp("reference") / "run"
-    return path, *both(few, pocket, path)
+    return path, *sample_then_probe(few, pocket, path)
 
 
 def test_the_tables_are_complete(reference, few):
@@ -75,18 +84,18 @@ def test_a_finished_run_is_read_back_without_a_model(reference, few, pocket, mon
 
     monkeypatch.setattr(pocket, "generate", refuse)
     monkeypatch.setattr(pocket, "continue_prefixes", refuse)
-    again = both(few, pocket, path)
+    again = sample_then_probe(few, pocket, path)
     assert_frame_equal(again[0], table)
     assert_frame_equal(again[1], probed)
 
 
-def test_a_missing_shard_is_made_anew_identically(few, pocket, tmp_path):
+def test_a_missing_shard_is_restored_identically(few, pocket, tmp_path):
     path = tmp_path / "run"
-    first = both(few, pocket, path)
+    first = sample_then_probe(few, pocket, path)
     run = RunDir(path)
     for table, shard in (("rollouts", 2), ("probes", 1)):
         run.shard(table, shard).unlink()
-    second = both(few, pocket, path)
+    second = sample_then_probe(few, pocket, path)
     for a, b in zip(first, second, strict=True):
         assert_frame_equal(stable(a), stable(b))
 
@@ -102,75 +111,147 @@ def test_a_killed_run_continues_to_the_same_table(
         "it finished before the kill"
     )
     left = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*.parquet")}
-    table, probed = both(few, pocket, tmp_path / "run")
+    table, probed = sample_then_probe(few, pocket, tmp_path / "run")
     assert all(p.stat().st_mtime_ns == t for p, t in left.items() if p.name != "problems.parquet")
     assert_frame_equal(stable(table), stable(reference[1]))
     assert_frame_equal(stable(probed), stable(reference[2]))
 
 
-AHEAD = probes.ProbeSettings(BUDGETS, answer_tokens=8, shard_rollouts=12)
+class TestTogether:
+    """`evaluate` samples and probes each shard in one go; the tables are those of `sample`, then `probe`."""
 
+    PROFILE = profiles.profile("pocket", n_samples=3, max_tokens=200, shard_problems=4)
 
-def ahead(few, sampler, path, how=AHEAD):
-    """As `both`, the forced answers made with their rollouts."""
-    table = rollouts.sample(few, sampler, 3, run_dir=path, ahead=probes.Ahead(path, how), **HOW)
-    probed = probes.probe(
-        table, sampler, BUDGETS, run_dir=path, answer_tokens=8, shard_rollouts=12, progress=False
+    def evaluate(self, few, sampler, path, **settings):
+        result = evaluate(
+            few, sampler, self.PROFILE, run_dir=path, **{"budgets": BUDGETS, "progress": False, **settings}
+        )
+        return result.rollouts, result.probes
+
+    @staticmethod
+    def check(tables, reference):
+        for table, expected in zip(tables, reference[1:], strict=True):
+            assert_frame_equal(stable(table), stable(expected))
+
+    def test_both_ways_give_the_same(self, reference, few, pocket, tmp_path, monkeypatch):
+        monkeypatch.setattr(probes.Prober, "answers", None)  # nothing is left to be probed later
+        self.check(self.evaluate(few, pocket, tmp_path), reference)
+        config, expected = RunDir(tmp_path).config, RunDir(reference[0]).config
+        assert config["rollouts"]["identity"] == expected["rollouts"]["identity"]
+        assert config["probes"]["identity"] == {**expected["probes"]["identity"], "shard_rollouts": 12}
+
+    @pytest.mark.parametrize("writes", range(1, 9))
+    def test_a_kill_before_any_file_continues(self, reference, few, pocket, tmp_path, monkeypatch, writes):
+        from effwb import evaluation, runs
+
+        count = iter(range(writes))
+
+        def write(path, frame):
+            if next(count, None) is None:
+                raise KeyboardInterrupt
+            runs.write_parquet(path, frame)
+
+        monkeypatch.setattr(evaluation, "write_parquet", write)
+        if writes < 8:  # four shards of each table
+            with pytest.raises(KeyboardInterrupt):
+                self.evaluate(few, pocket, tmp_path)
+            monkeypatch.undo()
+        self.check(self.evaluate(few, pocket, tmp_path), reference)
+
+    @pytest.mark.parametrize("marker", ["rollouts", "probes"])
+    @pytest.mark.parametrize(
+        "lost", [["probes/00001"], ["rollouts/00001"], ["rollouts/00001", "probes/00001"]]
     )
-    return table, probed
+    def test_a_lost_shard_is_restored(self, reference, few, pocket, tmp_path, lost, marker):
+        self.evaluate(few, pocket, tmp_path)
+        for name in lost:
+            (tmp_path / f"{name}.parquet").unlink()
+        (tmp_path / marker / "DONE").unlink()
+        self.check(self.evaluate(few, pocket, tmp_path), reference)
 
+    @pytest.mark.parametrize("first_step", ["evaluate", "sample"])
+    def test_restored_rollouts_that_differ_are_probed_anew(
+        self, reference, few, pocket, tmp_path, monkeypatch, first_step
+    ):
+        """As in low precision, where rounding depends on the batch."""
+        self.evaluate(few, pocket, tmp_path)
+        run, seed = RunDir(tmp_path), rollouts.sample_seed
+        fingerprint = run.identity("probes")["rollouts"]
+        run.shard("rollouts", 1).unlink()
+        for table in ("rollouts", "probes"):
+            (tmp_path / table / "DONE").unlink()
+        monkeypatch.setattr(rollouts, "sample_seed", lambda pid, i, _: seed(pid, i, "other"))
+        if first_step == "sample":  # the first evaluation was killed before its end
+            config = run.config
+            config["probes"]["identity"]["rollouts"] = None
+            (tmp_path / "config.json").write_text(json.dumps(config))
+            rollouts.sample(few, pocket, 3, run_dir=tmp_path, **SETTINGS)
+        table, probed = self.evaluate(few, pocket, tmp_path)
+        assert not stable(table).equals(stable(reference[1]))
+        assert run.identity("probes")["rollouts"] not in (None, fingerprint)
+        changed = set(table["problem_id"][12:24])
+        by_hand = tmp_path / "by_hand"
+        monkeypatch.setattr(
+            rollouts, "sample_seed", lambda pid, i, s: seed(pid, i, "other" if pid in changed else s)
+        )
+        expected = sample_then_probe(few, pocket, by_hand)
+        self.check((table, probed), (None, *expected))
 
-def test_forced_answers_made_with_their_rollouts_are_those_made_later(
-    reference, few, pocket, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(probes.Prober, "answers", None)  # nothing is left to be made later
-    table, probed = ahead(few, pocket, tmp_path)
-    assert_frame_equal(stable(table), stable(reference[1]))
-    assert_frame_equal(stable(probed), stable(reference[2]))
-    assert not (tmp_path / "ahead").exists()
-
-
-@pytest.mark.parametrize("lost", ["one of them", "all of them", "they were made otherwise", "the rollouts"])
-def test_what_was_not_made_ahead_is_made_later(reference, few, pocket, tmp_path, lost):
-    how = AHEAD if lost != "they were made otherwise" else probes.ProbeSettings(BUDGETS, answer_tokens=4)
-    rollouts.sample(few, pocket, 3, run_dir=tmp_path, ahead=probes.Ahead(tmp_path, how), **HOW)
-    files = sorted((tmp_path / "ahead").iterdir())
-    assert len(files) == 4
-    for file in files[: {"one of them": 1, "all of them": 4}.get(lost, 0)]:
-        file.unlink()
-    if lost == "the rollouts":  # as after a kill between the two files of a shard
+    def test_another_measure_is_refused_half_way(self, few, pocket, tmp_path, monkeypatch):
+        self.evaluate(few, pocket, tmp_path)
         (tmp_path / "rollouts" / "DONE").unlink()
+        with pytest.raises(IdentityError, match="budgets"):
+            self.evaluate(few, pocket, tmp_path, budgets=[0, 8])
+
+    def test_runs_with_other_shards_are_continued_and_read_back(self, reference, few, pocket, tmp_path):
+        """Those of older versions, or of `sample` and then `probe`."""
+        sample_then_probe(few, pocket, tmp_path)
+        self.check(self.evaluate(few, pocket, tmp_path), reference)
         (tmp_path / "rollouts" / "00001.parquet").unlink()
-    table, probed = ahead(few, pocket, tmp_path)
-    assert_frame_equal(stable(table), stable(reference[1]))
-    assert_frame_equal(stable(probed), stable(reference[2]))
-    assert not (tmp_path / "ahead").exists()
+        (tmp_path / "probes" / "00002.parquet").unlink()
+        self.check(self.evaluate(few, pocket, tmp_path), reference)
+        assert RunDir(tmp_path).identity("probes")["shard_rollouts"] == 8
+
+    def test_the_answers_that_version_0_1_kept_apart_are_removed(self, reference, few, pocket, tmp_path):
+        rollouts.sample(few, pocket, 3, run_dir=tmp_path, **SETTINGS)
+        (tmp_path / "ahead").mkdir()
+        (tmp_path / "ahead" / "of-0123456789ab.parquet").write_bytes(b"damaged")
+        (tmp_path / "rollouts" / "DONE").unlink()
+        self.check(self.evaluate(few, pocket, tmp_path), reference)
+        assert not (tmp_path / "ahead").exists()
+
+    def test_a_forced_opening_is_probed_after_sampling(self, few, pocket, tmp_path):
+        table, probed = self.evaluate(
+            few, pocket, tmp_path, budgets=[0, 4], prompting=Prompting(opening="empty")
+        )
+        assert table["text"].str.startswith("</think>").all()
+        assert set(probed["budget"]) == {0, 4}
 
 
 def test_snapped_budgets_cut_at_whole_blocks_and_the_curve_says_so(few, pocket, tmp_path):
     profile = profiles.profile("pocket", n_samples=2, max_tokens=200, grid_cap=200)
     plain = evaluate(few, pocket, profile, run_dir=tmp_path / "plain", progress=False)
-    seen, asked = [], pocket.generate_and_continue
+    cuts, generate_and_continue = [], pocket.generate_and_continue
 
-    def watched(prompt_ids, params, seeds, cut, answer_params):
-        def where(p, i, completion):
-            cuts = cut(p, i, completion)
-            seen.extend((len(prompt_ids[p]), at) for at, _ in cuts)
-            return cuts
+    def recording(prompt_ids, params, seeds, cut, answer_params):
+        def recorded(p, i, completion):
+            places = cut(p, i, completion)
+            cuts.extend((len(prompt_ids[p]), at) for at, _ in places)
+            return places
 
-        return asked(prompt_ids, params, seeds, where, answer_params)
+        return generate_and_continue(prompt_ids, params, seeds, recorded, answer_params)
 
-    pocket.generate_and_continue = watched
+    pocket.generate_and_continue = recording
     try:
-        found = evaluate(few, pocket, profile, run_dir=tmp_path / "snapped", snap=16, progress=False)
+        result = evaluate(few, pocket, profile, run_dir=tmp_path / "snapped", snap=16, progress=False)
     finally:
         del pocket.generate_and_continue
-    inside = [(prompt + at) % 16 for prompt, at in seen if at]
-    assert seen
-    assert np.mean([left == 0 for left in inside]) > 0.9  # others are behind the thinking, before their box
-    assert (found.curve.snap, plain.curve.snap) == (16, None)
-    assert "cut down to whole blocks of 16 tokens" in found.caption()
-    assert "snap" in found.curve.table()
+    rests = [(prompt + at) % 16 for prompt, at in cuts if at]
+    assert cuts
+    assert np.mean([rest == 0 for rest in rests]) > 0.9  # others are after the thinking, before their box
+    assert (result.curve.snap, plain.curve.snap) == (16, None)
+    assert "cut down to whole blocks of 16 tokens" in result.caption()
+    assert "snap" in result.curve.table()
     assert "snap" not in plain.curve.table()
     again = read_evaluation(tmp_path / "snapped")
     assert again.curve.snap == 16
@@ -181,27 +262,28 @@ def test_snapped_budgets_cut_at_whole_blocks_and_the_curve_says_so(few, pocket, 
         evaluate(few, pocket, profile, run_dir=tmp_path / "none", snap=0, progress=False)
 
 
-def test_another_run_is_refused_and_kept(reference, few, pocket):
+def test_another_run_is_refused_and_unchanged(reference, few, pocket):
     path, table, _ = reference
     before = {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+    cooler = {**SETTINGS, "sampling": Sampling(max_tokens=200, shard_problems=4, temperature=0.5)}
     with pytest.raises(IdentityError, match=r"temperature: 1\.0 on disk, 0\.5 asked"):
-        rollouts.sample(few, pocket, 3, run_dir=path, temperature=0.5, **HOW)
+        rollouts.sample(few, pocket, 3, run_dir=path, **cooler)
     with pytest.raises(IdentityError, match="n: 3 on disk, 4 asked"):
-        rollouts.sample(few, pocket, 4, run_dir=path, **HOW)
+        rollouts.sample(few, pocket, 4, run_dir=path, **SETTINGS)
     with pytest.raises(IdentityError, match="problems"):
-        rollouts.sample(few.select(range(5)), pocket, 3, run_dir=path, **HOW)
+        rollouts.sample(few.select(range(5)), pocket, 3, run_dir=path, **SETTINGS)
     with pytest.raises(IdentityError, match="budgets"):
-        probes.probe(table, pocket, [1, 2], run_dir=path, answer_tokens=8, shard_rollouts=8)
+        probes.probe(table, pocket, [1, 2], run_dir=path, probing=PROBING)
     assert {p: p.read_bytes() for p in path.rglob("*") if p.is_file()} == before
 
 
 def test_a_damaged_shard_is_named(few, pocket, tmp_path):
     path = tmp_path / "run"
-    both(few, pocket, path)
+    sample_then_probe(few, pocket, path)
     shard = RunDir(path).shard("rollouts", 1)
     shard.write_bytes(shard.read_bytes()[:200])
     with pytest.raises(DataError, match=r"rollouts/00001\.parquet cannot be read"):
-        both(few, pocket, path)
+        sample_then_probe(few, pocket, path)
 
 
 @pytest.mark.parametrize(
@@ -213,13 +295,14 @@ def test_bad_budgets_are_named(reference, pocket, budgets, message):
         probes.probe(table, pocket, budgets, run_dir=path)
 
 
-def test_probes_that_made_nothing_can_be_declared_anew(few, pocket, tmp_path, monkeypatch):
-    table = rollouts.sample(few, pocket, 1, run_dir=tmp_path / "r", **HOW)
+def test_probes_without_any_shard_can_be_declared_again(few, pocket, tmp_path, monkeypatch):
+    table = rollouts.sample(few, pocket, 1, run_dir=tmp_path / "r", **SETTINGS)
     monkeypatch.setattr(pocket, "continue_prefixes", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    probing = Probing(answer_tokens=8)
     with pytest.raises(KeyboardInterrupt):
-        probes.probe(table, pocket, [0, 4], run_dir=tmp_path / "r", answer_tokens=8)
+        probes.probe(table, pocket, [0, 4], run_dir=tmp_path / "r", probing=probing)
     monkeypatch.undo()
-    probed = probes.probe(table, pocket, [0, 8], run_dir=tmp_path / "r", answer_tokens=8, progress=False)
+    probed = probes.probe(table, pocket, [0, 8], run_dir=tmp_path / "r", probing=probing, progress=False)
     assert set(probed["budget"]) == {0, 8}
 
 
@@ -234,9 +317,6 @@ def test_the_default_cap_leaves_room_for_a_forced_answer(few, pocket, tmp_path, 
 
 
 def test_a_cap_below_the_grid_is_refused_before_sampling(few, pocket, tmp_path):
-    from effwb import profiles
-    from effwb.evaluation import evaluate
-
     small = profiles.profile("pocket", max_tokens=64, n_samples=1)
     assert small.budgets[-1] == 64
     with pytest.raises(ConfigError, match="512"):
@@ -248,28 +328,30 @@ def test_a_mistyped_suffix_is_refused(reference, pocket):
     path, table, _ = reference
     for suffix in ("clos", "Wait", ""):
         with pytest.raises(ConfigError, match=r"forced-answer suffix.*dynasor"):
-            probes.probe(table, pocket, BUDGETS, run_dir=path, suffix=suffix)
+            probes.probe(table, pocket, BUDGETS, run_dir=path, probing=Probing(suffix=suffix))
 
 
 def test_rollouts_of_another_run_are_refused(few, pocket, reference, tmp_path):
-    mine = rollouts.sample(few, pocket, 3, run_dir=tmp_path / "r", seed=1, **HOW)
-    for table in (reference[1], mine.iloc[:5]):
+    own = rollouts.sample(few, pocket, 3, run_dir=tmp_path / "r", seed=1, **SETTINGS)
+    for table in (reference[1], own.iloc[:5]):
         with pytest.raises(DataError, match="not those of"):
             probes.probe(table, pocket, BUDGETS, run_dir=tmp_path / "r")
     assert not (tmp_path / "r" / "probes").exists()
 
 
 def test_without_thinking_the_suffix_does_not_close_it_again(few, pocket, tmp_path, monkeypatch):
-    table = rollouts.sample(few, pocket, 1, run_dir=tmp_path / "r", thinking=False, **HOW)
-    asked = []
+    settings = {**SETTINGS, "prompting": Prompting(template="pocket", thinking=False)}
+    table = rollouts.sample(few, pocket, 1, run_dir=tmp_path / "r", **settings)
+    calls = []
     continue_prefixes = pocket.continue_prefixes
     monkeypatch.setattr(
         pocket,
         "continue_prefixes",
-        lambda work, ids, params: asked.append((work, ids)) or continue_prefixes(work, ids, params),
+        lambda work, ids, params: calls.append((work, ids)) or continue_prefixes(work, ids, params),
     )
-    probes.probe(table, pocket, [0, 2], run_dir=tmp_path / "r", answer_tokens=8, progress=False)
-    for work, ids in asked:
+    probing = Probing(answer_tokens=8)
+    probes.probe(table, pocket, [0, 2], run_dir=tmp_path / "r", probing=probing, progress=False)
+    for work, ids in calls:
         if any(prefixes.cuts for prefixes in work):
             assert pocket.tokenizer.decode(ids) == "\\boxed{"
 
@@ -283,8 +365,8 @@ def test_without_thinking_the_suffix_does_not_close_it_again(few, pocket, tmp_pa
         ("3+4=7\\boxed{7}", False, {0: "0", 2: "2", 6: "5", 8: "5"}),
     ],
 )
-def test_where_a_cut_really_cuts(pocket, text, opened, expected):
-    """Behind the thinking (a text in `expected`) it is not closed again; a begun box is asked anew."""
+def test_where_a_rollout_is_really_cut(pocket, text, opened, expected):
+    """A text in `expected` is a cut after the thinking, where the suffix does not close it again."""
     ids = pocket.tokenizer.encode(text, add_special_tokens=False)
     cuts = probes.CutFinder(pocket.tokenizer).cuts(ids, opened, list(expected))
     assert [c.at if c.open else str(c.at) for c in cuts] == list(expected.values())
@@ -295,21 +377,21 @@ def test_probing_before_sampling(reference, pocket, tmp_path):
         probes.probe(reference[1], pocket, BUDGETS, run_dir=tmp_path)
 
 
-def test_no_problems(few, pocket, tmp_path):
+def test_bad_problems_and_settings(few, pocket, tmp_path):
     with pytest.raises(DataError, match="no problems"):
-        rollouts.sample(few.select([]), pocket, 3, run_dir=tmp_path, **HOW)
+        rollouts.sample(few.select([]), pocket, 3, run_dir=tmp_path, **SETTINGS)
     with pytest.raises(DataError, match="repeat"):
-        rollouts.sample(few.select([0, 0]), pocket, 3, run_dir=tmp_path, **HOW)
+        rollouts.sample(few.select([0, 0]), pocket, 3, run_dir=tmp_path, **SETTINGS)
     with pytest.raises(DataError, match="answer"):
-        rollouts.sample(few.remove_columns("answer"), pocket, 3, run_dir=tmp_path, **HOW)
+        rollouts.sample(few.remove_columns("answer"), pocket, 3, run_dir=tmp_path, **SETTINGS)
     with pytest.raises(ConfigError, match="shard_problems"):
-        rollouts.sample(few, pocket, 3, run_dir=tmp_path, **{**HOW, "shard_problems": 0})
+        rollouts.sample(few, pocket, 3, run_dir=tmp_path, sampling=Sampling(shard_problems=0))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_cap_that_does_not_fit_the_context(few, pocket, tmp_path):
     with pytest.raises(ConfigError, match="2048"):
-        rollouts.sample(few, pocket, 1, run_dir=tmp_path, **{**HOW, "max_tokens": 2048})
+        rollouts.sample(few, pocket, 1, run_dir=tmp_path, **{**SETTINGS, "sampling": Sampling(2048)})
     assert not (tmp_path / "config.json").exists()
 
 
@@ -330,7 +412,7 @@ def test_regrade_reads_the_stored_texts(reference):
 
 
 class Scripted:
-    """A sampler that says what it is told: to test grading without a model."""
+    """A sampler with fixed texts: to test grading without a model."""
 
     def __init__(self, tokenizer, texts):
         self.tokenizer, self.texts, self.context = tokenizer, texts, None
@@ -360,17 +442,18 @@ def test_a_box_inside_unfinished_thinking_is_no_answer(pocket, tmp_path):
         "</think>\\boxed{3}\\boxed{",
     ]
     sampler = Scripted(pocket.tokenizer, texts)
-    table = rollouts.sample(Dataset.from_list([row]), sampler, 4, run_dir=tmp_path / "r", **HOW)
+    table = rollouts.sample(Dataset.from_list([row]), sampler, 4, run_dir=tmp_path / "r", **SETTINGS)
     assert list(table["verdict"]) == ["unparsed", "wrong", "correct", "unparsed"]
 
 
 def test_hints_come_from_a_column(pocket, few, tmp_path):
     hinted = few.add_column("hint_tokens", [20 + i for i in range(len(few))])
-    rollouts.sample(hinted, pocket, 1, run_dir=tmp_path / "r", hint="hint_tokens", hint_place="think", **HOW)
-    asked = rollouts.problems_of(tmp_path / "r")
-    assert "with 33 tokens" in asked["prompt"].iloc[13]
+    prompting = Prompting(template="pocket", hint="hint_tokens", hint_place="think")
+    rollouts.sample(hinted, pocket, 1, run_dir=tmp_path / "r", **{**SETTINGS, "prompting": prompting})
+    stored = rollouts.problems_of(tmp_path / "r")
+    assert "with 33 tokens" in stored["prompt"].iloc[13]
     with pytest.raises(ConfigError, match="'length'"):
-        rollouts.sample(few, pocket, 1, run_dir=tmp_path / "s", hint="length", **HOW)
+        rollouts.sample(few, pocket, 1, run_dir=tmp_path / "s", prompting=Prompting(hint="length"))
 
 
 def test_pass_rates_split_problems(few):

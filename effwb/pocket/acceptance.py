@@ -10,7 +10,7 @@ import numpy as np
 
 from effwb import metrics, prompts, rollouts
 from effwb.curves import budget_curve, tokens_to_reach
-from effwb.evaluation import Evaluation, evaluate, per_problem, sample_as
+from effwb.evaluation import Evaluation, evaluate, per_problem
 from effwb.pocket.world import LEVELS
 from effwb.profiles import Profile
 from effwb.rollouts import solved
@@ -70,11 +70,15 @@ class _Acceptance:
     root: Path
     seed: int
 
-    def sample(self, name: str, n: int, problems: Dataset | None = None, **variation: Any) -> pd.DataFrame:
-        problems = self.problems if problems is None else problems
-        run_dir = self.root / name
-        return sample_as(
-            self.profile, problems, self.sampler, run_dir=run_dir, n=n, seed=self.seed, **variation
+    def sample(self, name: str, n: int, problems: Dataset | None = None, **prompting: Any) -> pd.DataFrame:
+        return rollouts.sample(
+            self.problems if problems is None else problems,
+            self.sampler,
+            n,
+            run_dir=self.root / name,
+            seed=self.seed,
+            sampling=self.profile.sampling(),
+            prompting=self.profile.prompting(**prompting),
         )
 
 

@@ -286,8 +286,8 @@ def calibrate(profile: Profile) -> Rates:
 
     The mean length is measured too, if the cap is at most `CALIBRATION_CAP`.
     """
-    from effwb.evaluation import sample_as
-    from effwb.probes import probe
+    from effwb.probes import Probing, probe
+    from effwb.rollouts import sample
     from effwb.samplers import open_sampler
     from effwb.training import load_train_and_eval, train
 
@@ -303,11 +303,14 @@ def calibrate(profile: Profile) -> Rates:
         ).metrics  # fmt: skip
         with open_sampler(profile.model, profile.engine, dtype=profile.dtype) as sampler:
             start = time.perf_counter()
-            rollouts = sample_as(small, shard, sampler, run_dir=f"{folder}/eval", progress=False)
+            rollouts = sample(
+                shard, sampler, small.n_samples, run_dir=f"{folder}/eval", progress=False,
+                sampling=small.sampling(), prompting=small.prompting(),
+            )  # fmt: skip
             sampled = time.perf_counter()
             answers = probe(
                 rollouts, sampler, small.budgets, run_dir=f"{folder}/eval", progress=False,
-                answer_tokens=profile.answer_tokens,
+                probing=Probing(profile.answer_tokens),
             )  # fmt: skip
             probed = time.perf_counter()
     tokens = metrics["tokens"].sum()  # NaN in updates that sample nothing

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import problems
 from effwb.errors import DataError
-from effwb.evaluation import sample_as
 from effwb.profiles import Profile
+from effwb.rollouts import sample
 from effwb.runs import digest
 from effwb.samplers import open_sampler
 from effwb.training.preview import reference_statistics
@@ -141,5 +141,12 @@ def frozen_reference(
     profile = profile.as_in_training().override(max_tokens=max_tokens, n_samples=n)
     folder = Path(run_root) / f"reference-{profile.max_tokens}x{profile.n_samples}"
     with open_sampler(profile.model, engine or profile.engine, dtype=profile.dtype) as sampler:
-        rollouts = sample_as(profile, train_problems, sampler, run_dir=folder)
+        rollouts = sample(
+            train_problems,
+            sampler,
+            profile.n_samples,
+            run_dir=folder,
+            sampling=profile.sampling(),
+            prompting=profile.prompting(),
+        )
     return reference_statistics(rollouts, profile.max_tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,10 @@ import numpy as np
 
 from effwb.designs import Design, Group, reference_table
 from effwb.errors import ConfigError
-from effwb.evaluation import per_problem, sample_as
+from effwb.evaluation import per_problem
 from effwb.profiles import Profile
-from effwb.prompts import closing_id
+from effwb.prompts import Prompting, closing_id
+from effwb.rollouts import sample
 from effwb.samplers import Sampler
 
 if TYPE_CHECKING:
@@ -56,22 +58,28 @@ def preview(
     design.check_cap(profile.max_tokens)
     profile, G = profile.as_in_training(), profile.training.group_size
     few = problems.select(range(min(n_problems, len(problems))))
-    options: dict[str, Any] = {"seed": seed, "progress": progress}
+    prompting = profile.prompting()
+    options: dict[str, Any] = {"seed": seed, "sampling": profile.sampling(), "progress": progress}
     hints, openings = None, design.openings(G)
     if design.hint:
         hints = design.draw_hints(np.random.default_rng(seed), few["problem_id"][:])
         few = few.add_column("hint_tokens", hints.tolist())
-        options |= {"hint": "hint_tokens", "hint_place": design.hint}
+        prompting = profile.prompting(hint="hint_tokens", hint_place=design.hint)
     if openings is None:
-        table = sample_as(profile, few, sampler, run_dir=run_dir, n=G, **options)
+        table = sample(few, sampler, G, run_dir=run_dir, prompting=prompting, **options)
     else:
-        table = _sample_with_openings(openings, profile, few, sampler, Path(run_dir), options)
+        table = _sample_with_openings(openings, prompting, few, sampler, Path(run_dir), options)
     closing = closing_id(sampler.tokenizer) if design.modes else None
     return score(design, table, profile.max_tokens, reference=reference, hint_tokens_P=hints, closing=closing)
 
 
 def _sample_with_openings(
-    openings: list[str], profile: Profile, problems: Dataset, sampler: Sampler, run_dir: Path, options: dict
+    openings: list[str],
+    prompting: Prompting,
+    problems: Dataset,
+    sampler: Sampler,
+    run_dir: Path,
+    options: dict[str, Any],
 ) -> pd.DataFrame:
     """Rollouts that begin as a design forces them to; in each group, those of one opening come first."""
     import pandas as pd
@@ -79,9 +87,8 @@ def _sample_with_openings(
     parts, count = [], 0
     for opening in dict.fromkeys(openings):
         n = openings.count(opening)
-        table = sample_as(
-            profile, problems, sampler, run_dir=run_dir / opening, n=n, opening=opening, **options
-        )
+        forced = replace(prompting, opening=opening)
+        table = sample(problems, sampler, n, run_dir=run_dir / opening, prompting=forced, **options)
         parts.append(table.assign(sample=table["sample"] + count))
         count += n
     order = {pid: k for k, pid in enumerate(problems["problem_id"])}

@@ -11,10 +11,9 @@ import numpy as np
 
 from effwb import models
 from effwb.errors import ConfigError, DataError
-from effwb.evaluation import sample_as
 from effwb.profiles import Profile, Training
 from effwb.prompts import template
-from effwb.rollouts import problems_of, solved
+from effwb.rollouts import problems_of, sample, solved
 from effwb.runs import RunDir, digest, write_atomic
 from effwb.samplers import open_sampler
 from effwb.training.trl_config import finish_model, free_memory, quiet, remove_printers
@@ -115,8 +114,15 @@ def _examples(profile: Profile, problems, model: str, folder: Path, seed: int) -
     parts = []
     with open_sampler(model, profile.engine, dtype=profile.dtype) as sampler:
         for mode in ("think", "empty"):
-            table = sample_as(
-                profile, problems, sampler, run_dir=folder / mode, seed=seed, opening=mode, progress=False
+            table = sample(
+                problems,
+                sampler,
+                profile.n_samples,
+                run_dir=folder / mode,
+                seed=seed,
+                sampling=profile.sampling(),
+                prompting=profile.prompting(opening=mode),
+                progress=False,
             )
             prompt_ids = problems_of(folder / mode).set_index("problem_id")["prompt_ids"]
             correct = table[solved(table)]

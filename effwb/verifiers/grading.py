@@ -1,10 +1,21 @@
-"""Texts and golds in, verdict columns out: what rollouts and probes share."""
+"""Grade texts against golds into the verdict columns that the rollout and the probe table share."""
+
+from collections.abc import Iterable
 
 from effwb.verifiers import VERIFIER, verify
 
 
-def grade(texts, golds, timeout: float) -> dict[str, list]:
-    """The columns `extracted`, `verdict` and `verify_ms` for a sequence of texts and their golds."""
+def grade(texts: Iterable[str], golds: Iterable, timeout: float) -> dict[str, list]:
+    """Grade texts and return the verdict columns of a table.
+
+    Args:
+        texts: Whole completions, one per row.
+        golds: The reference answer of each row.
+        timeout: Most seconds for comparing one answer with its gold.
+
+    Returns:
+        The columns `extracted`, `verdict` and `verify_ms`.
+    """
     verdicts = verify(list(texts), list(golds), timeout=timeout)
     return {
         "extracted": [v.extracted for v in verdicts],
@@ -14,5 +25,5 @@ def grade(texts, golds, timeout: float) -> dict[str, list]:
 
 
 def identity(timeout: float) -> dict:
-    """What decides a verdict, for the identity of a run."""
+    """Return what decides a verdict, for the identity of a run."""
     return {"verifier": VERIFIER, "timeout": timeout}

@@ -18,6 +18,7 @@ import pytest
 from effwb import prompts
 from effwb._internal.paths import data_dir
 from effwb.errors import ConfigError, EffwbError, EngineError
+from effwb.profiles import Sampling
 from effwb.rollouts import sample
 from effwb.runs import RunDir
 from effwb.samplers import Prefixes, SamplingParams, endpoint, open_sampler
@@ -321,7 +322,7 @@ def test_a_key_that_cannot_be_sent_is_not_shown(monkeypatch, key):
 
 
 def test_a_run_continues_at_another_endpoint_and_is_read_back_without_one(few, tmp_path):
-    options = dict(n=2, max_tokens=8, shard_problems=4, progress=False)
+    options = dict(n=2, sampling=Sampling(max_tokens=8, shard_problems=4), progress=False)
     with serving() as server:
         whole = sample(few, opened(server), run_dir=tmp_path / "whole", **options)
     with serving() as server:
@@ -531,7 +532,7 @@ def test_vllm_refuses_other_models_and_long_requests(served, few):
 @pytest.mark.vllm
 def test_a_server_killed_and_restarted_in_the_middle(served, vllm_server, few, tmp_path):
     """The run waits for it, and its table is that of an uninterrupted one."""
-    options = dict(n=4, max_tokens=300, shard_problems=2, progress=False)
+    options = dict(n=4, sampling=Sampling(max_tokens=300, shard_problems=2), progress=False)
     whole = sample(few, served, run_dir=tmp_path / "whole", **options)
     run = RunDir(tmp_path / "killed")
 

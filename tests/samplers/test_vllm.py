@@ -240,10 +240,11 @@ def test_nucleus_and_the_cap(engine):
 
 @pytest.mark.vllm
 def test_a_killed_run_equals_an_uninterrupted_one(engine, few, tmp_path):
+    from effwb.profiles import Sampling
     from effwb.rollouts import sample
     from effwb.runs import RunDir
 
-    options = dict(n=2, max_tokens=120, shard_problems=4, progress=False)
+    options = dict(n=2, sampling=Sampling(max_tokens=120, shard_problems=4), progress=False)
     whole = sample(few, engine, run_dir=tmp_path / "whole", **options)
 
     class Killed(Exception):

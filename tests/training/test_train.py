@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from effwb import problems, profiles
+from effwb import problems, profiles, rollouts
 from effwb.designs import DESIGNS, fit_design, make_design
 from effwb.errors import ConfigError, DataError, IdentityError, TrainingError
 from effwb.training import (
@@ -312,10 +312,8 @@ class TestTraining:
         assert not any("embed" in n or "norm" in n for n in moved)
 
     def test_length_harmonizing_with_its_reference(self, easy, pocket, tmp_path):
-        from effwb.evaluation import sample_as
-
-        table = sample_as(
-            POCKET.override(max_tokens=96), easy, pocket, run_dir=tmp_path / "ref", n=4, progress=False
+        table = rollouts.sample(
+            easy, pocket, 4, run_dir=tmp_path / "ref", sampling=POCKET.sampling(max_tokens=96), progress=False
         )
         result = small("length_harmonizing", easy, tmp_path / "r", reference=reference_statistics(table, 96))
         assert np.isfinite(result.metrics["reward/length"]).all()
@@ -355,7 +353,7 @@ class TestTraining:
 
 
 SNIPPET = """
-from effwb import problems, profiles
+from effwb import problems, profiles, rollouts
 from effwb.training import train
 easy = problems.load("pocket", 16, split="train")
 train("hapo", easy, run_dir={run!r}, profile=profiles.profile("pocket"), steps=6, problems_per_round=2,
@@ -457,10 +455,8 @@ class TestPreview:
         assert table.groupby("problem_id")["hint_tokens"].nunique().eq(1).all()
 
     def test_uneven_groups(self, easy, pocket, tmp_path):
-        from effwb.evaluation import sample_as
-
-        table = sample_as(
-            POCKET.override(max_tokens=96), easy, pocket, run_dir=tmp_path / "p", n=2, progress=False
+        table = rollouts.sample(
+            easy, pocket, 2, run_dir=tmp_path / "p", sampling=POCKET.sampling(max_tokens=96), progress=False
         )
         with pytest.raises(ConfigError, match="same number of rollouts"):
             score(fit_design("kimi", 96), table.iloc[1:], 96)

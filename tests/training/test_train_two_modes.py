@@ -9,7 +9,7 @@ import torch
 from effwb import problems, profiles, prompts
 from effwb.designs import make_design
 from effwb.errors import ConfigError, IdentityError
-from effwb.evaluation import sample_as
+from effwb.rollouts import sample
 from effwb.samplers import SamplingParams, open_sampler
 from effwb.training import preview, sft_warm_start, train
 from effwb.training.collect import Collector
@@ -166,7 +166,7 @@ def test_a_template_that_opens_no_thinking_is_refused(easy, tmp_path, monkeypatc
 def test_neither_are_openings_nor_a_warm_start(easy, tmp_path, monkeypatch):
     monkeypatch.setattr(prompts, "opens_thinking", lambda text: False)
     with open_sampler("pocket") as sampler, pytest.raises(ConfigError, match="opening <think>"):
-        sample_as(POCKET, easy, sampler, run_dir=tmp_path / "s", n=2, opening="think")
+        sample(easy, sampler, 2, run_dir=tmp_path / "s", prompting=POCKET.prompting(opening="think"))
     with pytest.raises(ConfigError, match="opening <think>"):
         sft_warm_start(POCKET, easy, run_dir=tmp_path / "w", n=2)
 
@@ -178,8 +178,8 @@ def test_openings_of_rollouts(easy, tmp_path):
     with open_sampler("pocket") as sampler:
         closing, found = prompts.closing_id(sampler.tokenizer), {}
         for opening in ("think", "empty"):
-            how = dict(run_dir=tmp_path / opening, n=2, opening=opening, progress=False)
-            found[opening] = sample_as(profile, easy, sampler, **how)
+            how = dict(sampling=profile.sampling(), prompting=profile.prompting(opening=opening))
+            found[opening] = sample(easy, sampler, 2, run_dir=tmp_path / opening, progress=False, **how)
     assert not not_thinking(found["think"], closing).any()
     assert not_thinking(found["empty"], closing).all()
     assert found["empty"]["text"].str.startswith("</think>").all()
@@ -187,7 +187,7 @@ def test_openings_of_rollouts(easy, tmp_path):
     assert (found["empty"]["length"] == found["empty"]["completion_ids"].map(len)).all()
     for bad in ({"opening": "closed"}, {"thinking": "False"}):
         with pytest.raises(ConfigError):
-            sample_as(profile, easy, sampler, run_dir=tmp_path / "bad", n=1, **bad)
+            profile.prompting(**bad)
 
 
 def test_a_model_without_a_closing_token_is_refused():
@@ -239,7 +239,8 @@ class TestWarmStart:
     def test_the_model_knows_both_modes(self, warm):
         folder, simple, profile, model = warm
         with open_sampler(model) as sampler:
-            table = sample_as(profile, simple, sampler, run_dir=folder / "eval", n=4, progress=False)
+            how = dict(sampling=profile.sampling(), prompting=profile.prompting(), progress=False)
+            table = sample(simple, sampler, 4, run_dir=folder / "eval", **how)
             closing = prompts.closing_id(sampler.tokenizer)
         empty = np.mean([ids[0] == closing for ids in table["completion_ids"]])
         assert 0.02 < empty < 0.98
