@@ -173,34 +173,6 @@ class Training(CheckedValues):
     processes: Positive = 1
     accelerate_config: str = ""
 
-    def sampling(self, **changes: Any) -> Sampling:
-        """Return this profile's `Sampling`; `changes` replace fields of it.
-
-        Example:
-            >>> PROFILES["pocket"].sampling(temperature=0.5).max_tokens
-            512
-        """
-        own = Sampling(self.max_tokens, self.temperature, self.top_p, self.shard_problems)
-        return _replaced(own, changes)
-
-    def prompting(self, **changes: Any) -> Prompting:
-        """Return this profile's `Prompting`; `changes` replace fields of it.
-
-        Example:
-            >>> PROFILES["pocket"].prompting(effort="low").template
-            'pocket'
-        """
-        return _replaced(Prompting(self.template), changes)
-
-
-_Settings = TypeVar("_Settings", Sampling, Prompting)
-
-
-def _replaced(values: _Settings, changes: Mapping[str, Any]) -> _Settings:
-    for name in changes:
-        one_of(f"{type(values).__name__} field", name, [f.name for f in fields(values)])
-    return replace(values, **changes: Any)
-
 
 # The setting most of the papers share: batches of 128 prompts, 8 to 16 rollouts, learning rate 1e-6
 REAL_TRAINING = Training(
@@ -264,6 +236,34 @@ class Profile(CheckedValues):
     def as_in_training(self) -> "Profile":
         """Return the same profile with the temperature and nucleus of training."""
         return self.override(temperature=self.training.temperature, top_p=self.training.top_p)
+
+    def sampling(self, **changes: Any) -> Sampling:
+        """Return this profile's `Sampling`; `changes` replace fields of it.
+
+        Example:
+            >>> PROFILES["pocket"].sampling(temperature=0.5).max_tokens
+            512
+        """
+        own = Sampling(self.max_tokens, self.temperature, self.top_p, self.shard_problems)
+        return _replaced(own, changes)
+
+    def prompting(self, **changes: Any) -> Prompting:
+        """Return this profile's `Prompting`; `changes` replace fields of it.
+
+        Example:
+            >>> PROFILES["pocket"].prompting(effort="low").template
+            'pocket'
+        """
+        return _replaced(Prompting(self.template), changes)
+
+
+_Settings = TypeVar("_Settings", Sampling, Prompting)
+
+
+def _replaced(values: _Settings, changes: Mapping[str, Any]) -> _Settings:
+    for name in changes:
+        one_of(f"{type(values).__name__} field", name, [f.name for f in fields(values)])
+    return replace(values, **changes)
 
 
 def _reasoning(model: str, **values: Any) -> Profile:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from effwb.training.collect import Collector
 
 from effwb import problems, profiles, prompts
 from effwb.designs import make_design
@@ -12,7 +13,6 @@ from effwb.errors import ConfigError, IdentityError
 from effwb.rollouts import sample
 from effwb.samplers import SamplingParams, open_sampler
 from effwb.training import preview, sft_warm_start, train
-from effwb.training.collect import Collector
 
 SMALL = dict(steps=1, save_every=1, problems_per_round=2, group_size=4, micro_batch=8, max_tokens=96)
 QUIET = dict(profile=profiles.profile("pocket"), watch="none")
