@@ -106,8 +106,8 @@ def curve_figure(
         >>> curve = BudgetCurve([0, 256, 512], [0.1, 0.4, 0.5])
         >>> fig = plots.curve_figure({"base": curve})
     """
-    drawn = {**curves, **({} if frontier is None else {"frontier": frontier})}
-    fig, zero = _budget_figure(drawn, title, axis, l_max)
+    all_curves = {**curves, **({} if frontier is None else {"frontier": frontier})}
+    fig, zero = _budget_figure(all_curves, title, axis, l_max)
     if shade is not None:
         one_of("shade", shade, curves)
         if frontier is None:
@@ -160,7 +160,7 @@ def owner_figure(
         raise DataError(f"the owners of {frontier.name!r} are not known: a published frontier has none")
     fig, zero = _budget_figure({"frontier": frontier}, title, axis, l_max)
     names, counts = np.unique(frontier.owner, return_counts=True)
-    shown = [str(name) for name in names[np.argsort(-counts, kind="stable")][:most]]
+    top_names = [str(name) for name in names[np.argsort(-counts, kind="stable")][:most]]
     x, owner = _positions(frontier.budgets, zero), np.array(frontier.owner)
     fig.add_scatter(
         x=x,
@@ -170,11 +170,11 @@ def owner_figure(
         showlegend=False,
         hoverinfo="skip",
     )
-    for name, style in line_styles(shown, methods).items():
+    for name, style in line_styles(top_names, methods).items():
         _add_owned_budgets(fig, frontier, x, owner == name, name, style)
-    other_owners = np.isin(owner, shown, invert=True)
+    other_owners = np.isin(owner, top_names, invert=True)
     if other_owners.any():
-        legend = f"{len(names) - len(shown)} others"
+        legend = f"{len(names) - len(top_names)} others"
         _add_owned_budgets(fig, frontier, x, other_owners, legend, LineStyle(GREY, "circle-open"))
     return fig
 

@@ -134,10 +134,10 @@ def shape_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
 def _add_rollouts(fig: go.Figure, table: pd.DataFrame) -> None:
     is_right, is_finished = table["correct"].astype(bool), table["finished"].astype(bool)
     kind = np.select([~is_finished, is_right], ["truncated", "right"], "wrong")
-    drawn = table.assign(kind=kind)
-    drawn = drawn if len(drawn) <= MAX_ROLLOUTS else drawn.sample(MAX_ROLLOUTS, random_state=0)
+    sample = table.assign(kind=kind)
+    sample = sample if len(sample) <= MAX_ROLLOUTS else sample.sample(MAX_ROLLOUTS, random_state=0)
     for i, name in enumerate(KINDS):
-        rows = drawn[drawn["kind"] == name]
+        rows = sample[sample["kind"] == name]
         fig.add_scatter(
             x=rows["length"],
             y=rows["total"],

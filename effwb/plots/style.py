@@ -251,7 +251,7 @@ def line_styles(names: Collection[str], methods: Mapping[str, str] | None = None
     Returns:
         The style of each name, in the order of `names`. No two are equal among the first 49.
     """
-    method_of = {name: _known_method((methods or {}).get(name, name)) for name in names}
+    method_of = {name: _known_method((methods or {}).get(name) or name) for name in names}
     styles: dict[str, LineStyle] = {}
     for i, method in enumerate(FIXED_METHODS):
         first = next((name for name in names if method_of[name] == method), None)
@@ -264,10 +264,10 @@ def line_styles(names: Collection[str], methods: Mapping[str, str] | None = None
 
 
 def _free_style(preferred_colour: str | None, styles: Mapping[str, LineStyle]) -> LineStyle:
-    used = set(styles.values())
-    used_colours = {style.colour for style in used}
-    free = [style for style in map(line_style, range(len(COLOURS) ** 2)) if style not in used]
-    new_colour = [style for style in free if style.colour not in used_colours]
+    old_styles = set(styles.values())
+    old_colours = {style.colour for style in old_styles}
+    free = [style for style in map(line_style, range(len(COLOURS) ** 2)) if style not in old_styles]
+    new_colour = [style for style in free if style.colour not in old_colours]
     preferred = [style for style in new_colour if style.colour == preferred_colour]
     return (preferred or new_colour or free or [line_style(len(styles))])[0]
 

@@ -91,8 +91,8 @@ def tradeoff_figure(
 # ------------------------------------------------------------------------------------------ the points
 def _points(table: pd.DataFrame, x: str, y: str, label: str) -> list[LabelledPoint]:
     keys = [label, *(k for k in ("family", "parameter") if k in table)]
-    shown = {x, y, *keys, "low", "high", "length low", "length high"}
-    hover_columns = [c for c in table.columns if c not in shown]
+    own_columns = {x, y, *keys, "low", "high", "length low", "length high"}
+    hover_columns = [c for c in table.columns if c not in own_columns]
     groups = table.groupby(keys, sort=False, dropna=False)
     return [_point(rows, x, y, label, hover_columns) for _, rows in groups]
 
@@ -236,15 +236,15 @@ def _add_iso_lines(
     one_of("base", base, [p.name for p in points])
     origin = next(p for p in points if p.name == base)
     length = np.logspace(*canvas.x_range, 200)
-    covered = []
+    obstacles = []
     for level in levels:
         accuracy = iso_accuracy(level, origin.y, origin.x, length)
         is_visible = (accuracy >= canvas.y_range[0]) & (accuracy <= canvas.y_range[1])
         if is_visible.any():
             line = canvas.pixels(length[is_visible], accuracy[is_visible])
-            covered += [line, np.repeat(line[-1] - ISO_TEXT, 10, axis=0)]
+            obstacles += [line, np.repeat(line[-1] - ISO_TEXT, 10, axis=0)]
             _add_iso_line(fig, level, length[is_visible], accuracy[is_visible], base)
-    return covered
+    return obstacles
 
 
 def _add_iso_line(fig: go.Figure, level: float, length: np.ndarray, accuracy: np.ndarray, base: str) -> None:

@@ -64,7 +64,7 @@ PANELS = (
             "truncated": "truncated rollouts",
             "zero_variance": "groups without spread",
             "modes/empty": "not thinking",
-            "modes/p_empty": "chance of it",
+            "modes/p_empty": "chance of not thinking",
         },
         ".1%",
         {"tickformat": ".0~%", "rangemode": "tozero"},
