@@ -1,4 +1,4 @@
-"""The advantage rules against their formulas, and the Group's own checks."""
+"""The advantage rules against their formulas, and the checks of Group."""
 
 import dataclasses
 
@@ -26,7 +26,7 @@ def centred(r):
     return r - r.mean(axis=1, keepdims=True)
 
 
-def test_group_std_is_the_one_asked_for():
+def test_group_uses_the_chosen_std():
     for std, ddof in (("sample", 1), ("population", 0)):
         expected = centred(R) / (R.std(axis=1, ddof=ddof, keepdims=True) + 1e-6)
         expected[2] = 0
@@ -45,21 +45,21 @@ def test_batch_divides_by_the_std_over_the_batch():
     c = centred(R)
     np.testing.assert_allclose(A.batch(R), c / (c.std(ddof=1) + 1e-8), atol=1e-12)
     tokens = np.array([[1, 2, 3, 4], [4, 3, 2, 1], [1, 1, 1, 1]])
-    spread = np.repeat(c.ravel(), tokens.ravel())  # what whitening over tokens sees
+    spread = np.repeat(c.ravel(), tokens.ravel())  # the values that whitening over tokens works on
     expected = (c - spread.mean()) / (spread.std(ddof=1) + 1e-8)
-    got = A.batch(R, weight_PG=tokens)
-    np.testing.assert_allclose(got[:2], expected[:2], atol=1e-12)
-    assert (got[2] == 0).all()
+    result = A.batch(R, weight_PG=tokens)
+    np.testing.assert_allclose(result[:2], expected[:2], atol=1e-12)
+    assert (result[2] == 0).all()
 
 
-def test_decoupled_normalises_each_component_on_its_own():
+def test_decoupled_normalises_each_component_separately():
     parts = {"a": R, "b": 100 * R[:, ::-1] ** 2}
-    one = A.decoupled(parts, {"a": 1, "b": 1})
+    advantage = A.decoupled(parts, {"a": 1, "b": 1})
     np.testing.assert_allclose(
-        one, A.decoupled({**parts, "b": parts["b"] / 100}, {"a": 1, "b": 1}), atol=1e-4
+        advantage, A.decoupled({**parts, "b": parts["b"] / 100}, {"a": 1, "b": 1}), atol=1e-4
     )
     z = sum(A.group(part) for part in parts.values())
-    np.testing.assert_allclose(one, z / (z.std(ddof=1) + 1e-8), atol=1e-12)
+    np.testing.assert_allclose(advantage, z / (z.std(ddof=1) + 1e-8), atol=1e-12)
     swapped = A.decoupled(parts, {"a": 3, "b": 1})
     z = 3 * A.group(parts["a"]) + A.group(parts["b"])
     np.testing.assert_allclose(swapped, z / (z.std(ddof=1) + 1e-8), atol=1e-12)
@@ -72,27 +72,27 @@ def test_decoupled_normalises_each_component_on_its_own():
 def test_rules_are_finite_and_masked(rule, r, m, inside, std):
     m = m[: len(r)]
     std = "none" if rule in WITHOUT_STD else std
-    got = A.RULES[rule](r, std=std, eps=0.0, mask_PG=m, masked_in_statistics=inside)
-    assert np.isfinite(got).all()
-    assert (got[~m] == 0).all()
-    if not inside:  # a masked reward is then not seen at all
+    result = A.RULES[rule](r, std=std, eps=0.0, mask_PG=m, masked_in_statistics=inside)
+    assert np.isfinite(result).all()
+    assert (result[~m] == 0).all()
+    if not inside:  # then a masked reward has no influence at all
         other = A.RULES[rule](np.where(m, r, 7.0), std=std, eps=0.0, mask_PG=m, masked_in_statistics=False)
-        np.testing.assert_allclose(got, other, atol=1e-12)
+        np.testing.assert_allclose(result, other, atol=1e-12)
         if rule not in ("batch", "none"):
-            np.testing.assert_allclose(got.sum(axis=1), 0, atol=1e-6)
+            np.testing.assert_allclose(result.sum(axis=1), 0, atol=1e-6)
 
 
 @rules
 @given(value=st.floats(-1e6, 1e6), eps=st.sampled_from([0.0, 1e-6]))
 def test_equal_rewards_give_exactly_zero(rule, value, eps):
     std = "none" if rule in WITHOUT_STD else "sample"
-    got = A.RULES[rule](np.full((2, 3), value), std=std, eps=eps)
-    assert (got == (value if rule == "none" else 0)).all()
+    result = A.RULES[rule](np.full((2, 3), value), std=std, eps=eps)
+    assert (result == (value if rule == "none" else 0)).all()
     assert (A.decoupled({"a": np.full((2, 3), value)}, {"a": 1.0}, eps=eps) == 0).all()
 
 
 @rules
-def test_rules_refuse_what_they_cannot_use(rule):
+def test_rules_refuse_bad_arguments(rule):
     f = A.RULES[rule]
     with pytest.raises(ConfigError, match="G=1"):
         f(np.ones((3, 1)))
@@ -110,7 +110,7 @@ def test_rules_refuse_what_they_cannot_use(rule):
             f(R, eps=-1.0)
 
 
-def test_masked_out_group_is_zero():
+def test_a_fully_masked_group_gets_zero():
     none = np.zeros(R.shape, bool)
     for f in A.RULES.values():
         assert not f(R, mask_PG=none, masked_in_statistics=False).any()
@@ -126,7 +126,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"correct_PG": [[1, 0.5], [0, 1]]}, r"correct_PG must be 0/1 or bool, got 0\.5"),
         ({"correct_PG": [1, 0]}, "correct_PG must have 2 axes"),
@@ -158,8 +158,8 @@ GOOD = {
         ({"step": -1}, "step=-1"),
     ],
 )
-def test_group_names_what_is_wrong(change, said):
-    with pytest.raises(DataError, match=said):
+def test_group_names_the_bad_argument(change, message):
+    with pytest.raises(DataError, match=message):
         Group(**{**GOOD, **change})
 
 

@@ -1,4 +1,4 @@
-"""What every design refuses, and the corners: parameters, foreign state, groups of one, scale, switches."""
+"""What every design refuses, and corner cases: parameters, states, groups of one rollout, scale, switches."""
 
 import dataclasses
 import inspect
@@ -6,7 +6,7 @@ import inspect
 import numpy as np
 import pytest
 
-from effwb.designs import DESIGNS, make_design, toy_group
+from effwb.designs import DESIGNS, Design, design, make_design, toy_group
 from effwb.errors import ConfigError, DataError
 from tests.designs.test_rewards import CAP, PARAMS, WRONG_HAS_LENGTH, build, each, outputs
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 
 @each
-def test_at_scale_says_what_it_used(name):
+def test_at_scale_scales_token_parameters(name):
     design = make_design(name, **PARAMS.get(name, {}))
     half = design.at_scale(CAP)
     assert half.cap == CAP
@@ -43,31 +43,53 @@ def test_state_of_another_design_is_refused(name):
         design.load_state({**design.state(), "extra": 1})
 
 
-def test_state_is_copied_both_ways():
-    design, given = make_design("hapo"), {"design": "hapo", "minima": {"a": 5}}
-    design.load_state(given)
-    given["minima"]["a"] = 1
+def test_state_is_copied_on_saving_and_loading():
+    design, state = make_design("hapo"), {"design": "hapo", "minima": {"a": 5}}
+    design.load_state(state)
+    state["minima"]["a"] = 1
     design.state()["minima"]["a"] = 1
     assert design.state() == {"design": "hapo", "minima": {"a": 5}}
+
+
+def test_a_design_of_ones_own():
+    @design
+    class Mine(Design):
+        """Reward 1 for a correct answer, minus a weight."""
+
+        NAME = "mine"
+        weight: float = 0.5
+
+        def check(self):
+            self.within("weight", 0.0, 1.0)
+
+        def components(self, group):
+            return {"correctness": self.solved(group) - self.weight}
+
+    assert Mine(weight=0.2).at_scale(CAP).reward(toy_group([1, 2], [1, 0]))["total"].tolist() == [[0.8, -0.2]]
+    assert Mine(rule="rloo").advantage(toy_group([1, 2], [1, 0])).tolist() == [[1.0, -1.0]]
+    with pytest.raises(ConfigError, match=r"parameter of mine 'wieght'.*Did you mean 'weight'"):
+        Mine(wieght=0.2)
+    with pytest.raises(ConfigError, match=r"mine: weight=2 must be a number in \[0, 1\]"):
+        Mine(weight=2)
 
 
 @each
 def test_corner_groups(name):
     reference = {"toy-000000000000": {"length": 300, "accuracy": 0.5}}
-    more = {"hint_tokens_P": [300], "reference": reference, "cap": CAP}
+    fields = {"hint_tokens_P": [300], "reference": reference, "cap": CAP}
     lengths = [10, 200, 1024, 700]
-    right = toy_group(lengths, [1, 1, 1, 1], **more)
-    wrong = toy_group(lengths, [0, 0, 0, 0], **more)
-    single = toy_group(lengths, [0, 1, 0, 0], **more)
-    cut = toy_group([1024, 1024, 1030, 1024], [1, 0, 1, 0], finished=[0, 0, 0, 0], **more)
+    right = toy_group(lengths, [1, 1, 1, 1], **fields)
+    wrong = toy_group(lengths, [0, 0, 0, 0], **fields)
+    single = toy_group(lengths, [0, 1, 0, 0], **fields)
+    cut = toy_group([1024, 1024, 1030, 1024], [1, 0, 1, 0], finished=[0, 0, 0, 0], **fields)
     design = build(name)
     for group in (right, wrong, single, cut):
-        got = outputs(design, group)
-        assert all(np.isfinite(value).all() for value in got.values())
+        result = outputs(design, group)
+        assert all(np.isfinite(value).all() for value in result.values())
         design.observe(group)
-    kept = design.mask(single)
-    if kept[0, 1] and name != "length_harmonizing":  # there a very short wrong answer beats a right one
-        assert np.argmax(np.where(kept, design.advantage(single), -np.inf)) == 1
+    mask = design.mask(single)
+    if mask[0, 1] and name != "length_harmonizing":  # there a very short wrong answer beats a right one
+        assert np.argmax(np.where(mask, design.advantage(single), -np.inf)) == 1
     if name not in WRONG_HAS_LENGTH:
         assert not design.advantage(wrong).any()
     if name not in WRONG_HAS_LENGTH - {"soft_overlong"}:
@@ -76,9 +98,9 @@ def test_corner_groups(name):
 
 @each
 def test_a_group_of_one_is_refused(name):
-    more = {"hint_tokens_P": [300], "reference": {"toy-000000000000": {"length": 300, "accuracy": 0.5}}}
+    fields = {"hint_tokens_P": [300], "reference": {"toy-000000000000": {"length": 300, "accuracy": 0.5}}}
     with pytest.raises(ConfigError, match="G=1"):
-        build(name).advantage(toy_group([10], [1], cap=CAP, **more))
+        build(name).advantage(toy_group([10], [1], cap=CAP, **fields))
 
 
 @each
@@ -153,7 +175,7 @@ def test_out_of_range_parameters(name, params):
         make_design(name, **params)
 
 
-def test_make_design_names_the_nearest():
+def test_make_design_suggests_the_nearest_name():
     with pytest.raises(ConfigError, match="Did you mean 'laser_d'"):
         make_design("laserd")
     assert make_design("gdpo", rule="group").rule == "group"

@@ -1,4 +1,4 @@
-"""LAPO: the window and the target, what is remembered of each problem, and what stage two takes over."""
+"""LAPO: the window, the target, the length remembered for each problem, the state that stage two takes."""
 
 import json
 
@@ -22,19 +22,19 @@ def internal(lengths=None, **params):
     return design
 
 
-def group(lengths, correct=None, **more):
-    return toy_group(lengths, [1] * len(lengths) if correct is None else correct, **more)
+def group(lengths, correct=None, **fields):
+    return toy_group(lengths, [1] * len(lengths) if correct is None else correct, **fields)
 
 
 class TestDiscovery:
     @settings(max_examples=60, deadline=None)
     @given(lengths=LENGTHS)
-    def test_the_reward_falls_away_from_the_window(self, lengths):
+    def test_the_reward_falls_with_distance_from_the_window(self, lengths):
         design = make_design("lapo_discovery")
-        made = group(lengths)
-        low, high = design.window(made)[0]
+        rollouts = group(lengths)
+        low, high = design.window(rollouts)[0]
         assert np.allclose([low, high], np.percentile(lengths, [30, 70]))
-        total, length = design.reward(made)["total"][0], np.array(lengths)
+        total, length = design.reward(rollouts)["total"][0], np.array(lengths)
         assert np.allclose(total[(low <= length) & (length <= high)], 1.7)
         away = np.maximum(np.maximum(low - length, length - high), 0)
         assert (np.diff(total[np.argsort(away)]) <= 1e-9).all()
@@ -48,9 +48,9 @@ class TestDiscovery:
 
     def test_wrong_and_truncated_rollouts_do_not_move_the_window(self):
         design = make_design("lapo_discovery")
-        plain, more = group([100, 200, 300]), group([100, 200, 300, 5], [1, 1, 1, 0])
+        plain, with_wrong = group([100, 200, 300]), group([100, 200, 300, 5], [1, 1, 1, 0])
         cut = group([100, 200, 300, 20000], finished=[1, 1, 1, 0])
-        for other in (more, cut):
+        for other in (with_wrong, cut):
             assert design.window(other).tolist() == design.window(plain).tolist()
 
     @pytest.mark.parametrize(("statistic", "known"), [("median", 200.0), ("mean", 400.0), ("min", 100.0)])
@@ -70,14 +70,14 @@ class TestDiscovery:
         design.observe(group([100, 16384], finished=[1, 0]))
         assert design.state()["lengths"] == {TOY: 100.0}
 
-    def test_watched(self):
+    def test_diagnostics_report_the_mean_target(self):
         design = make_design("lapo_discovery")
-        seen = group([100, 200])
-        assert np.isnan(design.diagnostics(seen)["target"])
-        design.observe(seen)
-        assert design.diagnostics(seen) == {"target": 150.0}
+        rollouts = group([100, 200])
+        assert np.isnan(design.diagnostics(rollouts)["target"])
+        design.observe(rollouts)
+        assert design.diagnostics(rollouts) == {"target": 150.0}
 
-    def test_unsolved_is_json(self):
+    def test_an_unsolved_problem_survives_json(self):
         design, other = make_design("lapo_discovery"), make_design("lapo_discovery")
         design.observe(group([5, 6], [0, 0]))
         other.load_state(json.loads(json.dumps(design.state())))
@@ -87,7 +87,7 @@ class TestDiscovery:
 class TestInternalization:
     @settings(max_examples=60, deadline=None)
     @given(lengths=LENGTHS, n=st.integers(1, 4096))
-    def test_the_reward_falls_away_from_what_was_asked(self, lengths, n):
+    def test_the_reward_falls_with_distance_from_the_hint(self, lengths, n):
         total = internal().reward(group(lengths, hint_tokens_P=[n]))["total"][0]
         away = np.abs(np.array(lengths) - n)
         assert (np.diff(total[np.argsort(away)]) <= 1e-12).all()
@@ -105,12 +105,12 @@ class TestInternalization:
     )
     def test_update_vector(self, case, old, lengths):
         design = internal({TOY: old})
-        made = group([*lengths, 9], [*[1] * len(lengths), 0])
-        design.observe(made)
+        rollouts = group([*lengths, 9], [*[1] * len(lengths), 0])
+        design.observe(rollouts)
         assert design.state()["lengths"] == {TOY: VECTORS["lapo_M_update"]["output"][case]}
         assert design.state()["design"] == "lapo_internalization"
 
-    def test_what_the_prompts_ask_for(self):
+    def test_hints_are_the_known_lengths(self):
         design = internal({"a": 120.7, "b": None, "c": 0.0})
         assert design.draw_hints(RNG, ["b", "a", "c", "a"]).tolist() == [4096, 120, 1, 120]
         assert design.draw_hints(RNG, []).shape == (0,)
@@ -124,19 +124,21 @@ class TestInternalization:
         assert design.token_parameters() == {"sigma": 15.0, "unsolved": 512.0}
 
     def test_the_centre_of_an_unsolved_problem(self):
-        made = group([1480, 1500, 1560, 1700], [1, 1, 1, 0], hint_tokens_P=[4096])
-        asked, own = internal({TOY: None}), internal({TOY: None}, unsolved_centre="group", beta=0.8)
-        assert asked.reward(made)["total"][0].round(9).tolist() == [1, 1, 1, 0], "4096 is far away"
+        rollouts = group([1480, 1500, 1560, 1700], [1, 1, 1, 0], hint_tokens_P=[4096])
+        paper, own = internal({TOY: None}), internal({TOY: None}, unsolved_centre="group", beta=0.8)
+        assert paper.reward(rollouts)["total"][0].round(9).tolist() == [1, 1, 1, 0], "4096 is far away"
         vector = VECTORS["lapo_stage2_code"]["output"]  # around 1500, the group's own median
-        np.testing.assert_allclose(own.reward(made)["total"][0], vector, atol=1e-5)
-        solved = internal({TOY: 4096.0}, unsolved_centre="group")  # that long, and solved: asked for
-        assert solved.reward(made)["total"][0].round(9).tolist() == [1, 1, 1, 0]
+        np.testing.assert_allclose(own.reward(rollouts)["total"][0], vector, atol=1e-5)
+        solved = internal(
+            {TOY: 4096.0}, unsolved_centre="group"
+        )  # solved at that length: the hint stays the centre
+        assert solved.reward(rollouts)["total"][0].round(9).tolist() == [1, 1, 1, 0]
 
     def test_wrong_answers_do_not_move_the_groups_own_centre(self):
         design = internal({TOY: None}, unsolved_centre="group")
         for lengths, correct in (([100, 200, 300], [1, 1, 1]), ([100, 200, 300, 7, 8], [1, 1, 1, 0, 0])):
-            made = group(lengths, correct, hint_tokens_P=[4096])
-            assert np.argmax(design.reward(made)["total"][0]) == 1
+            rollouts = group(lengths, correct, hint_tokens_P=[4096])
+            assert np.argmax(design.reward(rollouts)["total"][0]) == 1
         wrong = group([1, 2], [0, 0], hint_tokens_P=[4096])
         assert not design.reward(wrong)["total"].any()
 
@@ -151,7 +153,7 @@ class TestInternalization:
         for pid, known in before.items():
             assert known is None or after[pid] <= known
 
-    def test_without_stage_one(self):
+    def test_stage_two_needs_stage_one(self):
         with pytest.raises(
             ConfigError, match=r"known for 2 of 2 problems, e\.g\. a; .*lapo_discovery leaves"
         ):
@@ -161,7 +163,7 @@ class TestInternalization:
         with pytest.raises(ConfigError, match="hint_tokens_P"):
             internal().reward(group([1, 2]))
 
-    def test_whose_state_is_taken(self):
+    def test_only_states_of_lapo_are_accepted(self):
         with pytest.raises(DataError, match="'hapo', not of 'lapo_internalization' or 'lapo_discovery'"):
             internal().load_state({"design": "hapo", "minima": {}})
         with pytest.raises(DataError, match=r"'lapo_internalization', not of 'lapo_discovery'$"):

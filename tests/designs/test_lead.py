@@ -1,4 +1,4 @@
-"""LEAD against its worked vectors, against a plain reimplementation over many steps, and in the corners."""
+"""LEAD: its worked vectors, many steps against a second, plain implementation, and corner cases."""
 
 import copy
 import json
@@ -40,8 +40,9 @@ def tokens(advantage, group, keep=None):
 class TestWorkedVectors:
     @pytest.mark.parametrize("name", REWARDS)
     def test_efficiency(self, name):
-        asked, expected = VECTORS[name]["input"], VECTORS[name]["output"]
-        design, group = make_design("lead", mode=REWARDS[name]), toy_group(asked["lengths"], asked["correct"])
+        inputs, expected = VECTORS[name]["input"], VECTORS[name]["output"]
+        design = make_design("lead", mode=REWARDS[name])
+        group = toy_group(inputs["lengths"], inputs["correct"])
         np.testing.assert_allclose(design.target_lengths(group), [[expected["L_star"]]], atol=1e-5)
         np.testing.assert_allclose(design.reward(group)["efficiency"][0], expected["r_eff"], atol=1e-5)
 
@@ -51,23 +52,23 @@ class TestWorkedVectors:
             [row[name] for row in vector["input"]["groups"]] for name in ("correct", "lengths")
         )
         group = Group(correct, length, np.ones((2, 4)), 8000, ["a", "b"])
-        design, want = make_design("lead"), vector["output"]
-        found = design.instability(group)
+        design, expected_output = make_design("lead"), vector["output"]
+        instability = design.instability(group)
         for name, key in [("mean", "mu_{}"), ("std", "sigma_{}"), ("share", "cv_{}_norm")]:
-            expected = [want[key.format(k)] for k in ("corr", "eff")]
-            np.testing.assert_allclose(getattr(found, name), expected, atol=1e-5, err_msg=name)
-        np.testing.assert_allclose(found.potential, [0.5, 0.119048], atol=1e-5)
-        asked = found.share * found.potential
-        np.testing.assert_allclose(asked, [want["D_corr"], want["D_eff"]], atol=1e-5)
-        np.testing.assert_allclose(found.target[0], want["target_w_corr"], atol=1e-5)
+            expected = [expected_output[key.format(k)] for k in ("corr", "eff")]
+            np.testing.assert_allclose(getattr(instability, name), expected, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(instability.potential, [0.5, 0.119048], atol=1e-5)
+        product = instability.share * instability.potential
+        np.testing.assert_allclose(product, [expected_output["D_corr"], expected_output["D_eff"]], atol=1e-5)
+        np.testing.assert_allclose(instability.target[0], expected_output["target_w_corr"], atol=1e-5)
         weights = design.component_weights(("correctness", "efficiency"), group)
         np.testing.assert_allclose(
-            list(weights.values()), [want["w_corr_used"], want["w_eff_used"]], atol=1e-5
+            list(weights.values()), [expected_output["w_corr_used"], expected_output["w_eff_used"]], atol=1e-5
         )
         assert design.state()["steps"] == 0
         design.observe(group)
         np.testing.assert_allclose(
-            design.state()["weights"][0], want["ema_w_corr_after_first_step"], atol=1e-5
+            design.state()["weights"][0], expected_output["ema_w_corr_after_first_step"], atol=1e-5
         )
 
 
@@ -96,17 +97,17 @@ def test_the_target_is_clipped_to_both_ends():
     assert at_512.token_parameters() == {"b_max": 512, "b_min": 64, "too_short": 32}
 
 
-def test_modes_at_a_glance():
+def test_the_asymmetric_modes():
     group = toy_group([400, 1000, 2000, 3000, 400, 2000, 5000], [1, 1, 1, 1, 0, 0, 0])  # L* = 1600
-    found = {
+    efficiency = {
         m: make_design("lead", mode=m).reward(group)["efficiency"][0] for m in ("max_asym", "upper_only")
     }
-    np.testing.assert_allclose(found["max_asym"], [0, 0.375, 0, 0, 0, -0.25, -1])
-    np.testing.assert_allclose(found["upper_only"], [0, 0, -0.25, -0.875, 0, -0.25, -1])
+    np.testing.assert_allclose(efficiency["max_asym"], [0, 0.375, 0, 0, 0, -0.25, -1])
+    np.testing.assert_allclose(efficiency["upper_only"], [0, 0, -0.25, -0.875, 0, -0.25, -1])
 
 
 class TestUnsolvedGroups:
-    """Nobody was right: the target is Bmax, and the symmetric reward then asks for LONGER wrong answers."""
+    """Without a correct rollout the target is Bmax, so the symmetric reward favours LONGER wrong ones."""
 
     group = toy_group([1000, 2000, 3000, 4000], [0, 0, 0, 0])
 
@@ -118,21 +119,21 @@ class TestUnsolvedGroups:
         assert advantage[-1] > 0, "the longest wrong answer is reinforced"
 
     @pytest.mark.parametrize("mode", ["max_asym", "upper_only"])
-    def test_the_other_modes_are_free_of_it(self, mode):
+    def test_the_other_modes_do_not_have_the_trap(self, mode):
         assert not make_design("lead", mode=mode).advantage(self.group).any()
 
     @pytest.mark.parametrize("aggregator", ["mean", "mean_all"])
-    def test_neutral(self, aggregator):
+    def test_neutral_groups_get_no_advantage(self, aggregator):
         design = make_design("lead", unsolved="neutral", aggregator=aggregator)
         assert not design.advantage(self.group).any()
-        both = Group(
+        mixed = Group(
             [[0, 0, 0, 0], [1, 0, 1, 0]], [[1000, 2000, 3000, 4000]] * 2, np.ones((2, 4)), 8000, ["a", "b"]
         )
-        advantage = design.advantage(both)
+        advantage = design.advantage(mixed)
         assert not advantage[0].any()
         assert advantage[1].any()
-        paper = make_design("lead", aggregator=aggregator).reward(both)["efficiency"]
-        np.testing.assert_array_equal(design.reward(both)["efficiency"][1], paper[1])
+        paper = make_design("lead", aggregator=aggregator).reward(mixed)["efficiency"]
+        np.testing.assert_array_equal(design.reward(mixed)["efficiency"][1], paper[1])
 
 
 class TestWhitening:
@@ -208,7 +209,7 @@ def plain_step(weights, correct, length, *, mode="max_sym", aggregator="mean", b
 
 @pytest.mark.parametrize("mode", ["max_sym", "max_asym", "upper_only"])
 @pytest.mark.parametrize("aggregator", ["mean", "median", "min", "mean_all"])
-def test_many_steps_against_the_plain_implementation(mode, aggregator):
+def test_many_steps_agree_with_the_plain_implementation(mode, aggregator):
     design, weights = make_design("lead", mode=mode, aggregator=aggregator), [0.5, 0.5]
     for step in range(25):
         group = batch(step, accuracy=0.5 + step / 50)
@@ -223,8 +224,8 @@ def test_many_steps_against_the_plain_implementation(mode, aggregator):
     assert design.state()["steps"] == 25
 
 
-def test_unsolved_and_solved_groups_against_the_plain_implementation():
-    """In max_sym groups of all right and of all wrong answers differ in length, so they have spread too."""
+def test_unsolved_and_solved_groups_agree_with_the_plain_implementation():
+    """In max_sym, groups of only right or only wrong answers still differ in their rewards."""
     group, design = batch(11, P=6, accuracy=0.9), make_design("lead")
     assert not group.correct_PG[0].any()
     expected, weights, _ = plain_step([0.5, 0.5], group.correct_PG, group.length_PG)
@@ -233,17 +234,17 @@ def test_unsolved_and_solved_groups_against_the_plain_implementation():
     assert design.state()["weights"] == pytest.approx(weights, abs=1e-9)
 
 
-def test_a_group_of_equal_rewards_is_left_alone():
+def test_a_group_of_equal_rewards_gets_no_advantage():
     """The released code gives it minus the batch mean; here, as in all batch rules, exactly 0."""
     group = Group(
         [[0, 0, 0], [1, 0, 1]], [[2000, 2000, 2000], [1000, 6000, 5000]], np.ones((2, 3)), 8000, "ab"
     )
     expected, _, _ = plain_step([0.5, 0.5], group.correct_PG, group.length_PG)
-    found = make_design("lead").advantage(group)
-    assert found[0].tolist() == [0, 0, 0]
+    advantage = make_design("lead").advantage(group)
+    assert advantage[0].tolist() == [0, 0, 0]
     assert np.ptp(expected[0]) == 0
     assert expected[0][0] != 0
-    np.testing.assert_allclose(found[1], expected[1], atol=1e-5)
+    np.testing.assert_allclose(advantage[1], expected[1], atol=1e-5)
 
 
 class TestWeights:
@@ -256,7 +257,9 @@ class TestWeights:
         for _ in range(60):
             design.observe(self.easy)
         assert design.state()["weights"][0] == pytest.approx(0.5 * 0.95**60)
-        assert design.used_weight(self.easy) == 0.3, "the floor is on what is used, not on what is stored"
+        assert design.used_weight(self.easy) == 0.3, (
+            "the floor applies to the used weight, not to the stored one"
+        )
 
     def test_all_wrong_leaves_only_correctness(self):
         design = make_design("lead")
@@ -266,38 +269,38 @@ class TestWeights:
         assert design.used_weight(self.hopeless) == pytest.approx(1 - 0.5 * 0.95**61), "with this step"
 
     def test_a_single_correct_rollout_has_no_variance_of_its_own(self):
-        found = make_design("lead").instability(toy_group([1000, 2000, 3000, 4000], [0, 1, 0, 0]))
-        assert found.mean.tolist() == [0.25, 1.0]
-        assert found.std[1] == pytest.approx(1e-4)
-        assert found.potential[1] == 0
+        instability = make_design("lead").instability(toy_group([1000, 2000, 3000, 4000], [0, 1, 0, 0]))
+        assert instability.mean.tolist() == [0.25, 1.0]
+        assert instability.std[1] == pytest.approx(1e-4)
+        assert instability.potential[1] == 0
 
-    def test_the_weight_used_moves_with_the_step_and_before_it_is_stored(self):
+    def test_the_used_weight_includes_the_current_step(self):
         design = make_design("lead", beta=0.0)
         assert design.used_weight(self.hopeless) == pytest.approx(1.0)
         assert design.used_weight(self.easy) == 0.3
         assert design.state()["weights"] == [0.5, 0.5]
 
-    def test_static_is_used_as_it_is_and_the_ema_goes_on_beside_it(self):
+    def test_static_is_used_unchanged_and_the_moving_average_still_moves(self):
         free, fixed = make_design("lead"), make_design("lead", static=0.2)
         group = batch(7)
         for design in (free, fixed):
             design.observe(group)
         assert fixed.state() == free.state()
         assert fixed.used_weight(group) == 0.2, "below the floor, which is for the moving weight"
-        found = fixed.diagnostics(group)
-        assert found["correctness_weight/used"] == 0.2
-        assert found["correctness_weight/ema"] == fixed.ema_weights(group)[0]
+        diagnostics = fixed.diagnostics(group)
+        assert diagnostics["correctness_weight/used"] == 0.2
+        assert diagnostics["correctness_weight/ema"] == fixed.ema_weights(group)[0]
 
     def test_static_weighs_length_against_correctness(self):
         group = toy_group([1500, 4000, 1000, 2500], [0, 1, 1, 0])  # L* = 2500, which a wrong answer meets
-        length, both, correctness = (
+        length, equal, correctness = (
             make_design("lead", static=s).advantage(group)[0] for s in (0.0, 0.5, 1.0)
         )
         assert np.argmax(length) == 3
-        assert both[1] > both[0]
+        assert equal[1] > equal[0]
         assert correctness[1] == correctness[2] > correctness[0] == correctness[3]
 
-    def test_summed_first(self):
+    def test_rule_group_normalises_the_weighted_sum(self):
         group = toy_group([1000, 2000, 3000, 4000], [1, 1, 0, 1])
         design = make_design("lead", rule="group", static=0.8)
         reward = design.reward(group)
@@ -340,22 +343,22 @@ def test_truncated_rollouts_set_no_target_unless_they_are_graded():
     assert make_design("lead", truncated="graded").target_lengths(group).tolist() == [[6000]]
 
 
-def test_watched_belongs_to_the_step_it_is_asked_about():
+def test_diagnostics_describe_the_step_and_leave_the_state():
     design = make_design("lead")
     for step in range(3):
         group = batch(step)
-        before, found = design.state(), design.diagnostics(group)
+        before, diagnostics = design.state(), design.diagnostics(group)
         assert design.state() == before
-        asked = found["correctness_weight/target"]
-        assert asked == design.instability(group).target[0]
-        assert found["correctness_weight/ema"] == pytest.approx(
-            0.95 * before["weights"][0] + 0.05 * asked, abs=1e-12
+        target = diagnostics["correctness_weight/target"]
+        assert target == design.instability(group).target[0]
+        assert diagnostics["correctness_weight/ema"] == pytest.approx(
+            0.95 * before["weights"][0] + 0.05 * target, abs=1e-12
         )
         solved = group.correct_PG.any(axis=1)
-        assert found["unsolved_share"] == pytest.approx(1 - solved.mean())
-        assert found["target_length/min"] == design.target_lengths(group)[solved].min()
+        assert diagnostics["unsolved_share"] == pytest.approx(1 - solved.mean())
+        assert diagnostics["target_length/min"] == design.target_lengths(group)[solved].min()
         design.observe(group)
-        assert design.state()["weights"][0] == found["correctness_weight/ema"]
+        assert design.state()["weights"][0] == diagnostics["correctness_weight/ema"]
 
 
 class TestState:
@@ -382,7 +385,7 @@ class TestState:
             ({"more": 1}, r"expected \['steps', 'weights'\]"),
         ],
     )
-    def test_what_is_not_a_state_is_refused(self, change, message):
+    def test_a_malformed_state_is_refused(self, change, message):
         design = make_design("lead")
         with pytest.raises(DataError, match=message):
             design.load_state({**design.state(), **change})

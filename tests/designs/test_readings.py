@@ -1,4 +1,4 @@
-"""Where papers, their code and copies of their code differ: each switch against numbers worked by hand."""
+"""Switches for differences between papers, their code and copies of it, against numbers worked by hand."""
 
 import math
 
@@ -60,7 +60,7 @@ def test_kimi_equal_lengths_and_warm_up():
     assert design.reward(after)["length"].tolist() == [[0.2, -0.2]]
 
 
-def test_alp_keeps_a_small_price_on_problems_nobody_solves():
+def test_alp_keeps_a_small_price_on_unsolved_problems():
     total = make_design("alp").reward(toy_group([1000, 2000, 3000, 4000], [0, 0, 0, 0]))["total"]
     np.testing.assert_allclose(total, [[-0.000025, -0.00005, -0.000075, -0.0001]])
 
@@ -164,8 +164,8 @@ def test_dler_difficulty_aware_cap_and_filtering():
     assert make_design("dler", filter_groups=False).mask(solved).all()
     mixed = Group([[1, 0, 0]], [[9, 9, 9]], [[1, 1, 1]], 4000, ["a"])
     padded = Group([[1, 0, 0], [1, 1, 1]], [[9, 9, 9]] * 2, [[1, 1, 1]] * 2, 4000, ["a", "b"])
-    alone, both = (make_design("dler").advantage(g) for g in (mixed, padded))
-    np.testing.assert_allclose(both, [alone[0], [0, 0, 0]])  # a dropped group does not dilute the std
+    alone, with_solved = (make_design("dler").advantage(g) for g in (mixed, padded))
+    np.testing.assert_allclose(with_solved, [alone[0], [0, 0, 0]])  # a dropped group does not dilute the std
     cut = toy_group([1000, 4000], [0, 1], finished=[1, 0], cap=4000)
     assert make_design("dler").reward(cut)["total"].tolist() == [[0, 0]]
     assert make_design("dler", truncated="graded").reward(cut)["total"].tolist() == [[0, 1]]

@@ -1,4 +1,4 @@
-"""The contract of every design: what order, other groups, scale, truncation and pickling must not change."""
+"""What holds for every design: order, other groups, scale, truncation and pickling change nothing."""
 
 import copy
 import dataclasses
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 CAP = 1024
 PARAMS = {"gfpo": {"k": 2}, "laser_d": {"every": 1}, "laser_de": {"every": 1}}
 BATCH = ("dler", "gdpo", "lead")
-# From the papers: who pays wrong answers a length term, and who ranks correct answers by length
+# From the papers: designs whose wrong answers have a length term, and designs that want a certain length
 WRONG_HAS_LENGTH = {
     "length_harmonizing",
     "kimi",
@@ -34,7 +34,7 @@ NOT_MONOTONE = {"l1_exact", "lapo_discovery", "lapo_internalization", "lead"}  #
 
 
 def build(name, warm=None):
-    """The design at the scale of these groups; `warm` is a group it has already seen."""
+    """The design at the scale of these groups; `warm` is a group that it has already observed."""
     design = make_design(name, **PARAMS.get(name, {})).at_scale(CAP)
     if warm is not None:
         design.observe(warm)
@@ -47,8 +47,8 @@ def groups(draw, min_p=1, min_length=1, distinct=False, finished=None):
     length = st.lists(st.integers(min_length, CAP), min_size=G, max_size=G, unique=distinct)
     flags = st.lists(st.booleans(), min_size=G, max_size=G)
 
-    def rows(one):
-        return np.array(draw(st.lists(one, min_size=P, max_size=P))).reshape(P, G)
+    def rows(values):
+        return np.array(draw(st.lists(values, min_size=P, max_size=P))).reshape(P, G)
 
     done = rows(flags) if finished is None else np.full((P, G), finished)
     lengths = rows(length).astype(int)
@@ -88,8 +88,8 @@ def assert_same(a, b, columns=slice(None), rows=slice(None), skip=()):
         np.testing.assert_allclose(a[key][rows][:, columns], b[key], atol=1e-9, err_msg=key)
 
 
-SEGMENTED = ("reo_rl", "mrt", "brpo")  # advantages by segment: test_designs_segments.py
-MODES = ("hgpo", "adapt_think", "thinkless")  # the choice to think: test_designs_modes.py
+SEGMENTED = ("reo_rl", "mrt", "brpo")  # advantages by segment: test_segments.py
+MODES = ("hgpo", "adapt_think", "thinkless")  # the choice to think: test_two_modes.py
 SCALAR = [name for name in DESIGNS if name not in (*SEGMENTED, *MODES)]
 each = pytest.mark.parametrize("name", SCALAR)
 few = settings(max_examples=40, deadline=None)
@@ -119,11 +119,11 @@ def test_statistics_never_leave_the_group(name, group, warm):
 
 @pytest.mark.parametrize(("name", "target"), [("dler", 45), ("gdpo", 15)])
 def test_batch_rules_do_see_the_whole_batch(name, target):
-    one = Group([[1, 1, 0, 0]] * 2, [[10, 20, 30, 40]] * 2, [[1] * 4] * 2, CAP, ["a", "b"])
-    other = dataclasses.replace(one, correct_PG=[[1, 1, 0, 0], [1, 0, 0, 0]])
+    group = Group([[1, 1, 0, 0]] * 2, [[10, 20, 30, 40]] * 2, [[1] * 4] * 2, CAP, ["a", "b"])
+    other = dataclasses.replace(group, correct_PG=[[1, 1, 0, 0], [1, 0, 0, 0]])
     design = make_design(name, cap=CAP, target=target)
-    assert not np.allclose(design.advantage(one)[0], design.advantage(other)[0])
-    np.testing.assert_array_equal(design.reward(one)["total"][0], design.reward(other)["total"][0])
+    assert not np.allclose(design.advantage(group)[0], design.advantage(other)[0])
+    np.testing.assert_array_equal(design.reward(group)["total"][0], design.reward(other)["total"][0])
 
 
 @each
@@ -131,12 +131,12 @@ def test_batch_rules_do_see_the_whole_batch(name, target):
 @given(group=groups(min_p=0, min_length=0), warm=groups())
 def test_outputs_are_finite_and_of_the_right_shape(name, group, warm):
     design = build(name, warm)
-    got = outputs(design, group)
-    for value in got.values():
+    result = outputs(design, group)
+    for value in result.values():
         assert value.shape == (group.P, group.G)
         assert np.isfinite(value).all()
-    assert got["mask"].dtype == bool
-    assert not got["advantage"][~got["mask"]].any()
+    assert result["mask"].dtype == bool
+    assert not result["advantage"][~result["mask"]].any()
 
 
 @each
@@ -186,7 +186,7 @@ def test_wrong_answers_have_no_length_term(name, group, warm):
 
 
 @pytest.mark.parametrize("name", sorted(WRONG_HAS_LENGTH))
-def test_wrong_answers_do_have_one_where_the_paper_says_so(name):
+def test_wrong_answers_have_a_length_term_where_the_paper_says_so(name):
     group = toy_group(
         [200, 1, 500, 1000],
         [1, 0, 0, 0],
@@ -289,12 +289,12 @@ def test_switches_keep_the_contract(name, params, data):
     group, warm = data.draw(groups(distinct=name == "gfpo")), data.draw(groups())
     design = make_design(name, **params).at_scale(CAP)
     design.observe(warm)
-    got, order = outputs(design, group), data.draw(st.permutations(range(group.G)))
-    assert all(np.isfinite(value).all() for value in got.values())
+    result, order = outputs(design, group), data.draw(st.permutations(range(group.G)))
+    assert all(np.isfinite(value).all() for value in result.values())
     if params.get("metric") != "efficiency":  # wrong answers tie at 0 there
-        assert_same(got, outputs(design, take(group, columns=order)), columns=order)
+        assert_same(result, outputs(design, take(group, columns=order)), columns=order)
     alone = outputs(design, take(group, rows=[0]))
-    assert_same(got, alone, rows=[0], skip=("advantage",) if name in BATCH else ())
+    assert_same(result, alone, rows=[0], skip=("advantage",) if name in BATCH else ())
 
 
 @each
@@ -304,8 +304,8 @@ def test_switches_keep_the_contract(name, params, data):
 def test_every_design_takes_every_rule(name, rule, group, truncated, inside):
     std = None if name != "gfpo" or rule != "group_no_std" else "none"
     params = {"rule": rule, "std": std, "truncated": truncated, "masked_in_statistics": inside}
-    got = outputs(make_design(name, **{**PARAMS.get(name, {}), **params}).at_scale(CAP), group)
-    assert np.isfinite(got["advantage"]).all()
-    assert not got["advantage"][~got["mask"]].any()
+    result = outputs(make_design(name, **{**PARAMS.get(name, {}), **params}).at_scale(CAP), group)
+    assert np.isfinite(result["advantage"]).all()
+    assert not result["advantage"][~result["mask"]].any()
     if truncated == "masked":
-        assert not (got["mask"] & ~group.finished_PG).any()
+        assert not (result["mask"] & ~group.finished_PG).any()

@@ -1,4 +1,4 @@
-"""Designs that reward forced answers: REO-RL, MRT, BRPO. Vectors, segments, order, what they refuse."""
+"""Designs that reward forced answers (REO-RL, MRT, BRPO): vectors, segments, order, bad input."""
 
 import copy
 import json
@@ -38,8 +38,8 @@ def groups(draw, name):
     budgets = np.broadcast_to(BUDGETS, (P, G, K))
     ended = finished[..., None] & (length[..., None] <= budgets)
     probes = np.where(ended, correct[..., None], probes)
-    more = {"probe_budgets_K": BUDGETS if name != "mrt" else budgets, "probe_correct_PGK": probes}
-    return Group(correct, length.astype(int), finished, CAP, [f"p{p}" for p in range(P)], **more)
+    probe_fields = {"probe_budgets_K": BUDGETS if name != "mrt" else budgets, "probe_correct_PGK": probes}
+    return Group(correct, length.astype(int), finished, CAP, [f"p{p}" for p in range(P)], **probe_fields)
 
 
 def take(group, columns):
@@ -65,8 +65,8 @@ class TestVectors:
         design = make_design("reo_rl", budgets=budgets)
         returns = returns_to_go(R * coefficients(budgets, 16384))
         np.testing.assert_allclose(returns, vector["output"]["returns"], atol=1e-5)
-        found = design.advantage(group)[0].T
-        np.testing.assert_allclose(found, vector["output"]["advantages_by_segment"], atol=1e-5)
+        advantages = design.advantage(group)[0].T
+        np.testing.assert_allclose(advantages, vector["output"]["advantages_by_segment"], atol=1e-5)
 
     @pytest.mark.parametrize("name", ["reo_rl_coefficients_16k", "reo_rl_coefficients_pow2"])
     def test_default_budgets_are_powers_of_two(self, name):
@@ -88,17 +88,17 @@ class TestVectors:
         np.testing.assert_allclose(returns, vector["output"]["R"], atol=1e-5)
 
 
-class TestAnyOfThem:
+class TestAllThree:
     @each
     @few
     @given(data=st.data())
     def test_shape_finite_and_order(self, name, data):
         group, design = data.draw(groups(name)), build(name)
-        found = design.advantage(group)
-        assert found.shape == (group.P, group.G, len(BUDGETS) + 1)
-        assert np.isfinite(found).all()
+        advantages = design.advantage(group)
+        assert advantages.shape == (group.P, group.G, len(BUDGETS) + 1)
+        assert np.isfinite(advantages).all()
         order = data.draw(st.permutations(range(group.G)))
-        np.testing.assert_allclose(found[:, order], design.advantage(take(group, order)), atol=1e-9)
+        np.testing.assert_allclose(advantages[:, order], design.advantage(take(group, order)), atol=1e-9)
         parts = design.reward(group)
         np.testing.assert_allclose(parts.pop("total"), sum(parts.values()), atol=1e-12)
 
@@ -123,7 +123,7 @@ class TestAnyOfThem:
             design.reward(toy_group([10, 20], [1, 0], cap=CAP))
 
     @each
-    def test_unknown_parameter_and_foreign_rule(self, name):
+    def test_unknown_parameters_and_other_rules_are_refused(self, name):
         with pytest.raises(ConfigError, match="Did you mean"):
             DESIGNS[name](**{"allpha" if name == "mrt" else "budgts": 1})
         with pytest.raises(ConfigError, match="rule='rloo'"):
@@ -141,7 +141,7 @@ class TestAnyOfThem:
 
 class TestReoRl:
     @staticmethod
-    def group(R, length=900, budgets=BUDGETS, **more):
+    def group(R, length=900, budgets=BUDGETS, **fields):
         R = np.array(R)
         return toy_group(
             [length] * len(R),
@@ -149,17 +149,19 @@ class TestReoRl:
             cap=CAP,
             probe_budgets_K=budgets,
             probe_correct_PGK=R[None, :, :-1],
-            **more,
+            **fields,
         )
 
     def test_earlier_is_better(self):
         early, late, never = [1, 1, 1], [0, 1, 1], [0, 0, 0]
-        found = build("reo_rl").advantage(self.group([early, late, never]))[0]
-        assert found[0, 0] > found[1, 0] > found[2, 0]
-        assert found[0, 1] == found[1, 1] > found[2, 1], "what came before a segment cannot matter to it"
+        advantages = build("reo_rl").advantage(self.group([early, late, never]))[0]
+        assert advantages[0, 0] > advantages[1, 0] > advantages[2, 0]
+        assert advantages[0, 1] == advantages[1, 1] > advantages[2, 1], (
+            "verdicts before a segment do not count for it"
+        )
 
-    def test_a_budget_within_does_not_reach_back_to_later_tokens(self):
-        """Tokens after L_i are not paid for what was forced at L_i."""
+    def test_tokens_after_a_budget_are_not_paid_for_it(self):
+        """The verdict on the forced answer at L_i changes no advantage after L_i."""
         a = build("reo_rl").advantage(self.group([[1, 0, 0], [0, 0, 0]]))[0]
         assert a[0, 0] > 0
         assert not a[:, 1:].any()
@@ -200,8 +202,8 @@ class TestReoRl:
 
     def test_coefficients_one(self):
         group = self.group([[1, 0, 0], [0, 0, 1]])
-        one = make_design("reo_rl", cap=CAP, budgets=BUDGETS, coefficients="one")
-        assert one.reward(group)["total"].tolist() == [[pytest.approx(1 / 3), pytest.approx(1 / 3)]]
+        design = make_design("reo_rl", cap=CAP, budgets=BUDGETS, coefficients="one")
+        assert design.reward(group)["total"].tolist() == [[pytest.approx(1 / 3), pytest.approx(1 / 3)]]
         assert build("reo_rl").reward(group)["total"][0, 1] > build("reo_rl").reward(group)["total"][0, 0]
 
     def test_scale_moves_lists_and_l_min(self):
@@ -265,8 +267,8 @@ class TestQSpec:
         ]
         tables = [t.assign(finish_reason="stop", sample=[0, 1]) for t in tables]
         unsolved = tables[0].assign(problem_id="b", verdict="wrong")
-        found = question_budgets([pd.concat([tables[0], unsolved]), tables[1]], CAP)
-        assert found == {"a": 40, "b": CAP}
+        budgets = question_budgets([pd.concat([tables[0], unsolved]), tables[1]], CAP)
+        assert budgets == {"a": 40, "b": CAP}
 
     def test_question_budgets_with_forcing(self):
         table = pd.DataFrame(
@@ -331,21 +333,21 @@ class TestBrpo:
             ("base", [0, 0, 0, 1]),
             ("linear", [0.1, 0.2, 0.3, 0.4]),
         ):
-            found = make_design("brpo", cap=CAP, prior=prior).weights(group)
-            assert found.tolist() == pytest.approx(weights)
+            result = make_design("brpo", cap=CAP, prior=prior).weights(group)
+            assert result.tolist() == pytest.approx(weights)
 
     def test_base_prior_is_grpo_without_std(self):
-        found = make_design("brpo", cap=CAP, prior="base", baseline="V2").advantage(self.group())
+        advantages = make_design("brpo", cap=CAP, prior="base", baseline="V2").advantage(self.group())
         right = np.array([1, 0, 1])
         for k in range(4):
-            assert found[0, :, k].tolist() == pytest.approx((right - right.mean()).tolist())
+            assert advantages[0, :, k].tolist() == pytest.approx((right - right.mean()).tolist())
 
-    def test_the_baselines_meet_in_the_middle(self):
-        one, two, both = (
+    def test_the_baseline_both_is_a_weighted_mean(self):
+        own_past, group_mean, combined = (
             make_design("brpo", cap=CAP, baseline=b).advantage(self.group()) for b in ("V1", "V2", "both")
         )
         share = np.arange(4) / 4
-        np.testing.assert_allclose(both, share * one + (1 - share) * two)
+        np.testing.assert_allclose(combined, share * own_past + (1 - share) * group_mean)
 
 
 class TestSegments:
@@ -353,7 +355,7 @@ class TestSegments:
         assert per_token([1.0, 2.0], np.array([3]), 5).tolist() == [1, 1, 1, 2, 2]
         assert per_token([1.0, 2.0, 3.0], np.array([0, 2]), 4).tolist() == [2, 2, 3, 3]
 
-    def test_group_takes_budgets_of_three_kinds(self):
+    def test_group_takes_budgets_of_three_shapes(self):
         right = np.zeros((2, 3, 2))
         base = dict(correct_PG=np.ones((2, 3)), length_PG=np.full((2, 3), 9), finished_PG=np.ones((2, 3)))
         for budgets in ([1, 2], [[1, 2], [3, 4]], np.tile([1, 1], (2, 3, 1))):
@@ -361,6 +363,12 @@ class TestSegments:
                 **base, cap=CAP, problem_ids=["a", "b"], probe_budgets_K=budgets, probe_correct_PGK=right
             )
             assert group.probe_budgets_PGK.shape == (2, 3, 2)
+        with pytest.raises(
+            ConfigError, match=r"brpo needs the same probe budgets \(K,\) .* shape \(2, 3, 2\)"
+        ):
+            make_design("brpo").reward(group)
+        with pytest.raises(ConfigError, match="no probes"):
+            _ = Group(**base, cap=CAP, problem_ids=["a", "b"]).probe_budgets_PGK
         for budgets in ([[1, 2]] * 3, np.ones((3, 2, 2)), np.ones((1, 1, 1, 2))):
             with pytest.raises(DataError, match="probe_budgets_K"):
                 Group(

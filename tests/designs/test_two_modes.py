@@ -1,4 +1,4 @@
-"""Designs with two modes: HGPO, AdaptThink, Thinkless. By hand, order, truncation, what they refuse."""
+"""Designs with two modes (HGPO, AdaptThink, Thinkless): results by hand, order, truncation, bad input."""
 
 import copy
 import json
@@ -43,8 +43,8 @@ def groups(draw, min_p=0, finished=None):
 
 def take(group, columns):
     arrays = (group.correct_PG, group.length_PG, group.finished_PG)
-    more = {"empty_PG": group.empty_PG[:, columns], "reference": group.reference}
-    return Group(*(a[:, columns] for a in arrays), group.cap, group.problem_ids, **more)
+    fields = {"empty_PG": group.empty_PG[:, columns], "reference": group.reference}
+    return Group(*(a[:, columns] for a in arrays), group.cap, group.problem_ids, **fields)
 
 
 def outputs(design, group):
@@ -74,7 +74,7 @@ class TestByHand:
             make_design("hgpo", delta=delta).reward(group)["inter"][0].tolist() == [1 - wins] * 2 + [wins] * 2
         )
 
-    def test_where_nobody_is_right_not_thinking_wins(self):
+    def test_without_a_right_answer_not_thinking_wins(self):
         group = toy_group([400, 500, 20, 30], [0] * 4, empty_PG=[[0, 0, 1, 1]])
         parts = make_design("hgpo").reward(group)
         assert parts["inter"].tolist() == [[0, 0, 1, 1]]
@@ -87,7 +87,7 @@ class TestByHand:
         group = toy_group([5] * 20, correct, empty_PG=[empty])
         assert make_design("hgpo", delta=0.2).reward(group)["inter"].tolist() == [empty]
 
-    def test_one_mode_alone_says_nothing_about_the_choice(self):
+    def test_a_group_with_one_mode_does_not_reward_the_choice(self):
         for empty in (0, 1):
             group = toy_group([4, 5, 6, 7], [1, 0, 1, 0], empty_PG=[[empty] * 4])
             first, others = np.moveaxis(make_design("hgpo").advantage(group), -1, 0)
@@ -99,7 +99,7 @@ class TestByHand:
         np.testing.assert_allclose(design.advantage(group), [[0.5, -0.5, 0.6, -0.4]])
         assert design.forced_share == 0.5
 
-    def test_thinkless_weighs_the_first_token_apart(self):
+    def test_thinkless_weighs_the_first_token_separately(self):
         """The split advantages under a mean over all tokens are the loss of the paper."""
         group = toy_group([4, 2, 3, 1], [1, 1, 0, 1], empty_PG=[[0, 1, 1, 1]])
         plain = make_design("thinkless", split=False).advantage(group)
@@ -132,13 +132,13 @@ def test_permuting_the_group_permutes_everything(name, data):
 @given(group=groups())
 def test_outputs_are_finite_pure_and_of_the_right_shape(name, group):
     design = make_design(name)
-    before, got = design.state(), outputs(design, group)
+    before, result = design.state(), outputs(design, group)
     segments = () if name == "adapt_think" else (2,)
-    assert got["advantage"].shape == (group.P, group.G, *segments)
+    assert result["advantage"].shape == (group.P, group.G, *segments)
     edges = design.edges(group)
     assert edges is None if name == "adapt_think" else edges.shape == (group.P, group.G, 1)
-    assert all(np.isfinite(value).all() for value in got.values())
-    assert_same(got, outputs(design, group))
+    assert all(np.isfinite(value).all() for value in result.values())
+    assert_same(result, outputs(design, group))
     design.observe(group)
     assert design.state() == before
 
@@ -159,7 +159,7 @@ def test_a_truncated_rollout_is_wrong_and_may_be_masked(name, group):
 @few
 @given(group=groups(min_p=1, finished=True))
 def test_length_is_never_rewarded(name, group):
-    """They shorten by the choice alone: equal verdicts and modes have equal rewards."""
+    """They shorten answers only by the choice of mode: equal verdicts and modes have equal rewards."""
     total = make_design(name).reward(group)["total"]
     for p in range(group.P):
         for kind in range(4):
@@ -180,12 +180,12 @@ def test_pickle_and_state(name):
 
 
 @each
-def test_what_they_refuse(name):
-    more = {"reference": TOY}
+def test_bad_groups_and_parameters_are_refused(name):
+    fields = {"reference": TOY}
     with pytest.raises(ConfigError, match="empty_PG"):
-        make_design(name).advantage(toy_group([4, 5], [1, 0], **more))
+        make_design(name).advantage(toy_group([4, 5], [1, 0], **fields))
     with pytest.raises(ConfigError, match="G=1"):
-        make_design(name).advantage(toy_group([4], [1], empty_PG=[[0]], **more))
+        make_design(name).advantage(toy_group([4], [1], empty_PG=[[0]], **fields))
     with pytest.raises(DataError, match="empty_PG has shape"):
         toy_group([4, 5], [1, 0], empty_PG=[[0, 1, 1]])
     with pytest.raises(ConfigError, match="parameter of"):

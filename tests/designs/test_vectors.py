@@ -1,4 +1,4 @@
-"""Every worked vector of the papers, and the docstring examples."""
+"""Every worked example of the papers, and the examples in docstrings."""
 
 import doctest
 import importlib
@@ -18,7 +18,7 @@ VECTORS = json.loads((Path(__file__).parents[1] / "data" / "worked_examples.json
 TOY = "toy-000000000000"
 pytestmark = pytest.mark.filterwarnings("error")
 
-# vector -> (design, parameters, what else the group carries, component)
+# vector -> (design, parameters, other fields of the group, component)
 CASES = {
     "arora_zanette": ("length_group_norm", {"alpha": 0.1}, {}, "total"),
     "arora_zanette_single_correct": ("length_group_norm", {"alpha": 0.1}, {}, "total"),
@@ -51,19 +51,19 @@ CASES = {
 }
 
 
-def _group(vector, **more):
+def _group(vector, **fields):
     lengths = vector["input"]["lengths"]
-    if isinstance(more.get("reference"), tuple):
-        length, accuracy = more["reference"]
-        more["reference"] = {TOY: {"length": length, "accuracy": accuracy}}
-    return toy_group(lengths, vector["input"].get("correct", [1] * len(lengths)), **more)
+    if isinstance(fields.get("reference"), tuple):
+        length, accuracy = fields["reference"]
+        fields["reference"] = {TOY: {"length": length, "accuracy": accuracy}}
+    return toy_group(lengths, vector["input"].get("correct", [1] * len(lengths)), **fields)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_worked_vector(name):
-    design, params, more, component = CASES[name]
-    got = make_design(design, **params).reward(_group(VECTORS[name], **more))[component]
-    np.testing.assert_allclose(got[0], VECTORS[name]["output"], atol=1e-5)
+    design, params, fields, component = CASES[name]
+    result = make_design(design, **params).reward(_group(VECTORS[name], **fields))[component]
+    np.testing.assert_allclose(result[0], VECTORS[name]["output"], atol=1e-5)
 
 
 def test_hapo_vector():
@@ -73,7 +73,7 @@ def test_hapo_vector():
     np.testing.assert_allclose(design.reward(_group(vector))["total"][0], vector["output"], atol=1e-5)
 
 
-def test_hapo_remembers_the_shortest_correct_answer_and_nothing_else():
+def test_hapo_remembers_only_the_shortest_correct_answer():
     design = make_design("hapo")
     for lengths, correct, finished, known in [
         ([50, 90], [0, 0], [1, 1], {}),
@@ -87,7 +87,7 @@ def test_hapo_remembers_the_shortest_correct_answer_and_nothing_else():
 
 
 @pytest.mark.parametrize("name", ["truncation", "laser", "laser_d", "dler", "gdpo"])
-def test_a_target_is_still_within_itself(name):
+def test_a_rollout_of_exactly_the_target_length_is_within_it(name):
     total = make_design(name, target=1000).reward(toy_group([999, 1000, 1001], [1, 1, 1]))["total"][0]
     assert total[0] == total[1] > total[2]
 
@@ -136,14 +136,16 @@ def test_every_copied_vector_is_used():
     assert set(VECTORS) == set(CASES) | elsewhere
 
 
-@pytest.mark.parametrize("module", [m.name for m in pkgutil.iter_modules(effwb.designs.__path__)])
+MODULES = ["effwb.designs", *(m.name for m in pkgutil.iter_modules(effwb.designs.__path__, "effwb.designs."))]
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_docstring_examples(module):
-    found = importlib.import_module(f"effwb.designs.{module}")
-    assert doctest.testmod(found).failed == 0
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
 
 
 @pytest.mark.parametrize("name", DESIGNS)
-def test_docstrings_hold_an_example_and_a_source(name):
+def test_docstrings_have_an_example_and_a_source(name):
     text = DESIGNS[name].__doc__ + importlib.import_module(DESIGNS[name].__module__).__doc__
     assert ">>>" in DESIGNS[name].__doc__
     assert any(part[:4].isdigit() and part[4:5] == "." for part in text.replace("(", " ").split())
