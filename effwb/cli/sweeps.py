@@ -16,8 +16,8 @@ examples:
   effwb sweep grid.yaml --ray           on the Ray cluster of this machine (ray start, or RAY_ADDRESS)
   effwb sweep -o data/runs/first        print the state of the sweep; runs nothing
 
-Run the same command again to continue after a kill. Values are YAML. A list needs brackets; a text with a comma,
-or one that looks like a number, needs quotes: -a "seeds=[0],[1]" -a "name='1','a, b'".
+Run the same command again to continue after a kill. Values are YAML. A list needs brackets; a text with
+a comma, or one that looks like a number, needs quotes: -a "seeds=[0],[1]" -a "name='1','a, b'".
 """
 PLAN_EXAMPLES = """\
 examples:
@@ -129,8 +129,22 @@ def _points_with_defaults(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def _add_grid_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("-a", "--axis", action="append", default=[], metavar="NAME=V1,V2", help="an axis; repeatable")
-    add("-p", "--parameter", action="append", default=[], metavar="NAME=V", help="fixed; repeatable")
+    add(
+        "-a",
+        "--axis",
+        action="append",
+        default=[],
+        metavar="NAME=V1,V2",
+        help="one axis of the grid: a parameter and its values; repeatable",
+    )
+    add(
+        "-p",
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=V",
+        help="a parameter with the same value at every point; repeatable",
+    )
 
 
 def _read_grid(args: argparse.Namespace) -> tuple[dict[str, list], dict[str, Any]]:

@@ -42,6 +42,8 @@ def grid_points(
             the default, or a value that occurs twice.
     """
     fixed = dict(fixed or {})
+    if not isinstance(axes, Mapping):
+        raise ConfigError(f"axes must be a dict of lists by parameter, got {axes!r}")
     if not axes:
         raise ConfigError("a sweep needs at least one axis; for a single run use papermill")
     for name, values in axes.items():
@@ -175,8 +177,10 @@ def read_file(path: str | Path) -> dict[str, Any]:
     arguments = _load(text, str(path))
     if not isinstance(arguments, dict):
         raise ConfigError(f"{path} must hold the keys {', '.join(FILE_KEYS)}")
-    for key in arguments:
+    for key, value in arguments.items():
         one_of(f"key in {path}", key, FILE_KEYS)
+        if key in ("axes", "fixed") and not isinstance(value, dict | None):
+            raise ConfigError(f"{key} in {path} must be a table of parameters, got {value!r}")
     return arguments
 
 

@@ -95,6 +95,7 @@ def attempts(out, point):
         ({"anything": [{1: 2}]}, {}, "is not plain"),
         ({"anything": [object()]}, {}, "is not plain"),
         ({}, {}, "at least one axis"),
+        ("out", {}, "axes must be a dict of lists by parameter, got 'out'"),
     ],
 )
 def test_wrong_parameters_are_refused_before_anything_runs(tiny, tmp_path, axes, fixed, message):
@@ -190,6 +191,9 @@ def test_a_sweep_in_yaml(tmp_path):
     }
     file.write_text("axis: {}\n")
     with pytest.raises(ConfigError, match="Did you mean 'axes'"):
+        read_file(file)
+    file.write_text("axes: 3\n")
+    with pytest.raises(ConfigError, match=r"axes in .* must be a table of parameters, got 3"):
         read_file(file)
     with pytest.raises(ConfigError, match="cannot read the sweep"):
         read_file(tmp_path / "none.yaml")
