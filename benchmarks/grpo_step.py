@@ -2,9 +2,9 @@
 
     python -m benchmarks.grpo_step [--steps 3 --repeats 2]
 
-That both compute the same is a test (`test_loss_and_gradient_are_trls`). Every way runs `--steps`
-steps, all ways in turn, `--repeats` times. Rollouts are drawn at random, so the ways differ a little
-in tokens; ratios are per token sampled. Results go to benchmarks/results/grpo_step.json.
+A test shows that both compute the same (`test_loss_and_gradient_are_trls`). Every way runs `--steps` steps,
+all ways in turn, `--repeats` times. Rollouts are drawn at random, so the ways differ a little in tokens;
+ratios are per token sampled. Results go to benchmarks/results/grpo_step.json.
 """
 
 import argparse
@@ -32,7 +32,7 @@ WAYS = ("plain TRL", "effwb, engine trl", "effwb, engine transformers", "effwb, 
 
 
 class PlainTrl(GRPOTrainer):
-    """TRL as it is, with a stopwatch on two of its phases."""
+    """TRL as it is, with two of its phases timed."""
 
     def __init__(self, *args, **kwargs):
         self.seconds, self.sampled = {"sample": 0.0, "grade": 0.0}, 0
@@ -40,29 +40,29 @@ class PlainTrl(GRPOTrainer):
 
     def _generate_single_turn(self, *args, **kwargs):
         start = time.perf_counter()
-        found = super()._generate_single_turn(*args, **kwargs)
+        result = super()._generate_single_turn(*args, **kwargs)
         self.seconds["sample"] += time.perf_counter() - start
-        self.sampled += sum(map(len, found[0]))
-        return found
+        self.sampled += sum(map(len, result[0]))
+        return result
 
     def _calculate_rewards(self, *args, **kwargs):
         start = time.perf_counter()
-        found = super()._calculate_rewards(*args, **kwargs)
+        rewards = super()._calculate_rewards(*args, **kwargs)
         self.seconds["grade"] += time.perf_counter() - start
-        return found
+        return rewards
 
 
 def correct(prompts, completions, answer, **_) -> list[float]:
-    """The same verifier as reward."""
-    shown = [f"<think>{c}" for c in completions]
-    return [float(v.status == "correct") for v in verify(shown, list(answer))]
+    """effwb's verifier as TRL's reward."""
+    texts = [f"<think>{completion}" for completion in completions]
+    return [float(verdict.status == "correct") for verdict in verify(texts, list(answer))]
 
 
-def plain(profile, settings, practice, folder: str) -> dict:
+def time_plain_trl(profile, settings, train_problems, folder: str) -> dict:
     tokenizer = models.load_tokenizer(profile.model)
-    form = prompts.template(profile.template)
-    asked = [prompts.render(tokenizer, q, form)[0] for q in practice["question"]]
-    config = grpo_config(settings, profile.max_tokens, Path(folder), 0, [], max(map(len, asked)), "token")
+    template = prompts.template(profile.template)
+    texts = [prompts.render(tokenizer, question, template)[0] for question in train_problems["question"]]
+    config = grpo_config(settings, profile.max_tokens, Path(folder), 0, [], max(map(len, texts)), "token")
     config.scale_rewards, config.save_strategy = "group", "no"
     with quiet(Path(folder)):
         trainer = PlainTrl(
@@ -70,7 +70,7 @@ def plain(profile, settings, practice, folder: str) -> dict:
             args=config,
             processing_class=tokenizer,
             reward_funcs=[correct],
-            train_dataset=Dataset.from_dict({"prompt": asked, "answer": practice["answer"]}),
+            train_dataset=Dataset.from_dict({"prompt": texts, "answer": train_problems["answer"]}),
         )
         start = time.perf_counter()
         trainer.train()
@@ -78,9 +78,9 @@ def plain(profile, settings, practice, folder: str) -> dict:
     return {"tokens": trainer.sampled, **trainer.seconds, "train": whole - sum(trainer.seconds.values())}
 
 
-def ours(profile, settings, practice, folder: str) -> dict:
+def time_effwb(profile, settings, train_problems, folder: str) -> dict:
     metrics = train(
-        "vanilla", practice, run_dir=folder, profile=profile, watch="none", **settings.as_dict()
+        "vanilla", train_problems, run_dir=folder, profile=profile, watch="none", **settings.as_dict()
     ).metrics
     phases = {p: float(metrics[f"time/{p}"].sum()) for p in ("sample", "grade", "train")}
     return {"tokens": int(metrics["tokens"].sum()), **phases}
@@ -93,47 +93,46 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--plain-micro-batch", type=int, default=16)
-    given = parser.parse_args()
+    args = parser.parse_args()
     profile = profiles.profile("pocket")
-    practice = problems.load("pocket", 128, split="train")
-    base = profile.training.override(steps=given.steps, save_every=given.steps)
+    train_problems = problems.load("pocket", 128, split="train")
+    base = profile.training.override(steps=args.steps, save_every=args.steps)
     rows = []
-    for repeat in range(given.repeats):
+    for repeat in range(args.repeats):
         for way in WAYS:
             engine = way.split()[-1]
             if engine == "vllm" and importlib.util.find_spec("vllm") is None:
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 if way == "plain TRL":
-                    done = plain(
-                        profile, base.override(micro_batch=given.plain_micro_batch), practice, folder
-                    )
+                    settings = base.override(micro_batch=args.plain_micro_batch)
+                    times = time_plain_trl(profile, settings, train_problems, folder)
                 else:
-                    done = ours(profile, base.override(engine=engine), practice, folder)
-            rows.append({"way": way, "repeat": repeat, **done})
+                    times = time_effwb(profile, base.override(engine=engine), train_problems, folder)
+            rows.append({"way": way, "repeat": repeat, **times})
             print(rows[-1], flush=True)
-    report(pd.DataFrame(rows), given)
+    report(pd.DataFrame(rows), args)
 
 
-def report(table: pd.DataFrame, given) -> None:
+def report(table: pd.DataFrame, args) -> None:
     phases = ["sample", "grade", "train"]
     total = table.groupby("way", sort=False)[["tokens", *phases]].sum()
-    steps = given.steps * given.repeats
-    shown = total[phases].div(steps)
-    shown["step"] = shown.sum(axis=1)
+    steps = args.steps * args.repeats
+    per_step = total[phases].div(steps)
+    per_step["step"] = per_step.sum(axis=1)
     per_token = total[phases].sum(axis=1) / total["tokens"]
-    shown["tokens per step"] = total["tokens"] / steps
-    shown["ratio to plain TRL, per token"] = per_token / per_token["plain TRL"]
-    print(shown.round(3).to_string())
-    facts = {
+    per_step["tokens per step"] = total["tokens"] / steps
+    per_step["ratio to plain TRL, per token"] = per_token / per_token["plain TRL"]
+    print(per_step.round(3).to_string())
+    result = {
         "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads of "
         f"{os.cpu_count()} cores",
         "torch": torch.__version__,
-        "settings": vars(given),
-        "seconds per step": json.loads(shown.to_json(orient="index")),
+        "settings": vars(args),
+        "seconds per step": json.loads(per_step.to_json(orient="index")),
         "runs": table.to_dict("records"),
     }
-    write_atomic(RESULTS, json.dumps(facts, indent=1).encode())
+    write_atomic(RESULTS, json.dumps(result, indent=1).encode())
 
 
 if __name__ == "__main__":

@@ -158,17 +158,13 @@ def add_reg(subparsers: Any) -> None:
 
 def run_reg(args: argparse.Namespace) -> int:
     """Print the REG of finished evaluations."""
-    import pandas as pd
+    from effwb.analysis import RunSet
 
-    from effwb.analysis.finished import finished_below
-    from effwb.frontier import Frontier, reg_row
-
-    curves = finished_below(args.runs, largest=args.largest)
-    if not curves:
-        raise ConfigError(f"no finished evaluation below {args.runs}; run effwb eval first")
-    frontier = _load_frontier(args.frontier) if args.frontier else Frontier.from_curves(curves)
+    runs = RunSet.find(args.runs)
+    runs = runs.largest() if args.largest else runs.check_alike()
+    frontier = _load_frontier(args.frontier) if args.frontier else runs.frontier()
     l_max = args.l_max or int(frontier.budgets[-1])
-    table = pd.DataFrame([{"name": name, **reg_row(frontier, c, l_max)} for name, c in curves.items()])
+    table = runs.reg(frontier, l_max).drop(columns=["name", "seed"]).rename(columns={"run": "name"})
     print(f"REG to {l_max} tokens against {frontier.name} [95 % over problems], accuracy x tokens")
     print(table.round(3).to_string(index=False))
     if args.csv:

@@ -221,7 +221,7 @@ class Round:
 
     @property
     def empty_PG(self) -> np.ndarray | None:
-        """Rollouts whose first token closes the thinking, bool (P, G); None if the design does not read it."""
+        """Rollouts whose first token closes the thinking, bool (P, G); None if not needed."""
         return None if self.outcomes[0].empty is None else self._array("empty", bool)
 
     @property

@@ -173,5 +173,5 @@ class TestJob:
         with pytest.raises(ConfigError, match="not valid JSON"):
             run_job(path)
         path.write_text('{"design": "kimi"}')
-        with pytest.raises(ConfigError, match="does not say problems, run_dir"):
+        with pytest.raises(ConfigError, match="lacks problems, run_dir"):
             run_job(path)

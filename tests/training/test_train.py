@@ -20,7 +20,7 @@ from effwb.training import (
     train_stages,
 )
 from effwb.training.record import Record
-from effwb.training.rounds import Rounds
+from effwb.training.rounds import PromptSchedule
 
 SMALL = dict(steps=2, problems_per_round=2, group_size=4, micro_batch=8, max_tokens=96, watch="none")
 POCKET = profiles.profile("pocket")
@@ -40,6 +40,31 @@ def weights(result):
     from safetensors.numpy import load_file
 
     return load_file(f"{result.model}/model.safetensors")
+
+
+def probed_in_a_second_call(collector, trainer, rollouts):
+    """The outcomes of a round, its forced answers asked for after all rollouts have ended."""
+    from effwb.probes import ProbeTarget, cuts_of
+    from effwb.verifiers import verify
+
+    batch, outcomes = rollouts.prompts, []
+    with collector.engine.sampler(trainer) as sampler:
+        for row, completion in rollouts.completions.items():
+            p, ids = row // rollouts.group_size, completion.token_ids
+            decode = trainer.processing_class.decode
+            budgets = collector.design.probe_points(batch.problem_ids_P[p], ids, collector.cap, decode)
+            cuts = [b for b in cuts_of(len(ids), completion.finish_reason, budgets) if b < collector.cap]
+            target = ProbeTarget(batch.prompt_ids_P[p], ids, batch.opened_P[p], cuts)
+            (answers,) = collector.prober.answers(sampler, [target])
+            golds = [batch.answers_P[p]] * len(answers)
+            statuses = [verdict.status for verdict in verify([a.text for a in answers], golds)]
+            outcome = rollouts.outcomes[row]
+            own = [outcome.correct and outcome.finished] * (len(budgets) - len(cuts))
+            correct, unparsed = ([s == name for s in statuses] for name in ("correct", "unparsed"))
+            outcomes.append(
+                outcome._replace(probe_budgets=budgets, probe_correct=correct + own, unparsed=unparsed)
+            )
+    return outcomes
 
 
 class TestForward:
@@ -101,46 +126,46 @@ class TestForward:
             assert len(rows) == 1 or len(rows) * int(mask[rows].sum(1).max()) <= 100
 
 
-class TestRounds:
+class TestPromptSchedule:
     @pytest.fixture
-    def rounds(self, easy, pocket):
+    def schedule(self, easy, pocket):
         from effwb.prompts import template
 
         form = template("pocket")
-        return lambda seed=0, design="vanilla", per_round=4: Rounds(
+        return lambda seed=0, design="vanilla", per_round=4: PromptSchedule(
             easy, pocket.tokenizer, form, fit_design(design, 128), per_round=per_round, seed=seed
         )
 
-    def test_an_epoch_asks_every_problem_once(self, rounds):
-        made = rounds()
-        first = [row for number in range(4) for row in made.of(number).rows_P]
-        second = [row for number in range(4, 8) for row in made.of(number).rows_P]
+    def test_an_epoch_has_every_problem_once(self, schedule):
+        plain = schedule()
+        first = [row for number in range(4) for row in plain.batch(number).rows_P]
+        second = [row for number in range(4, 8) for row in plain.batch(number).rows_P]
         assert sorted(first) == sorted(second) == list(range(16))
         assert first != second
 
-    def test_depends_on_seed_and_round_alone(self, rounds):
-        one, other = rounds(design="l1_exact"), rounds(design="l1_exact")
-        other.of(3)
-        assert one.of(5).prompt_ids_P == other.of(5).prompt_ids_P
-        assert one.of(5).hint_tokens_P.tolist() == other.of(5).hint_tokens_P.tolist()
-        assert rounds(seed=1).of(5).rows_P != rounds(seed=0).of(5).rows_P
+    def test_depends_on_seed_and_round_alone(self, schedule):
+        first, second = schedule(design="l1_exact"), schedule(design="l1_exact")
+        second.batch(3)
+        assert first.batch(5).prompt_ids_P == second.batch(5).prompt_ids_P
+        assert first.batch(5).hint_tokens_P.tolist() == second.batch(5).hint_tokens_P.tolist()
+        assert schedule(seed=1).batch(5).rows_P != schedule(seed=0).batch(5).rows_P
 
-    def test_hints_stand_in_the_prompt(self, rounds, pocket):
-        asked = rounds(design="l1_max").of(0)
-        for ids, n in zip(asked.prompt_ids_P, asked.hint_tokens_P, strict=True):
+    def test_hints_are_in_the_prompt(self, schedule, pocket):
+        batch = schedule(design="l1_max").batch(0)
+        for ids, n in zip(batch.prompt_ids_P, batch.hint_tokens_P, strict=True):
             text = pocket.tokenizer.decode(ids).replace(" ", "")
             assert f"Thinkformaximum{n}tokens." in text
 
-    def test_refill_takes_other_problems(self, rounds):
-        made = rounds()
-        taken = made.of(0).rows_P
-        fresh = made.refill(0, 1, 3, taken)
-        assert not set(fresh.rows_P) & set(taken)
-        assert len(made.refill(0, 1, 99, taken).rows_P) == 12
+    def test_replacements_are_other_problems(self, schedule):
+        plain = schedule()
+        used = plain.batch(0).rows_P
+        fresh = plain.replacements(0, 1, 3, used)
+        assert not set(fresh.rows_P) & set(used)
+        assert len(plain.replacements(0, 1, 99, used).rows_P) == 12
 
-    def test_too_few_problems(self, rounds):
+    def test_too_few_problems(self, schedule):
         with pytest.raises(ConfigError, match="16 problems cannot fill a round of 17"):
-            rounds(per_round=17)
+            schedule(per_round=17)
 
 
 class TestTraining:
@@ -184,23 +209,22 @@ class TestTraining:
     def test_masked_rollouts_leave_the_token_count(self, easy, tmp_path, monkeypatch):
         from effwb.training import trainer as ours
 
-        seen = []
-        keep = ours.GroupTrainer._with_advantages
+        counts = []
+        original = ours.GroupTrainer._with_advantages
 
-        def spy(self, out, made, advantage, mask, edges):
-            found = keep(self, out, made, advantage, mask, edges)
-            kept = sum(
-                len(ids) for (p, g), ids in zip(made.local, made.completion_ids, strict=True) if mask[p, g]
-            )
-            seen.append((int(found["num_items_in_batch"]), kept))
-            return found
+        def spy(self, out, rollouts, advantage, mask, edges):
+            batch = original(self, out, rollouts, advantage, mask, edges)
+            lengths = [len(completion.token_ids) for completion in rollouts.completions.values()]
+            unmasked = sum(n for (p, g), n in zip(rollouts.local, lengths, strict=True) if mask[p, g])
+            counts.append((int(batch["num_items_in_batch"]), unmasked))
+            return batch
 
         monkeypatch.setattr(ours.GroupTrainer, "_with_advantages", spy)
         small(
             "truncation", easy, tmp_path / "r", design_params={"target": 40, "variant": "-I"}, max_tokens=64
         )
-        assert len(seen) == 2
-        assert all(counted == kept for counted, kept in seen)
+        assert len(counts) == 2
+        assert all(in_loss == unmasked for in_loss, unmasked in counts)
 
     @pytest.mark.parametrize("design", DESIGNS)
     def test_every_design_trains(self, easy, tmp_path, design):
@@ -271,24 +295,45 @@ class TestTraining:
         assert result.metrics["masked"].max() > 0
         assert np.isfinite(result.metrics["loss"]).all()
 
-    def test_refill_asks_the_new_groups_alone_for_their_forced_answers(self, easy, tmp_path, monkeypatch):
-        from effwb.training.collect import Collector
+    def test_refill_samples_and_probes_the_new_groups_alone(self, easy, tmp_path, monkeypatch):
+        from effwb.training.rounds import Collector
 
-        probe, probed = Collector.probe, []
+        fill, filled = Collector._fill, []
 
-        def both(self, trainer, made, slots, *how):
-            probe(self, trainer, made, slots, *how)
-            probed.append(slots)
-            again, made.forced = made.forced, None
-            probe(self, trainer, made, list(range(len(made.correct_PG))), *how)
-            assert made.forced == again
+        def spy(self, trainer, rollouts, groups, attempt):
+            fill(self, trainer, rollouts, groups, attempt)
+            filled.append(groups)
+            assert probed_in_a_second_call(self, trainer, rollouts) == list(rollouts.outcomes.values())
 
-        monkeypatch.setattr(Collector, "probe", both)
+        monkeypatch.setattr(Collector, "_fill", spy)
         idle = np.array([True, False, True, False])
-        monkeypatch.setattr("effwb.training.trainer._idle", lambda advantage: idle)
+        monkeypatch.setattr("effwb.training.rounds.without_advantage", lambda advantage: idle)
         settings = dict(steps=1, save_every=1, problems_per_round=4, refill_rounds=2)
         small("reo_rl", easy, tmp_path / "a", **settings)
-        assert probed == [[0, 1, 2, 3], [0, 2], [0, 2]]
+        assert filled == [[0, 1, 2, 3], [0, 2], [0, 2]]
+
+    @pytest.mark.parametrize("design", ["reo_rl", "mrt", "brpo"])
+    def test_one_call_gives_what_two_calls_give(self, easy, tmp_path, monkeypatch, design):
+        """Tokens, verdicts, metrics and weights."""
+        from effwb.training.engines import ModelEngine
+
+        one_call = small(design, easy, tmp_path / "one")
+
+        def in_two_calls(self, trainer, prompt_ids, seeds, prober, target_of):
+            completions, logprobs = self.sample(trainer, prompt_ids, seeds)
+            targets = [target_of(i, completion) for i, completion in enumerate(completions)]
+            with self.sampler(trainer) as sampler:
+                return completions, logprobs, prober.answers(sampler, targets)
+
+        monkeypatch.setattr(ModelEngine, "sample_and_probe", in_two_calls)
+        two_calls = small(design, easy, tmp_path / "two")
+        metrics = [
+            result.metrics.drop(columns=[c for c in result.metrics if c.startswith("time/")])
+            for result in (one_call, two_calls)
+        ]
+        assert metrics[0].equals(metrics[1])
+        for name, value in weights(one_call).items():
+            assert np.array_equal(value, weights(two_calls)[name]), name
 
     def test_refill_replaces_groups_without_spread(self, easy, tmp_path):
         settings = dict(steps=3, save_every=3, max_tokens=32, group_size=2, micro_batch=4)

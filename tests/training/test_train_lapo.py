@@ -55,19 +55,20 @@ class TestStages:
         assert staged(easy, plan.results[0].run_dir.parent).metrics.equals(plan.metrics)
 
     def test_prompts_say_what_is_known_at_that_round(self, easy, tmp_path, monkeypatch):
-        from effwb.training import trainer as ours
+        from effwb.training.rounds import Collector
 
         seen = []
-        keep = ours.GroupTrainer._collect
+        collect = Collector.collect
 
-        def spy(self, number):
-            before, made = self.design.state()["lengths"], keep(self, number)
-            ids = [easy["problem_id"][row] for row in made.asked.rows_P]
-            told = [self.processing_class.decode(ids).replace(" ", "") for ids in made.asked.prompt_ids_P]
-            seen.append((ids, [before[pid] for pid in ids], made.asked.hint_tokens_P.tolist(), told))
-            return made
+        def spy(self, trainer, number):
+            before, rollouts = self.design.state()["lengths"], collect(self, trainer, number)
+            batch = rollouts.prompts
+            ids = [easy["problem_id"][row] for row in batch.rows_P]
+            texts = [trainer.processing_class.decode(ids).replace(" ", "") for ids in batch.prompt_ids_P]
+            seen.append((ids, [before[pid] for pid in ids], batch.hint_tokens_P.tolist(), texts))
+            return rollouts
 
-        monkeypatch.setattr(ours.GroupTrainer, "_collect", spy)
+        monkeypatch.setattr(Collector, "collect", spy)
         twice = {**EPOCH, "steps": 8}
         result = small("lapo_internalization", easy, tmp_path / "r", state=known(easy, None), **twice)
         assert [len(ids) for ids, *_ in seen] == [4] * 8
@@ -80,20 +81,21 @@ class TestStages:
         assert min(n for n in result.state["lengths"].values() if n) < 96
 
     def test_refill_asks_the_new_problems_for_their_own_length(self, easy, tmp_path, monkeypatch):
-        from effwb.training import trainer as ours
+        from effwb.training.rounds import Collector
 
         state = known(easy)
         state["lengths"] = {pid: 20.0 + k for k, pid in enumerate(easy["problem_id"])}
         seen = []
-        keep = ours.GroupTrainer._collect
+        collect = Collector.collect
 
-        def spy(self, number):
-            before, made = self.design.state()["lengths"], keep(self, number)
-            ids = [easy["problem_id"][row] for row in made.asked.rows_P]
-            seen.append((made.refilled, [int(before[p]) for p in ids], made.asked.hint_tokens_P.tolist()))
-            return made
+        def spy(self, trainer, number):
+            before, rollouts = self.design.state()["lengths"], collect(self, trainer, number)
+            ids = [easy["problem_id"][row] for row in rollouts.prompts.rows_P]
+            hints = rollouts.prompts.hint_tokens_P.tolist()
+            seen.append((rollouts.refilled, [int(before[p]) for p in ids], hints))
+            return rollouts
 
-        monkeypatch.setattr(ours.GroupTrainer, "_collect", spy)
+        monkeypatch.setattr(Collector, "collect", spy)
         small(
             "lapo_internalization", easy, tmp_path / "r", state=state,
             steps=3, save_every=3, max_tokens=32, group_size=2, micro_batch=4, refill_rounds=4,
@@ -178,7 +180,7 @@ class TestBadInput:
             fit_design("lapo_discovery", 96), easy, "pocket", tmp_path, POCKET,
             POCKET.training.override(problems_per_round=2), 96, 0, None, None, None, 5.0,
         )  # fmt: skip
-        room = 2048 - 64 - plain.longest
+        room = 2048 - 64 - plain.longest_prompt
         small("lapo_discovery", easy, tmp_path / "fits", max_tokens=room, steps=1, save_every=1)
         with pytest.raises(ConfigError, match="exceeds the model's context of 2048"):
             small("lapo_internalization", easy, tmp_path / "r", max_tokens=room, state=known(easy))

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from effwb.training.collect import Collector
 
 from effwb import problems, profiles, prompts
 from effwb.designs import make_design
@@ -13,6 +12,7 @@ from effwb.errors import ConfigError, IdentityError
 from effwb.rollouts import sample
 from effwb.samplers import SamplingParams, open_sampler
 from effwb.training import preview, sft_warm_start, train
+from effwb.training.rounds import Collector
 
 SMALL = dict(steps=1, save_every=1, problems_per_round=2, group_size=4, micro_batch=8, max_tokens=96)
 QUIET = dict(profile=profiles.profile("pocket"), watch="none")
@@ -33,25 +33,25 @@ def reference(easy):
 @pytest.fixture
 def rounds(monkeypatch):
     """The rounds that were collected."""
-    seen, collect = [], Collector.collect
+    collected, collect = [], Collector.collect
 
-    def keep(self, *args):
-        seen.append(collect(self, *args))
-        return seen[-1]
+    def spy(self, *args):
+        collected.append(collect(self, *args))
+        return collected[-1]
 
-    monkeypatch.setattr(Collector, "collect", keep)
-    return seen
+    monkeypatch.setattr(Collector, "collect", spy)
+    return collected
 
 
 def test_half_of_a_group_is_forced_into_each_mode(easy, tmp_path, rounds):
     found = train("hgpo", easy, run_dir=tmp_path / "r", **QUIET, **SMALL).metrics.iloc[0]
-    (made,) = rounds
+    (rollouts,) = rounds
     closing = prompts.closing_id(open_sampler("pocket").tokenizer)
-    assert made.empty_PG.tolist() == [[False, False, True, True]] * 2
-    for (_, g), ids, text in zip(made.local, made.completion_ids, made.texts, strict=True):
-        assert (ids[0] == closing) == (g >= 2)
-        assert text.startswith("</think>") == (g >= 2)
-        assert len(ids) <= 96
+    assert rollouts.empty_PG.tolist() == [[False, False, True, True]] * 2
+    for (_, g), completion in zip(rollouts.local, rollouts.completions.values(), strict=True):
+        assert (completion.token_ids[0] == closing) == (g >= 2)
+        assert completion.text.startswith("</think>") == (g >= 2)
+        assert len(completion.token_ids) <= 96
     assert found["modes/empty"] == 0.5
     assert found["length/empty"] < found["length/think"]
     assert 0 < found["modes/p_empty"] < 0.01  # the pocket model never chose it before
@@ -69,8 +69,8 @@ def test_the_first_token_of_adapt_think_counts_as_drawn_with_one_half(easy, refe
 
     kept, own = {}, GroupTrainer._old_logps
 
-    def keep(self, out, made, p_empty_P):
-        kept["old"] = own(self, out, made, p_empty_P)
+    def keep(self, out, rollouts, p_empty_P):
+        kept["old"] = own(self, out, rollouts, p_empty_P)
         kept["args"], kept["p"] = self.args, p_empty_P.repeat_interleave(4)
         ids = torch.cat([out["prompt_ids"], out["completion_ids"]], 1)
         mask = torch.cat([out["prompt_mask"], out["completion_mask"]], 1)
@@ -109,9 +109,9 @@ def test_the_losses_of_the_papers(easy, reference, tmp_path, monkeypatch):
 
     kept, own, compute = {}, GroupTrainer._with_advantages, GroupTrainer.compute_loss
 
-    def keep(self, out, made, *more):
-        kept.update(made=made, group=self._group(made))
-        return own(self, out, made, *more)
+    def keep(self, out, rollouts, *more):
+        kept.update(rollouts=rollouts, group=self.collector.group(rollouts))
+        return own(self, out, rollouts, *more)
 
     def loss_of(self, model, inputs, *how, **more):
         ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
@@ -139,7 +139,7 @@ def test_the_losses_of_the_papers(easy, reference, tmp_path, monkeypatch):
     r = (((new - old) * mask).sum(1) / mask.sum(1)).exp()
     expected = -torch.minimum(r * A, r.clamp(0.8, 1.2) * A).mean()
     assert kept["loss"].item() == pytest.approx(expected.item(), abs=1e-5)
-    empty = torch.tensor(kept["made"].empty_PG.ravel())[order]
+    empty = torch.tensor(kept["rollouts"].empty_PG.ravel())[order]
     assert (r[empty] < 0.8).all()  # the pocket model never chose it, so what was wrong there is clipped away
 
 
@@ -248,7 +248,7 @@ class TestWarmStart:
     def test_a_kill_while_it_saves_loses_at_most_an_epoch(self, warm, tmp_path, monkeypatch):
         import shutil
 
-        from effwb.training import warm as module
+        from effwb.training import sft as module
 
         folder, simple, profile, model = warm
         for mode in ("think", "empty"):
