@@ -2,6 +2,9 @@
 
 A design turns the rollouts of a step (`Group`) into rewards and advantages. `DESIGNS` lists all of them by
 name; `effwb.designs.base` shows how to write your own.
+
+Every design names its paper. SECONDARY SOURCE marks what comes from descriptions of a paper by others and
+was not checked against the paper or its code.
 """
 
 from typing import Any

@@ -10,7 +10,7 @@ from effwb.designs.group import Group
 
 @design
 class Hapo(Design):
-    """Rewards correct answers that are shorter than the shortest correct answer so far to the same problem.
+    """Rewards correct answers, with a bonus for beating the shortest correct answer so far to the problem.
 
         f_i = cos(min(pi/2 len_i / h, pi)),   h = min correct length in the history of the problem
         r_i = c_i + w (max(f_i, c) if correct else min(f_i, 0));   without history the length term is 0
@@ -21,7 +21,7 @@ class Hapo(Design):
     State: "minima", problem id -> h in tokens. It is updated after the step, so the first visit to a
     problem has no length term.
 
-    - SECONDARY SOURCE.
+    - SECONDARY SOURCE, see `effwb.designs`.
 
     Args:
         w: Weight of the length term, at least 0. Default 1.0.
