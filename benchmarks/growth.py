@@ -32,8 +32,9 @@ import pandas as pd
 from benchmarks import calculators
 from benchmarks.explorer import SAMPLES, identities, make_tables
 from effwb import probes, rollouts
-from effwb.analysis.finished import finished_below, read_evaluation
-from effwb.frontier import Frontier, reg_row
+from effwb.analysis import RunSet
+from effwb.analysis.finished import read_evaluation
+from effwb.frontier import reg_row
 from effwb.metrics import aes_interval
 from effwb.probes.table import fingerprint
 from effwb.runs import RunDir, write_atomic, write_parquet
@@ -100,7 +101,7 @@ def analyse(root: Path) -> dict:
         kept["evaluation"] = read_evaluation(root / RUNS[0])
 
     def frontier():
-        kept["frontier"] = Frontier.from_curves(finished_below(root))
+        kept["frontier"] = RunSet.find(root).frontier()
 
     def summary():
         evaluation = kept["evaluation"]

@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 from effwb import profiles
+from effwb.study import run_points
 from effwb.sweep import estimate
-from effwb.training import Point, load_train_and_eval, run_points
+from effwb.training import Point, load_train_and_eval
 
 OUT = Path(__file__).parent / "results" / "plan_error.json"
 STEPS = 40
@@ -21,39 +22,46 @@ DESIGNS = ("vanilla", "lead")  # one that keeps its length, one that loses half 
 
 
 def main() -> None:
-    scale = profiles.profile("pocket")
-    scale = scale.override(training=scale.training.override(steps=STEPS))
-    rates = estimate.calibrate(scale)
-    practice, asked = load_train_and_eval(scale)
-    found = {}
+    profile = profiles.profile("pocket")
+    profile = profile.override(training=profile.training.override(steps=STEPS))
+    rates = estimate.calibrate(profile)
+    train_problems, eval_problems = load_train_and_eval(profile)
+    ratios = {}
     for design in DESIGNS:
-        told = estimate.work({"trainings": 1, "evaluations": 1}, scale, rates.length)
+        planned = estimate.work({"trainings": 1, "evaluations": 1}, profile, rates.length)
         with tempfile.TemporaryDirectory() as folder:
-            begun = time.perf_counter()
-            done = run_points(
-                [Point(design)], practice, asked, scale, run_root=folder, base=False, watch="none"
-            )[0]
-            spent = time.perf_counter() - begun
-            trained = done.training.metrics["tokens"].sum()
-        sampled = trained + done.evaluation.rollouts["length"].sum()
-        answers = len(done.evaluation.probes)
-        again = estimate.work({"trainings": 1, "evaluations": 1}, scale, sampled / _rollouts(scale))
-        found[design] = {
-            "seconds": estimate.hours(told, rates)["hours"].iloc[-1] * 3600 / spent,
-            "tokens sampled": told.sampled / sampled,
-            "forced answers": told.answers / answers,
-            "seconds, with the true mean length": estimate.hours(again, rates)["hours"].iloc[-1]
-            * 3600
-            / spent,
+            start = time.perf_counter()
+            (run,) = run_points(
+                [Point(design)],
+                train_problems,
+                eval_problems,
+                profile,
+                run_root=folder,
+                base=False,
+                watch="none",
+            )
+            seconds = time.perf_counter() - start
+            sampled = run.metrics["tokens"].sum() + run.rollouts["length"].sum()
+            answers = len(run.probes)
+        informed = estimate.work({"trainings": 1, "evaluations": 1}, profile, sampled / _rollouts(profile))
+        ratios[design] = {
+            "seconds": _seconds(planned, rates) / seconds,
+            "tokens sampled": planned.sampled / sampled,
+            "forced answers": planned.answers / answers,
+            "seconds, with the true mean length": _seconds(informed, rates) / seconds,
         }
-        for name, ratio in found[design].items():
+        for name, ratio in ratios[design].items():
             print(f"{design:8} {name:36} {ratio:.2f} times the truth")
-    OUT.write_text(json.dumps({"steps": STEPS, "estimate / truth": found}, indent=1) + "\n")
+    OUT.write_text(json.dumps({"steps": STEPS, "estimate / truth": ratios}, indent=1) + "\n")
 
 
-def _rollouts(scale) -> int:
-    s = scale.training
-    return STEPS * s.problems_per_round * s.group_size + scale.n_problems * scale.n_samples
+def _seconds(work, rates) -> float:
+    return estimate.hours(work, rates)["hours"].iloc[-1] * 3600
+
+
+def _rollouts(profile) -> int:
+    s = profile.training
+    return STEPS * s.problems_per_round * s.group_size + profile.n_problems * profile.n_samples
 
 
 if __name__ == "__main__":

@@ -15,10 +15,12 @@ from pathlib import Path
 
 from effwb import problems, profiles
 from effwb._internal.paths import data_dir, repo_root
-from effwb.analysis.finished import read_evaluation
-from effwb.frontier import Frontier, reg_changes
+from effwb.analysis import RunSet
+from effwb.analysis.finished import BASE
+from effwb.frontier import Frontier
 from effwb.runs import write_atomic
-from effwb.training.points import BASE, Point, Trained, effects, run_name, run_points, table
+from effwb.study import run_points
+from effwb.training import Point
 
 ROOT = repo_root() / "data/runs/training/pocket"
 RESULTS = Path(__file__).parent / "results" / "pocket_effects.json"
@@ -30,7 +32,7 @@ POINTS = [
     Point("truncation", {"target": 64}),
     Point("truncation", {"target": 64, "variant": "-I"}),
     Point("laser", {"target": 64}),
-    Point("dler", {"target": 64}, settings={"clip_high": 0.28}),
+    Point("dler", {"target": 64}, training={"clip_high": 0.28}),
     Point("gdpo", {"target": 64}),
     Point("token_budget", max_tokens=32),
     Point("length_group_norm", {"alpha": 0.1}),
@@ -38,7 +40,7 @@ POINTS = [
     Point("length_group_norm", {"alpha": 0.05}),
     Point("truncation", {"target": 128}),
     Point("laser", {"target": 128}),
-    Point("dler", {"target": 128}, settings={"clip_high": 0.28}),
+    Point("dler", {"target": 128}, training={"clip_high": 0.28}),
     Point("gdpo", {"target": 128}),
     Point("token_budget", max_tokens=64),
     Point("shorter_better"),
@@ -71,18 +73,22 @@ POINTS = {point.name: point for point in POINTS}
 MORE = ("reo_rl oracle", "reo_rl q_spec", "reo_rl q_spec hard")  # what the notebooks call them
 
 
-def run(points: list[tuple[str, int]], **more) -> list:
-    """Train and evaluate what is not there yet, and read back what is."""
+def run(points: list[tuple[str, int]], **options) -> None:
+    """Train and evaluate what is not there yet."""
     profile = profiles.profile("pocket")
-    practice = problems.load("pocket", profile.training.n_problems, split="train")
-    asked = problems.load("pocket", profile.n_problems)
-    done = []
+    train_problems = problems.load("pocket", profile.training.n_problems, split="train")
+    eval_problems = problems.load("pocket", profile.n_problems)
     for name, seed in points:
-        chosen = [] if name == BASE else [POINTS[name]]
-        done += run_points(
-            chosen, practice, asked, profile, run_root=ROOT, seeds=[seed], base=name == BASE, **more
+        run_points(
+            [] if name == BASE else [POINTS[name]],
+            train_problems,
+            eval_problems,
+            profile,
+            run_root=ROOT,
+            seeds=[seed],
+            base=name == BASE,
+            **options,
         )
-    return done
 
 
 def main() -> None:
@@ -93,32 +99,26 @@ def main() -> None:
     parser.add_argument("--only", default=",".join([BASE, *POINTS]))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--part", default="0/1")
-    parser.add_argument("--engine", default="transformers")
-    given = parser.parse_args()
-    points = [(name, int(seed)) for name in given.only.split(",") for seed in given.seeds.split(",")]
-    if given.what == "run":
-        part, parts = map(int, given.part.split("/"))
+    args = parser.parse_args()
+    points = [(name, int(seed)) for name in args.only.split(",") for seed in args.seeds.split(",")]
+    if args.what == "run":
+        part, parts = map(int, args.part.split("/"))
         for name, seed in points[part::parts]:
             print(f"--- {name}, seed {seed}", flush=True)
-            run([(name, seed)], watch="lines", engine=given.engine)
+            run([(name, seed)], watch="lines")
         return
-    print(measured(set(given.only.split(",")) | set(MORE)).round(3).to_string(index=False))
+    print(results(set(args.only.split(",")) | set(MORE)).round(3).to_string(index=False))
 
 
-def measured(names: set[str]):
+def results(names: set[str]):
     """A row per name: effects and REG of all its finished runs; both are also written to RESULTS."""
-    known, done = {run_name(name, 0).rpartition("-seed")[0]: name for name in names}, []
-    for folder in sorted(path.parents[2] for path in ROOT.glob("*-seed*/eval/probes/DONE")):
-        stem, _, seed = folder.name.rpartition("-seed")
-        if stem in known:
-            done.append(Trained(known[stem], int(seed), None, read_evaluation(folder / "eval")))
-    runs, frontier = table(done), Frontier.load(data_dir("pocket") / "frontier.json")
-    curves = {name: [o.evaluation.curve for o in done if o.name == name] for name in {o.name for o in done}}
-    regs = reg_changes(frontier, curves, "vanilla").drop(columns=["seeds", "mean tokens"])
-    found = effects(runs).merge(regs, on="name").sort_values("REG", ignore_index=True)
-    kept = {"runs": runs.to_dict("records"), "effects": found.to_dict("records")}
-    write_atomic(RESULTS, json.dumps(kept, indent=1).encode())
-    return found
+    runs = RunSet.find(ROOT).filter(method=names)
+    frontier = Frontier.load(data_dir("pocket") / "frontier.json")
+    regs = runs.reg_changes(frontier, "vanilla").drop(columns=["seeds", "mean tokens"])
+    effects = runs.effects().merge(regs, on="name").sort_values("REG", ignore_index=True)
+    tables = {"runs": runs.table().to_dict("records"), "effects": effects.to_dict("records")}
+    write_atomic(RESULTS, json.dumps(tables, indent=1).encode())
+    return effects
 
 
 if __name__ == "__main__":

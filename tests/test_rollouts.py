@@ -8,7 +8,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from effwb import probes, problems, profiles, rollouts
-from effwb.analysis.finished import finished_below, read_evaluation
+from effwb.analysis import RunSet
+from effwb.analysis.finished import read_evaluation
 from effwb.curves import budget_curve
 from effwb.errors import ConfigError, DataError, IdentityError
 from effwb.evaluation import evaluate
@@ -257,7 +258,7 @@ def test_snapped_budgets_cut_at_whole_blocks_and_the_curve_says_so(few, pocket, 
     assert again.curve.snap == 16
     assert "blocks of 16" in curve_figure({"snapped": again.curve}).layout.xaxis.title.text
     with pytest.raises(DataError, match="cut down to blocks of 16"):
-        finished_below(tmp_path)
+        RunSet.find(tmp_path).check_alike()
     with pytest.raises(ConfigError, match=r"snap must be .* got 0"):
         evaluate(few, pocket, profile, run_dir=tmp_path / "none", snap=0, progress=False)
 

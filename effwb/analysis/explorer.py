@@ -397,7 +397,7 @@ class Explorer:
         self._list()
         self.note.value = (
             f"{int(opinions['disagree'].sum())} of {len(opinions)} answers of {markup.escape(name)} are "
-            "judged differently by the stored verdict, effwb's verifier now, math-verify alone, or the letters"
+            "judged differently by the stored verdict, effwb's verifier now, math-verify or plain comparison"
         )
 
 

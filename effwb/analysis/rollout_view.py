@@ -199,8 +199,8 @@ def _head(view: RolloutView) -> str:
         )
     return (
         f"<p style='margin:4px 0'><b>{markup.escape(view.question)}</b></p>"
-        f"<p style='margin:4px 0'>Reference answer <b>{markup.escape(view.gold)}</b>. {view.length:,} tokens, "
-        f"{ENDINGS.get(view.finish_reason, view.finish_reason)}. {story}</p>"
+        f"<p style='margin:4px 0'>Reference answer <b>{markup.escape(view.gold)}</b>. "
+        f"{view.length:,} tokens, {ENDINGS.get(view.finish_reason, view.finish_reason)}. {story}</p>"
     )
 
 

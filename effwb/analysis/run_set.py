@@ -314,8 +314,8 @@ class RunSet:
 
     def largest(self) -> RunSet:
         """The largest subset whose runs were measured alike, so that they can be compared."""
-        sets = list(group_alike(self._measures()).values())
-        return self._with(max(sets, key=len) if sets else [])
+        sets = group_alike(self._measures()).values()
+        return self._with(sorted(sets, key=len)[-1] if sets else [])
 
     def like(self, name: str) -> RunSet:
         """The runs that were measured like the run `name`, that run among them."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effwb._internal.processes import end_with_parent
-from effwb.errors import ConfigError, one_of
+from effwb.errors import one_of
 
 if TYPE_CHECKING:
     from effwb.frontier import Frontier
@@ -279,7 +279,7 @@ def run_report(args: argparse.Namespace) -> int:
     from effwb.analysis.html_report import write_report
     from effwb.analysis.run_set import RunSet
 
-    runs = RunSet(*args.runs)
+    runs = RunSet.find(*args.runs)
     frontier = _load_frontier(args.frontier) if args.frontier else None
     print(write_report(runs, args.out, frontier, l_max=args.l_max, base=args.base, title=args.title))
     return 0

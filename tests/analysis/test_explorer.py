@@ -9,7 +9,7 @@ from effwb.analysis.comparison import compare, same_budgets
 from effwb.analysis.run_set import RunAnalysis, RunSet
 from effwb.errors import ConfigError, DataError, EngineError
 from effwb.frontier import Frontier, reg
-from tests.made_up import made
+from tests.made_up import write_evaluation
 
 pytest.importorskip("anywidget")
 
@@ -68,8 +68,8 @@ class TestChoices:
 
     def test_the_best_of_all_leaves_out_what_is_measured_differently(self, tmp_path):
         for name, right in (("a", 0), ("b", 1)):
-            made(tmp_path / name, right)
-        made(tmp_path / "c", version=2)
+            write_evaluation(tmp_path / name, right)
+        write_evaluation(tmp_path / "c", version=2)
         view = E.explore(tmp_path, runs=["a"], frontier="best of all runs")
         assert view.note.value == ""
         assert view.best.accuracy.tolist() == [0, 1, 1]
@@ -99,8 +99,8 @@ class TestChoices:
         assert view.base.value == view.focus.value == "low"
 
     def test_errors_of_data_are_shown_and_escaped(self, tmp_path):
-        made(tmp_path / "a")
-        made(tmp_path / "b", suffix="<b>{")
+        write_evaluation(tmp_path / "a")
+        write_evaluation(tmp_path / "b", suffix="<b>{")
         view = E.explore(tmp_path, runs=["a"])
         view.runs.value = ("a", "b")
         assert "not measured alike" in view.note.value
@@ -108,7 +108,7 @@ class TestChoices:
 
     def test_words_keep_the_chosen_and_find_others(self, tmp_path):
         for name in ("lead-seed0", "lead-seed1", "mrt-seed0"):
-            made(tmp_path / name)
+            write_evaluation(tmp_path / name)
         view = E.explore(tmp_path, runs=["mrt-seed0"])
         view.filter.value = "lead 1"
         assert list(view.runs.options) == ["mrt-seed0", "lead-seed1"]

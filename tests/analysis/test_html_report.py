@@ -11,7 +11,7 @@ from effwb.analysis.html_report import write_report
 from effwb.analysis.run_set import RunSet
 from effwb.errors import ConfigError, DataError
 from effwb.frontier import Frontier
-from tests.made_up import made
+from tests.made_up import write_evaluation
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ class TestPapers:
             ("mrt", "mrt", 1),
         ):
             for seed in range(seeds):
-                folder = made(tmp_path / f"{method}-{seed}" / "eval", int("lead" in method))
+                folder = write_evaluation(tmp_path / f"{method}-{seed}" / "eval", int("lead" in method))
                 describe_run(folder, {"method": method, "seed": seed, "design": design})
         return RunSet.find(tmp_path)
 

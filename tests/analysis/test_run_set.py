@@ -15,7 +15,7 @@ from effwb.evaluation import Evaluation
 from effwb.frontier import Frontier
 from effwb.metrics import aes
 from effwb.runs import RunDir
-from tests.made_up import made
+from tests.made_up import write_evaluation
 
 
 @pytest.fixture
@@ -33,23 +33,23 @@ def read_columns(monkeypatch):
 
 class TestReadBack:
     def test_an_evaluation_is_read_without_its_model(self, tmp_path):
-        result = read_evaluation(made(tmp_path / "one"), "mine")
+        result = read_evaluation(write_evaluation(tmp_path / "one"), "mine")
         assert result.summary()["accuracy"] == 1
         assert result.summary()["mean length"] == 15
         assert (result.name, result.curve.name) == ("mine", "mine")
         assert result.curve.accuracy.tolist() == [0, 1, 1]
 
     def test_an_unfinished_evaluation_is_refused(self, tmp_path):
-        (made(tmp_path / "one") / "probes" / "DONE").unlink()
+        (write_evaluation(tmp_path / "one") / "probes" / "DONE").unlink()
         with pytest.raises(DataError, match="not finished"):
             read_evaluation(tmp_path / "one")
 
 
 class TestFind:
     def test_runs_are_named_by_their_path_and_read_as_curves(self, tmp_path):
-        made(tmp_path / "late-seed0" / "eval", 0)
-        made(tmp_path / "stages-seed0" / "cap-64" / "eval")
-        made(tmp_path / "free")
+        write_evaluation(tmp_path / "late-seed0" / "eval", 0)
+        write_evaluation(tmp_path / "stages-seed0" / "cap-64" / "eval")
+        write_evaluation(tmp_path / "free")
         curves = RunSet.find(tmp_path).curves()
         assert list(curves) == ["free", "late-seed0", "stages-seed0/cap-64"]
         assert curves["late-seed0"].accuracy.tolist() == [0, 0, 1]
@@ -58,13 +58,13 @@ class TestFind:
         assert RunSet.find(tmp_path).frontier("cross_fit").owner == ("free",) * 3
 
     def test_the_directory_itself_may_be_a_run(self, tmp_path):
-        assert RunSet.find(made(tmp_path / "one")).names == ["one"]
-        assert RunSet.find(made(tmp_path / "run-seed1" / "eval").parent).names == ["run-seed1"]
+        assert RunSet.find(write_evaluation(tmp_path / "one")).names == ["one"]
+        assert RunSet.find(write_evaluation(tmp_path / "run-seed1" / "eval").parent).names == ["run-seed1"]
 
     def test_unfinished_runs_are_left_out(self, tmp_path):
-        made(tmp_path / "done")
-        (made(tmp_path / "probing") / "probes" / "DONE").unlink()
-        (made(tmp_path / "lost") / "rollouts" / "00000.parquet").unlink()
+        write_evaluation(tmp_path / "done")
+        (write_evaluation(tmp_path / "probing") / "probes" / "DONE").unlink()
+        (write_evaluation(tmp_path / "lost") / "rollouts" / "00000.parquet").unlink()
         (tmp_path / "reference" / "rollouts").mkdir(parents=True)
         (tmp_path / "reference" / "rollouts" / "DONE").write_text(json.dumps({"shards": 0}))
         assert RunSet.find(tmp_path).names == ["done"]
@@ -76,7 +76,7 @@ class TestFind:
             RunSet.find(tmp_path / "absent")
 
     def test_several_directories(self, finished, tmp_path):
-        made(tmp_path / "mine")
+        write_evaluation(tmp_path / "mine")
         names = [f"{finished.name}/free", f"{finished.name}/low", "mine"]
         assert RunSet.find(finished, tmp_path / "mine").names == names
         with pytest.raises(DataError, match="two runs are called 'mine'"):
@@ -89,7 +89,7 @@ class TestReadingIsLazy:
         assert RunSet.find(finished).names == ["free", "low"]
 
     def test_only_the_columns_of_a_curve_are_read(self, tmp_path, read_columns):
-        RunSet.find(made(tmp_path / "one")).curves()
+        RunSet.find(write_evaluation(tmp_path / "one")).curves()
         assert read_columns[-2:] == [finished.ROLLOUT_COLUMNS, finished.PROBE_COLUMNS]
 
     def test_tokens_and_texts_are_never_read_for_numbers(self, finished, read_columns):
@@ -118,13 +118,13 @@ class TestReadingIsLazy:
 class TestWhatARunIs:
     def write(self, folder, **train):
         """A finished evaluation below a finished training."""
-        made(folder / "eval")
+        write_evaluation(folder / "eval")
         identity = {"model": "pocket", "seed": 1, "max_tokens": 512, **train}
         (folder / "train").mkdir()
         RunDir(folder).begin("train", identity)
 
     def test_it_stands_in_its_config(self, tmp_path):
-        folder = made(tmp_path / "any-name" / "eval")
+        folder = write_evaluation(tmp_path / "any-name" / "eval")
         describe_run(folder, {"method": "mine", "seed": 3, "design": "kimi", "params": {"weight": 0.5}})
         info = run_info(folder)
         assert (info.method, info.seed, info.design, info.params) == ("mine", 3, "kimi", {"weight": 0.5})
@@ -146,8 +146,8 @@ class TestWhatARunIs:
         assert run_set.info("vanilla_after-seed1").after == "vanilla"
 
     def test_an_old_evaluation_of_the_start_is_the_base(self, tmp_path):
-        made(tmp_path / "base-seed2" / "eval")
-        made(tmp_path / "free")
+        write_evaluation(tmp_path / "base-seed2" / "eval")
+        write_evaluation(tmp_path / "free")
         assert list(RunSet.find(tmp_path).methods) == ["base", "free"]
 
 
@@ -156,7 +156,7 @@ class TestFilter:
     def run_set(self, tmp_path):
         for method, design, params in (("a", "kimi", {"weight": 0.2}), ("b", "lead", {}), ("base", None, {})):
             for seed in (1, 0):
-                folder = made(tmp_path / f"{method}-{seed}", int(method != "base"))
+                folder = write_evaluation(tmp_path / f"{method}-{seed}", int(method != "base"))
                 info = {"method": method, "seed": seed, "design": design, "params": params}
                 describe_run(folder, info)
         return RunSet.find(tmp_path)
@@ -223,8 +223,8 @@ class TestComparable:
         self, tmp_path, other, message
     ):
         for name in ("a", "b"):
-            made(tmp_path / name)
-        made(tmp_path / "other", **other)
+            write_evaluation(tmp_path / name)
+        write_evaluation(tmp_path / "other", **other)
         run_set = RunSet.find(tmp_path)
         for ask in (run_set.check_alike, run_set.frontier, run_set.reg):
             with pytest.raises(DataError, match=message + r".*largest\(\) takes the 2 that agree"):
@@ -233,13 +233,13 @@ class TestComparable:
         assert run_set.like("other").names == ["other"]
 
     def test_the_order_of_the_problems_is_no_difference(self, tmp_path):
-        made(tmp_path / "a")
-        made(tmp_path / "b", ids=("b", "a"))
+        write_evaluation(tmp_path / "a")
+        write_evaluation(tmp_path / "b", ids=("b", "a"))
         assert len(RunSet.find(tmp_path).check_alike()) == 2
 
     def test_one_benchmark_of_several(self, tmp_path):
-        made(tmp_path / "a", ids=("x-1", "x-2", "y-1"))
-        made(tmp_path / "b", ids=("z-1",))
+        write_evaluation(tmp_path / "a", ids=("x-1", "x-2", "y-1"))
+        write_evaluation(tmp_path / "b", ids=("z-1",))
         run_set = RunSet.find(tmp_path).filter(names=["a"])
         assert run_set.benchmarks() == ["all", "x", "y"]
         assert len(run_set.on("x")["a"].curve.per_problem) == 2
@@ -267,8 +267,8 @@ class TestOneRun:
 class TestReg:
     @pytest.fixture
     def run_set(self, tmp_path):
-        made(tmp_path / "early", 1)
-        made(tmp_path / "late", 0)
+        write_evaluation(tmp_path / "early", 1)
+        write_evaluation(tmp_path / "late", 0)
         return RunSet.find(tmp_path)
 
     def test_the_frontier_names_the_run_that_owns_each_budget(self, run_set):
