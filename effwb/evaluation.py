@@ -60,7 +60,7 @@ class Evaluation:
             `length, correct` and `length, wrong` in tokens, and `truncated`, the share cut off by the cap.
         """
         correct_PN, length_PN = self.correct_PN(), self.length_PN()
-        mean, low, high = metrics.clustered_interval(correct_PN)
+        mean, low, high = (float(v) for v in metrics.clustered_interval(correct_PN))
         correct_length, wrong_length = metrics.length_given(correct_PN, length_PN)
         return {
             "name": self.name,
