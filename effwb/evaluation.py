@@ -60,7 +60,7 @@ class Evaluation:
             `length, correct` and `length, wrong` in tokens, and `truncated`, the share cut off by the cap.
         """
         correct_PN, length_PN = self.correct_PN(), self.length_PN()
-        mean, low, high = metrics.clustered_interval(correct_PN)
+        mean, low, high = (float(v) for v in metrics.clustered_interval(correct_PN))
         correct_length, wrong_length = metrics.length_given(correct_PN, length_PN)
         return {
             "name": self.name,
@@ -90,8 +90,8 @@ class Evaluation:
 
 
 @moved_keywords(
-    **{f: f"in prompting=Prompting({f}=...)" for f in ("hint", "hint_place", "thinking", "opening")},
-    n="in the profile: profile.override(n_samples=...)",
+    **{f: f"prompting=Prompting({f}=...)" for f in ("hint", "hint_place", "thinking", "opening")},
+    n="profile.override(n_samples=...)",
 )
 def evaluate(
     problems: Dataset,
@@ -189,8 +189,7 @@ def _sample_and_probe(table: RolloutTable, prober: ShardProber, progress: bool) 
     run = table.run
     with run.lock():
         table.begin()
-        identity = {**prober.identity, probes.ROLLOUTS_KEY: None}
-        run.begin("probes", identity, pending=[probes.ROLLOUTS_KEY], batching=table.sampler.batching())
+        prober.begin(run, None)
         table.drop_stale_probes()
         title = f"rollouts and probes of {run.path.name}"
         for index, problems in enumerate_parts(table.parts(), title, unit="problem", progress=progress):

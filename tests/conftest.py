@@ -29,13 +29,13 @@ def few():
 
 @pytest.fixture(scope="session")
 def finished(pocket, few, tmp_path_factory):
-    """A directory with two finished evaluations, `free` and `low`: 14 problems x 2, cap 64. Read only."""
+    """A directory with two finished evaluations, `free` and `low`: 14 problems x 2, cap 64; read only."""
     from effwb import evaluation, profiles
 
     root = tmp_path_factory.mktemp("finished")
-    scale = profiles.profile("pocket", n_samples=2, max_tokens=64)
+    profile = profiles.profile("pocket", n_samples=2, max_tokens=64)
     for name, effort in (("free", None), ("low", "low")):
-        evaluation.evaluate(few, pocket, scale, run_dir=root / name, effort=effort, progress=False)
+        evaluation.evaluate(few, pocket, profile, run_dir=root / name, effort=effort, progress=False)
     return root
 
 

@@ -1,4 +1,4 @@
-"""Kills at random moments and a full disk: nothing is lost, done twice or averaged over what is missing."""
+"""Kills at random moments and a full disk: nothing is lost, repeated or averaged over missing rows."""
 
 import multiprocessing
 import random
@@ -31,20 +31,21 @@ def run_evaluate(folder):
 
 
 def run_train(folder):
-    """A design with state, and a forced answer at every budget: all that a checkpoint has to hold."""
+    """Train a design with state and one with forced answers: all that a checkpoint has to hold."""
     easy = problems.load("pocket", 16, split="train")
     for design in ("lead", "reo_rl"):
-        more = dict(run_dir=Path(folder) / design, profile=POCKET, max_tokens=96, watch="none")
-        train(design, easy, **more, **SETTINGS)
+        run_dir = Path(folder) / design
+        train(design, easy, run_dir=run_dir, profile=POCKET, max_tokens=96, watch="none", **SETTINGS)
 
 
 def same_evaluation(folder, whole):
     for table in ("rollouts", "probes"):
-        mine, theirs = RunDir(folder).read(table), RunDir(whole).read(table)
-        assert not mine.duplicated(["problem_id", "sample", *(["budget"] if table == "probes" else [])]).any()
-        assert_frame_equal(
-            mine.drop(columns="verify_ms", errors="ignore"), theirs.drop(columns="verify_ms", errors="ignore")
+        rows, expected = (
+            RunDir(where).read(table).drop(columns="verify_ms", errors="ignore") for where in (folder, whole)
         )
+        assert not rows.duplicated(["problem_id", "sample", *(["budget"] if table == "probes" else [])]).any()
+        assert_frame_equal(rows, expected)
+    assert RunDir(folder).identity("probes") == RunDir(whole).identity("probes")
 
 
 def same_training(folder, whole):
@@ -53,13 +54,13 @@ def same_training(folder, whole):
     from effwb.training import read_metrics
 
     for design in ("lead", "reo_rl"):
-        both = [Path(where) / design for where in (folder, whole)]
-        mine, theirs = (read_metrics(one / "train/metrics.jsonl") for one in both)
-        timed = [column for column in theirs if column.startswith("time/")]
-        assert_frame_equal(mine.drop(columns=timed), theirs.drop(columns=timed))
-        first, second = (load_file(one / "model/model.safetensors") for one in both)
-        assert all(np.array_equal(first[name], second[name]) for name in second)
-        assert (both[0] / "train/DONE").read_bytes() == (both[1] / "train/DONE").read_bytes()
+        run, expected = (Path(where) / design for where in (folder, whole))
+        rows, expected_rows = (read_metrics(p / "train/metrics.jsonl") for p in (run, expected))
+        times = [column for column in expected_rows if column.startswith("time/")]
+        assert_frame_equal(rows.drop(columns=times), expected_rows.drop(columns=times))
+        weights, expected_weights = (load_file(p / "model/model.safetensors") for p in (run, expected))
+        assert all(np.array_equal(weights[name], expected_weights[name]) for name in expected_weights)
+        assert (run / "train/DONE").read_bytes() == (expected / "train/DONE").read_bytes()
 
 
 SCENARIOS = {"evaluate": (run_evaluate, same_evaluation), "train": (run_train, same_training)}
@@ -67,7 +68,7 @@ SCENARIOS = {"evaluate": (run_evaluate, same_evaluation), "train": (run_train, s
 
 @pytest.fixture(scope="module")
 def children():
-    """Processes that have everything imported and are gone with one signal."""
+    """A context whose processes have everything imported and end with one signal."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         [
@@ -84,9 +85,9 @@ def children():
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_kills_at_random_moments(name, children, tmp_path, capsys):
     work, same = SCENARIOS[name]
-    begun = time.monotonic()
+    start = time.monotonic()
     work(tmp_path / "whole")
-    longest = time.monotonic() - begun
+    longest = time.monotonic() - start
     rng, kills, runs = random.Random(name), 0, 0
     while kills < KILLS[name]:
         folder, ended = tmp_path / f"run{runs}", False
@@ -107,7 +108,7 @@ def test_kills_at_random_moments(name, children, tmp_path, capsys):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 256 kB, and how to give it more."""
+    """A file system of 256 kB, and a function that enlarges it."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]

@@ -8,8 +8,8 @@ from effwb.errors import ConfigError
 POCKET = prompts.TEMPLATES["pocket"]
 
 
-def text(sampler, **how):
-    return prompts.render(sampler.tokenizer, "1+2=?", POCKET, **how)[0]
+def text(sampler, **options):
+    return prompts.render(sampler.tokenizer, "1+2=?", POCKET, **options)[0]
 
 
 def test_plain_prompt(pocket):
@@ -29,21 +29,21 @@ def test_variations(pocket):
 
 
 def test_every_pocket_text_is_in_the_vocabulary(pocket):
-    for how in (
+    for options in (
         *({"hint": 123, "hint_place": p} for p in prompts.HINTS),
         *({"effort": e} for e in POCKET.efforts),
         {"thinking": False},
     ):
-        shown, ids = prompts.render(pocket.tokenizer, "120+45=?", POCKET, **how)
+        prompt, ids = prompts.render(pocket.tokenizer, "120+45=?", POCKET, **options)
         assert pocket.tokenizer.unk_token_id not in ids
-        assert pocket.tokenizer.decode(ids) == shown
+        assert pocket.tokenizer.decode(ids) == prompt
     with pytest.raises(ConfigError, match="no token for part of the suffix"):
         prompts.check_known(pocket.tokenizer, "Oh", pocket.tokenizer.encode("Oh"), "the suffix")
     prompts.check_known(pocket.tokenizer, "<|unk|>", pocket.tokenizer.encode("<|unk|>"), "the suffix")
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("options", "message"),
     [
         ({"effort": "lo"}, "'lo'.*low, medium, high"),
         ({"hint": 60, "hint_place": "end"}, "'end'.*user, max, think"),
@@ -52,13 +52,26 @@ def test_every_pocket_text_is_in_the_vocabulary(pocket):
         ({"hint": 60, "hint_place": "think", "thinking": False}, "ends by opening <think>"),
     ],
 )
-def test_bad_variations(pocket, how, message):
+def test_bad_options(pocket, options, message):
     with pytest.raises(ConfigError, match=message):
-        text(pocket, **how)
+        text(pocket, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"thinking": "False"}, "thinking must be True or False, got 'False'"),
+        ({"opening": "closed"}, "'closed'.*free, think, empty"),
+        ({"hint_place": "end"}, "'end'.*user, max, think"),
+    ],
+)
+def test_bad_prompting(options, message):
+    with pytest.raises(ConfigError, match=message):
+        prompts.Prompting(**options)
 
 
 class NoThinking:
-    """A tokenizer whose template knows nothing of thinking, and one that always opens it."""
+    """A tokenizer whose chat template ends every prompt with the same text and has no thinking mode."""
 
     unk_token_id = None
 
@@ -72,7 +85,7 @@ class NoThinking:
         return list(text.encode())
 
 
-def test_templates_that_cannot_do_what_is_asked():
+def test_chat_templates_without_thinking():
     with pytest.raises(ConfigError, match="ends by opening <think>"):
         prompts.render(NoThinking(""), "q", prompts.TEMPLATES["boxed"], hint=5, hint_place="think")
     with pytest.raises(ConfigError, match="no effect"):

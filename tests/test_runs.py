@@ -1,4 +1,4 @@
-"""Run directories: atomic, guarded, and honest about damage."""
+"""Run directories: atomic writes, guarded identities, and damage that is named."""
 
 import json
 import multiprocessing
@@ -15,7 +15,7 @@ from effwb.runs import RunDir, write_atomic
 FRAME = pd.DataFrame({"a": [1, 2], "text": ["x", "y"]})
 
 
-def finished(path, identity=None):
+def finished_run(path, identity=None):
     run = RunDir(path)
     with run.lock():
         run.begin("rollouts", identity or {"model": "pocket", "template": {"name": "pocket"}})
@@ -24,7 +24,7 @@ def finished(path, identity=None):
 
 
 def test_round_trip(tmp_path):
-    run = finished(tmp_path / "r")
+    run = finished_run(tmp_path / "r")
     assert run.is_done("rollouts")
     assert len(run.read("rollouts")) == 4
     assert set(run.config["rollouts"]) == {"identity", "environment"}
@@ -32,12 +32,27 @@ def test_round_trip(tmp_path):
 
 
 def test_another_identity_is_refused_and_nothing_changes(tmp_path):
-    run = finished(tmp_path / "r")
+    run = finished_run(tmp_path / "r")
     before = (run.path / "config.json").read_bytes()
     with pytest.raises(IdentityError) as error:
         run.begin("rollouts", {"model": "pocket", "template": {"name": "boxed"}})
     assert "template.name: 'pocket' on disk, 'boxed' asked" in str(error.value)
     assert (run.path / "config.json").read_bytes() == before
+
+
+def test_a_key_that_is_known_only_at_the_end(tmp_path):
+    run = RunDir(tmp_path)
+    run.begin("probes", {"rollouts": None, "n": 1}, pending=["rollouts"])
+    run.fill("probes", [FRAME], lambda part: part, unit="row", progress=False)
+    started = run.config["probes"]["environment"]
+    with pytest.raises(IdentityError, match="n: 1 on disk, 2 asked"):
+        run.begin("probes", {"rollouts": "ab", "n": 2}, pending=["rollouts"])
+    run.begin("probes", {"rollouts": "ab", "n": 1}, pending=["rollouts"])
+    assert run.config["probes"] == {"identity": {"rollouts": "ab", "n": 1}, "environment": started}
+    with pytest.raises(IdentityError, match="rollouts: 'ab' on disk, 'cd' asked"):
+        run.begin("probes", {"rollouts": "cd", "n": 1}, pending=["rollouts"])
+    run.begin("probes", {"rollouts": None, "n": 1}, pending=["rollouts"])  # they are sampled again
+    assert run.identity("probes") == {"rollouts": None, "n": 1}
 
 
 def test_a_declaration_without_data_can_be_replaced(tmp_path):
@@ -47,8 +62,8 @@ def test_a_declaration_without_data_can_be_replaced(tmp_path):
     assert run.config["rollouts"]["identity"] == {"n": 2}
 
 
-def test_a_missing_or_cut_shard_is_named_and_can_be_made_anew(tmp_path):
-    run = finished(tmp_path / "r")
+def test_a_missing_or_cut_shard_is_named_and_can_be_restored(tmp_path):
+    run = finished_run(tmp_path / "r")
     whole = run.shard("rollouts", 1).read_bytes()
     run.shard("rollouts", 1).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"00001\.parquet cannot be read"):
@@ -57,7 +72,7 @@ def test_a_missing_or_cut_shard_is_named_and_can_be_made_anew(tmp_path):
     with pytest.raises(DataError, match=r"lacks shards \[1\]"):
         run.read("rollouts")
     assert not run.is_done("rollouts")
-    assert len(finished(tmp_path / "r").read("rollouts")) == 4
+    assert len(finished_run(tmp_path / "r").read("rollouts")) == 4
 
 
 PEAK = """
@@ -65,11 +80,11 @@ import re, sys
 from pathlib import Path
 from effwb.runs import RunDir
 
-def kilobytes(what):
-    return int(re.search(what + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+def kilobytes(key):
+    return int(re.search(key + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 
 run = RunDir(sys.argv[1])
-run.read("rollouts", columns=["0"])  # what is imported and allocated once
+run.read("rollouts", columns=["0"])  # imports, and memory that is allocated once
 before = kilobytes("VmRSS")
 frame = run.read("rollouts")
 print(1024 * (kilobytes("VmHWM") - before) / frame.memory_usage().sum())
@@ -83,11 +98,11 @@ def test_a_table_is_not_held_twice_while_it_is_read(tmp_path):
     run.fill("rollouts", [wide] * 4, lambda part: part, unit="row", progress=False)
     command = [sys.executable, "-c", PEAK, str(tmp_path)]
     peak = float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    assert peak < 1.8  # times the memory of the DataFrame; 2.1 where both are there
+    assert peak < 1.8  # times the memory of the DataFrame; 2.1 if memory held the table twice
 
 
 @pytest.mark.parametrize("shards", [1, 2])
-def test_what_is_read_can_be_written_to(tmp_path, shards):
+def test_a_table_that_was_read_can_be_written_to(tmp_path, shards):
     run = RunDir(tmp_path)
     run.begin("rollouts", {})
     run.fill("rollouts", [FRAME] * shards, lambda part: part, unit="row", progress=False)
@@ -97,7 +112,7 @@ def test_what_is_read_can_be_written_to(tmp_path, shards):
 
 
 def test_an_unfinished_table_is_not_read_by_accident(tmp_path):
-    run = finished(tmp_path / "r")
+    run = finished_run(tmp_path / "r")
     (run.path / "rollouts" / "DONE").unlink()
     with pytest.raises(DataError, match="is not finished"):
         run.read("rollouts")
@@ -105,7 +120,7 @@ def test_an_unfinished_table_is_not_read_by_accident(tmp_path):
 
 
 def test_a_run_with_other_tables_is_not_taken_over(tmp_path):
-    run = finished(tmp_path / "r")
+    run = finished_run(tmp_path / "r")
     run.begin("probes", {"budgets": [1]})
     run.fill("probes", [FRAME], lambda part: part, unit="row", progress=False)
     for file in (run.path / "rollouts").iterdir():
@@ -114,13 +129,13 @@ def test_a_run_with_other_tables_is_not_taken_over(tmp_path):
         run.begin("rollouts", {"model": "other"})
 
 
-def test_reading_what_was_never_made(tmp_path):
+def test_reading_a_table_that_does_not_exist(tmp_path):
     with pytest.raises(DataError, match="has no probes"):
-        finished(tmp_path / "r").read("probes")
+        finished_run(tmp_path / "r").read("probes")
 
 
 def test_a_damaged_config_is_named(tmp_path):
-    run = finished(tmp_path / "r")
+    run = finished_run(tmp_path / "r")
     (run.path / "config.json").write_text("{ not json")
     with pytest.raises(DataError, match=r"config\.json is not valid JSON"):
         _ = run.config
@@ -153,6 +168,6 @@ def test_write_atomic_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
 
 
 def test_identity_survives_json(tmp_path):
-    run = finished(tmp_path / "r", {"budgets": (1, 2), "hint": None})
+    run = finished_run(tmp_path / "r", {"budgets": (1, 2), "hint": None})
     run.begin("rollouts", {"budgets": [1, 2], "hint": None})
     assert json.loads((run.path / "config.json").read_text())["schema"] == 1

@@ -34,7 +34,6 @@ TYPES = {  # of every shard, also one without rows
     **dict.fromkeys(("sample", "budget", "answer_tokens"), "int64"),
     "forced": "bool",
 }
-ROLLOUTS_KEY = "rollouts"  # of the identity: the fingerprint of all rollouts, known when all are sampled
 
 
 @dataclass(frozen=True)
@@ -122,14 +121,14 @@ def probe(
     check_budgets(budgets, sampling["max_tokens"])
     _check_same_model(sampler.identity(), sampling)
     shard_prober = ShardProber(sampler, prompts.Template(**sampling["template"]), budgets, probing)
-    identity = {**shard_prober.identity, ROLLOUTS_KEY: fingerprint(rollouts)}
+    tokens = fingerprint(rollouts)
     with run.lock():
         if run.is_done("probes"):
-            run.begin("probes", identity, pending=[ROLLOUTS_KEY])
+            shard_prober.begin(run, tokens)
         else:
-            _check_rollouts(rollouts, identity[ROLLOUTS_KEY], run)
+            _check_rollouts(rollouts, tokens, run)
             shard_prober.check_lengths(rollouts)
-            run.begin("probes", identity, pending=[ROLLOUTS_KEY], batching=sampler.batching())
+            shard_prober.begin(run, tokens)
             problems, size = problems_of(run.path), probing.shard_rollouts
             parts = [rollouts.iloc[i : i + size] for i in range(0, len(rollouts), size)]
             run.fill(
@@ -189,6 +188,19 @@ class ShardProber:
         self.sampler, self.budgets, self.timeout = sampler, self.identity["budgets"], probing.verify_timeout
         suffix = self.identity["suffix"]
         self.prober = Prober(sampler.tokenizer, suffix, probing.answer_tokens, probing.snap)
+
+    def begin(self, run: RunDir, rollouts: str | None) -> None:
+        """Declare the probe table of a locked run, or check that the one on disk is the same.
+
+        Args:
+            run: The run directory.
+            rollouts: The `fingerprint` of all rollouts; None while not all of them are sampled.
+
+        Raises:
+            IdentityError: The run holds other probes.
+        """
+        recorded = {} if run.is_done("probes") else {"batching": self.sampler.batching()}
+        run.begin("probes", {**self.identity, "rollouts": rollouts}, pending=["rollouts"], **recorded)
 
     def check_context(self, prompt: int, reasoning: int) -> None:
         """Check that forced answers fit the model's context.
