@@ -16,7 +16,7 @@ PUBLISHED = json.loads((Path(__file__).parent / "data" / "published.json").read_
 increasing = st.lists(st.integers(1, 16383), min_size=1, max_size=12, unique=True).map(sorted)
 
 
-def test_paper_grid_and_its_image_at_512():
+def test_paper_grid_and_scaled_grid():
     assert B.paper_grid().tolist() == [*range(0, 1024, 64), *range(1024, 16385, 1024)]
     assert (B.paper_grid().size, B.paper_grid(32768).size) == (32, 48)
     assert B.scaled_grid(512).tolist() == [*range(0, 32, 2), *range(32, 513, 32)]
@@ -35,7 +35,7 @@ def test_scaled_grid_is_a_grid_up_to_its_cap(cap):
 
 
 @pytest.mark.parametrize(
-    ("budgets", "said"),
+    ("budgets", "message"),
     [
         ([], "non-empty"),
         ([-2, 4], "-2 is negative"),
@@ -48,8 +48,8 @@ def test_scaled_grid_is_a_grid_up_to_its_cap(cap):
         (7, "non-empty list"),
     ],
 )
-def test_check_budgets_names_the_offender(budgets, said):
-    with pytest.raises(ConfigError, match=said):
+def test_check_budgets_names_the_offender(budgets, message):
+    with pytest.raises(ConfigError, match=message):
         B.check_budgets(budgets, cap=512)
 
 
@@ -72,12 +72,12 @@ def test_printed_coefficients(case):
 
 
 @given(increasing)
-def test_coefficients_sum_to_what_equation_8_leaves(budgets):
+def test_coefficients_sum_to_l_max_minus_half_the_first_budget(budgets):
     assert B.coefficients(budgets, 16384).sum() == pytest.approx(16384 - budgets[0] / 2)
 
 
 @pytest.mark.parametrize("bad", [[0, 5], [5, 16384], [9, 5]])
-def test_coefficients_refuse_what_is_not_a_reward_budget(bad):
+def test_coefficients_refuse_budgets_outside_the_range(bad):
     with pytest.raises(ConfigError):
         B.coefficients(bad, 16384)
 

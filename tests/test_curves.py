@@ -32,16 +32,16 @@ def tables(seed=0, problems=6, samples=4, cap=16, probe_cap=True):
 
 def by_hand(rollouts, probes, budgets):
     """The rule of the docstring as a loop, (P, K)."""
-    seen = {(p.problem_id, p.sample, p.budget): p.verdict == "correct" for p in probes.itertuples()}
+    verdict_of = {(p.problem_id, p.sample, p.budget): p.verdict == "correct" for p in probes.itertuples()}
     per_problem = {}
     for r in rollouts.itertuples():
         row = []
         for b in budgets:
-            probe = seen.get((r.problem_id, r.sample, b))
+            probe = verdict_of.get((r.problem_id, r.sample, b))
             if r.finish_reason == "stop" and r.length <= b:
                 probe = r.verdict == "correct"
             elif probe is None and r.length <= b:
-                probe = seen.get((r.problem_id, r.sample, r.length), r.verdict == "correct")
+                probe = verdict_of.get((r.problem_id, r.sample, r.length), r.verdict == "correct")
             row.append(float(probe))
         per_problem.setdefault(r.problem_id, []).append(row)
     return np.array([np.mean(per_problem[p], axis=0) for p in sorted(per_problem)])
@@ -114,17 +114,17 @@ def _without(rows):
     return lambda r, p: (r, p.drop(p.index[rows]))
 
 
-def _set(which, column, value):
+def _set(table_number, column, value):
     def change(r, p):
-        table = (r, p)[which].astype({column: object})
+        table = (r, p)[table_number].astype({column: object})
         table.loc[table.index[0], column] = value
-        return (table, p) if which == 0 else (r, table)
+        return (table, p) if table_number == 0 else (r, table)
 
     return change
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (_without([0]), r"no probe for .*\(toy-0, 0, 0\)"),
         (lambda r, p: (r, p.iloc[:0]), "and [0-9]+ more"),
@@ -141,8 +141,8 @@ def _set(which, column, value):
         (_set(0, "problem_id", None), "missing problem_id"),
     ],
 )
-def test_bad_tables_are_named(change, said):
-    with pytest.raises(DataError, match=said):
+def test_bad_tables_are_named(change, message):
+    with pytest.raises(DataError, match=message):
         C.budget_curve(*change(*tables()), GRID)
 
 
@@ -163,7 +163,7 @@ def test_half_probed_truncated_rollouts_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (([0, 8, 4], [0, 0, 0]), "4 comes after 8"),
         (([0, 4], [0.1]), "expected"),
@@ -174,8 +174,8 @@ def test_half_probed_truncated_rollouts_are_refused():
         (([], []), "non-empty"),
     ],
 )
-def test_bad_curves_are_named(args, said):
-    with pytest.raises(EffwbError, match=said):
+def test_bad_curves_are_named(args, message):
+    with pytest.raises(EffwbError, match=message):
         C.BudgetCurve(*args)
 
 
@@ -189,12 +189,12 @@ def test_at_area_and_tokens_to_reach():
     assert C.tokens_to_reach(curve, share=0.5) == pytest.approx(10)
     assert C.tokens_to_reach(C.BudgetCurve([0, 5], [0.9, 0.9])) == 0
     assert np.isnan(C.tokens_to_reach(C.BudgetCurve([0, 5], [0.0, 0.0])))
-    for call, said in [
+    for call, message in [
         (lambda: curve.at(21), "21 is outside"),
         (lambda: curve.area(21), "l_max=21"),
         (lambda: C.tokens_to_reach(curve, share=1.5), "share=1.5"),
     ]:
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             call()
     with pytest.raises(DataError, match="starts at budget 4"):
         C.BudgetCurve([4, 8], [0.1, 0.2]).area()

@@ -48,7 +48,7 @@ def test_average_reg_is_the_mean_of_the_benchmark_regs(model):
     assert average == pytest.approx(np.mean([gap(b) for b in F.BENCHMARKS[:-1]]))
 
 
-def test_published_tables_add_up_but_for_one_row():
+def test_published_tables_add_up_except_one_row():
     table = published_reg_table()
     assert len(table) == 44 * 5
     for model, printed in PUBLISHED["base_reg"].items():
@@ -63,7 +63,7 @@ def test_published_tables_add_up_but_for_one_row():
     assert (~check_reg_table(table).length_ok).sum() == 4  # the check can fail
 
 
-def test_reg_of_the_frontier_and_of_nothing():
+def test_reg_of_the_frontier_itself_and_of_a_model_that_is_never_right():
     frontier = F.Frontier.published("qwen3-8b", "aime25")
     assert F.reg(frontier, frontier) == 0
     nothing = Curve(frontier.budgets, np.zeros(48))
@@ -116,7 +116,7 @@ def measured(rng, skill_PK, n=8, name=""):
     return BudgetCurve(GRID, per_problem.mean(axis=0), per_problem, problem_ids=ids, halves=halves, name=name)
 
 
-def test_max_remembers_its_owners_and_survives_a_file(tmp_path):
+def test_max_knows_the_owner_of_each_budget_and_is_saved_and_loaded(tmp_path):
     a = BudgetCurve(GRID, [0.1, 0.5, 0.6, 0.6], name="a")
     b = BudgetCurve(GRID, [0.1, 0.3, 0.7, 0.5], name="b")
     frontier = F.Frontier.from_curves([a, b])
@@ -187,8 +187,16 @@ def test_reg_interval_around_reg_and_a_shared_frontier():
     assert d.low > 0
 
 
+def test_the_row_of_a_table_names_its_interval_after_reg():
+    rng = np.random.default_rng(4)
+    curve = measured(rng, rng.uniform(0.1, 0.6, (20, 1)) * np.ones(4))
+    row = F.reg_row(F.Frontier(GRID, np.ones(4)), curve, 16)
+    assert list(row) == ["J(16)", "mean tokens", "REG", "REG low", "REG high"]
+    assert row["REG low"] < row["REG"] < row["REG high"]
+
+
 @pytest.mark.parametrize(
-    ("call", "error", "said"),
+    ("call", "error", "message"),
     [
         (lambda: F.Frontier.published("qwen3-32b"), ConfigError, "qwen3-32b.*legal"),
         (lambda: F.Frontier.published("qwen3-4b", "aime"), ConfigError, "aime"),
@@ -213,8 +221,8 @@ def test_reg_interval_around_reg_and_a_shared_frontier():
         (lambda: F.Frontier.load("nowhere.json"), ConfigError, "nowhere.json"),
     ],
 )
-def test_bad_input_is_named(call, error, said):
-    with pytest.raises(error, match=said):
+def test_bad_input_is_named(call, error, message):
+    with pytest.raises(error, match=message):
         call()
 
 
@@ -248,25 +256,27 @@ class TestRegChanges:
 
     def test_seeds_are_averaged_and_the_change_is_relative(self):
         frontier = F.Frontier([0, 10, 20], [0.1, 1.0, 1.0])
-        found = F.reg_changes(frontier, self.of()).set_index("name")
+        result = F.reg_changes(frontier, self.of()).set_index("name")
         # trapezoids: frontier 15.5, vanilla 2.5 + 7, short 4 + 8
-        assert found["REG"].tolist() == pytest.approx([6.0, 3.5])
-        assert found["seeds"].tolist() == [2, 1]
-        assert found["mean tokens"].tolist() == [40.0, 10.0]
-        assert found["J(20)"].tolist() == pytest.approx([0.9, 0.8])
-        short = found.loc["short"]
+        assert result["REG"].tolist() == pytest.approx([6.0, 3.5])
+        assert result["seeds"].tolist() == [2, 1]
+        assert result["mean tokens"].tolist() == [40.0, 10.0]
+        assert result["J(20)"].tolist() == pytest.approx([0.9, 0.8])
+        short = result.loc["short"]
         assert short["Δ REG"] == pytest.approx(-2.5)
         assert short["REG %"] == pytest.approx(-100 * 2.5 / 6)
         # the two problems differ by -2 and -3, so these are the ends of what can be drawn
         assert short[["Δ REG low", "Δ REG high"]].tolist() == pytest.approx([-3.0, -2.0])
         assert short["REG % low"] == pytest.approx(-50.0)
-        assert found.loc["vanilla", ["Δ REG", "REG %"]].isna().all()
+        assert result.loc["vanilla", ["Δ REG", "REG %"]].isna().all()
 
     def test_a_baseline_on_the_frontier_has_no_percent_but_a_difference(self):
         curves = self.of()
-        found = F.reg_changes(F.Frontier.from_curves([curves["short"][0]]), curves, "short").set_index("name")
-        assert np.isnan(found.loc["vanilla", "REG %"])
-        assert found.loc["vanilla", "Δ REG"] == pytest.approx(2.5)
+        result = F.reg_changes(F.Frontier.from_curves([curves["short"][0]]), curves, "short").set_index(
+            "name"
+        )
+        assert np.isnan(result.loc["vanilla", "REG %"])
+        assert result.loc["vanilla", "Δ REG"] == pytest.approx(2.5)
 
     def test_an_unknown_baseline_and_no_curves(self):
         with pytest.raises(ConfigError, match="unknown baseline 'grpo'"):

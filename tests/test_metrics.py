@@ -166,7 +166,7 @@ def test_intervals_cover(interval):
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (lambda: M.mean_at_k([[0.5, 1]]), "0.5"),
         (lambda: M.mean_at_k([1, 0]), r"\(2,\)"),
@@ -179,8 +179,8 @@ def test_intervals_cover(interval):
         (lambda: M.anytime_accuracy(Curve([0, 10], [0, 1]), []), "non-empty"),
     ],
 )
-def test_bad_input_is_named(call, said):
-    with pytest.raises((ConfigError, DataError), match=said):
+def test_bad_input_is_named(call, message):
+    with pytest.raises((ConfigError, DataError), match=message):
         call()
 
 
@@ -194,22 +194,22 @@ class TestAesInterval:
         rng = np.random.default_rng(0)
         right = rng.integers(0, 2, (40, 4))
         length = rng.integers(50, 200, (40, 4))
-        found = M.aes_interval(right, length, right, length / 2)
-        assert found.mean == pytest.approx(0.5)
-        assert found.low == found.high == pytest.approx(0.5)  # every problem halved: no doubt left
+        result = M.aes_interval(right, length, right, length / 2)
+        assert result.mean == pytest.approx(0.5)
+        assert result.low == result.high == pytest.approx(0.5)  # every problem halved: no doubt left
 
     def test_problems_are_resampled_together(self):
         base = np.ones((4, 1))
-        found = M.aes_interval(base, base * 0 + 100, base, np.array([[20.0], [80.0], [120.0], [100.0]]))
-        assert found.mean == pytest.approx(0.2)
-        assert found.low < 0.2 < found.high
+        result = M.aes_interval(base, base * 0 + 100, base, np.array([[20.0], [80.0], [120.0], [100.0]]))
+        assert result.mean == pytest.approx(0.2)
+        assert result.low < 0.2 < result.high
 
     def test_a_resample_without_a_right_answer_of_the_base_leaves_no_interval(self):
         base = np.array([[1.0], [0.0]])
-        found = M.aes_interval(base, base * 0 + 100, base, base * 0 + 50)
-        assert found.mean == pytest.approx(0.5)
-        assert np.isnan(found.low)
-        assert np.isnan(found.high)
+        result = M.aes_interval(base, base * 0 + 100, base, base * 0 + 50)
+        assert result.mean == pytest.approx(0.5)
+        assert np.isnan(result.low)
+        assert np.isnan(result.high)
 
     def test_other_problems_are_refused(self):
         with pytest.raises(DataError, match=r"\[3, 3, 2, 2\] problems"):

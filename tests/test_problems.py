@@ -98,12 +98,12 @@ def test_bad_files(tmp_path, rows, message):
         problems.load(write(tmp_path / "bad.jsonl", rows))
 
 
-def test_more_than_there_are(tmp_path):
+def test_asking_for_more_problems_than_the_source_has_is_refused(tmp_path):
     with pytest.raises(DataError, match="asked for 9 problems, the source has 1"):
         problems.load(write(tmp_path / "one.jsonl", [{"question": "q", "answer": "1"}]), n=9)
 
 
-def test_the_hub_out_of_reach_is_a_clear_error(monkeypatch):
+def test_an_unreachable_hub_is_a_clear_error(monkeypatch):
     def offline(*_, **__):
         raise ConnectionError("offline")
 

@@ -82,8 +82,8 @@ class _Acceptance:
         )
 
 
-def _row(what: str, measured: float, required: str, met: bool, interval=NO_INTERVAL) -> tuple:
-    return (what, round(float(measured), 4), *(round(float(v), 4) for v in interval), required, bool(met))
+def _row(name: str, measured: float, required: str, met: bool, interval=NO_INTERVAL) -> tuple:
+    return (name, round(float(measured), 4), *(round(float(v), 4) for v in interval), required, bool(met))
 
 
 def _shape_rows(free: Evaluation, profile: Profile) -> list[tuple]:
@@ -163,8 +163,8 @@ def _hint_rows(checks: _Acceptance) -> list[tuple]:
 def _effort_row(checks: _Acceptance) -> tuple:
     lengths = [checks.sample(f"effort_{e}", 2, effort=e)["length"].mean() for e in prompts.EFFORTS]
     rising = lengths[0] < lengths[1] < lengths[2]
-    what = "mean length at low, medium, high effort: " + ", ".join(f"{v:.1f}" for v in lengths)
-    return _row(what, lengths[2] / lengths[0], "rising", rising)
+    name = "mean length at low, medium, high effort: " + ", ".join(f"{v:.1f}" for v in lengths)
+    return _row(name, lengths[2] / lengths[0], "rising", rising)
 
 
 def _empty_row(free: pd.DataFrame, checks: _Acceptance) -> tuple:
