@@ -1,4 +1,4 @@
-"""Evaluations: their settings, and finding finished ones below a directory."""
+"""The settings of sampling, probing and evaluating."""
 
 import inspect
 

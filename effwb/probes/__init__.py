@@ -1,11 +1,10 @@
 """Probing: stop rollouts at budgets, force their answers there, and grade them."""
 
 from effwb.probes.forced import CutFinder, CutPoint, ForcedAnswer, Prober, ProbeTarget, cuts_of
-from effwb.probes.table import COLUMNS, ROLLOUTS_KEY, TYPES, Probing, ShardProber, cut_table, probe
+from effwb.probes.table import COLUMNS, TYPES, Probing, ShardProber, cut_table, probe
 
 __all__ = [
     "COLUMNS",
-    "ROLLOUTS_KEY",
     "TYPES",
     "CutFinder",
     "CutPoint",
