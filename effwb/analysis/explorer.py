@@ -297,10 +297,16 @@ class Explorer:
             bands={focus} if len(curves) > 3 else set(curves),
             resamples=RESAMPLES,
             axis=self.axis.value,
+            methods=self._methods(),
         )
+
+    def _methods(self) -> dict[str, str]:
+        """The method of each run that is shown: it decides the colour."""
+        return {name: self._shown().method(name) for name in self._shown().names}
 
     def _tradeoff(self) -> Figure:
         table = self.table.rename(columns={"accuracy low": "low", "accuracy high": "high"})
+        table["method"] = table["name"].map(self._methods())
         return plots.tradeoff_figure(table, x="mean tokens", iso_aes=ISO_AES, base=self.base.value)
 
     def _lengths(self) -> Figure:

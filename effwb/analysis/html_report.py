@@ -105,9 +105,13 @@ def _figures(runs: RunSet, table: pd.DataFrame, frontier: Frontier, l_max: int, 
 
     curves = runs.curves()
     bands = None if len(curves) <= 3 else ()
+    methods = {name: runs.method(name) for name in runs.names}
     plane = table.rename(columns={"accuracy low": "low", "accuracy high": "high"})
+    plane["method"] = plane["name"].map(methods)
     figures = {
-        "Accuracy at each token budget": plots.curve_figure(curves, frontier, l_max=l_max, bands=bands),
+        "Accuracy at each token budget": plots.curve_figure(
+            curves, frontier, l_max=l_max, bands=bands, methods=methods
+        ),
         "Accuracy and tokens spent": plots.tradeoff_figure(
             plane, x="mean tokens", iso_aes=ISO_AES, base=base
         ),
