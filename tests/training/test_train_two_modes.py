@@ -178,15 +178,15 @@ def test_openings_of_rollouts(easy, tmp_path):
 
     profile = POCKET.override(max_tokens=48)
     with open_sampler("pocket") as sampler:
-        closing, tables = prompts.closing_id(sampler.tokenizer), {}
+        closing, found = prompts.closing_id(sampler.tokenizer), {}
         for opening in ("think", "empty"):
-            options = dict(run_dir=tmp_path / opening, n=2, opening=opening, progress=False)
-            tables[opening] = sample_as(profile, easy, sampler, **options)
-    assert not not_thinking(tables["think"], closing).any()
-    assert not_thinking(tables["empty"], closing).all()
-    assert tables["empty"]["text"].str.startswith("</think>").all()
-    assert max(t["length"].max() for t in tables.values()) <= 48
-    assert (tables["empty"]["length"] == tables["empty"]["completion_ids"].map(len)).all()
+            how = dict(run_dir=tmp_path / opening, n=2, opening=opening, progress=False)
+            found[opening] = sample_as(profile, easy, sampler, **how)
+    assert not not_thinking(found["think"], closing).any()
+    assert not_thinking(found["empty"], closing).all()
+    assert found["empty"]["text"].str.startswith("</think>").all()
+    assert max(t["length"].max() for t in found.values()) <= 48
+    assert (found["empty"]["length"] == found["empty"]["completion_ids"].map(len)).all()
     for bad in ({"opening": "closed"}, {"thinking": "False"}):
         with pytest.raises(ConfigError):
             sample_as(profile, easy, sampler, run_dir=tmp_path / "bad", n=1, **bad)
