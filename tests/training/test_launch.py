@@ -1,4 +1,4 @@
-"""Training on two processes as a child: the same advantages, the same checks, nothing lost with a kill."""
+"""Training on two processes: the same advantages and checks as on one, and nothing is lost by a kill."""
 
 import json
 import os
@@ -21,13 +21,13 @@ POCKET = profiles.profile("pocket")
 SMALL = dict(steps=2, problems_per_round=3, group_size=4, micro_batch=6, save_every=1, learning_rate=3e-4)
 
 
-class Telling(LengthGroupNorm):
-    """Writes down the advantages of every step, process by process."""
+class RecordingDesign(LengthGroupNorm):
+    """Saves the advantages of every step, for each process."""
 
     def observe(self, group):
         rank, step = os.environ.get("RANK", "0"), time.monotonic_ns()
         np.savez(
-            Path(os.environ["TELL"]) / f"{rank}-{step}.npz",
+            Path(os.environ["RECORD_DIR"]) / f"{rank}-{step}.npz",
             advantage=self.advantage(group),
             length=group.length_PG,
         )
@@ -39,14 +39,14 @@ def easy():
     return problems.load("pocket", 16, split="train")
 
 
-def run(design, easy, folder, **more):
+def run(design, easy, folder, **options):
     return train(
-        design, easy, run_dir=folder, profile=POCKET, max_tokens=96, watch="none", **{**SMALL, **more}
+        design, easy, run_dir=folder, profile=POCKET, max_tokens=96, watch="none", **{**SMALL, **options}
     )
 
 
-def told(folder, rank=0):
-    """What a process wrote down, in the order of its steps."""
+def recorded_steps(folder, rank=0):
+    """What a process saved, in the order of its steps."""
     return [
         np.load(file) for file in sorted(folder.glob(f"{rank}-*"), key=lambda f: int(f.stem.split("-")[1]))
     ]
@@ -54,25 +54,28 @@ def told(folder, rank=0):
 
 def test_two_processes_have_the_advantages_of_one(easy, tmp_path, monkeypatch):
     """Three groups of four on two processes: the second group lies on both."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # where the processes find Telling
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # for the class RecordingDesign
     results = {}
-    for name, more in (("one", {}), ("two", {"processes": 2})):
-        (tmp_path / f"told-{name}").mkdir()
-        monkeypatch.setenv("TELL", str(tmp_path / f"told-{name}"))
-        results[name] = run(Telling(), easy, tmp_path / name, **more).metrics
+    for name, options in (("one", {}), ("two", {"processes": 2})):
+        (tmp_path / f"recorded-{name}").mkdir()
+        monkeypatch.setenv("RECORD_DIR", str(tmp_path / f"recorded-{name}"))
+        results[name] = run(RecordingDesign(), easy, tmp_path / name, **options).metrics
     first = [
-        told(tmp_path / where, rank)[0] for where, rank in (("told-one", 0), ("told-two", 0), ("told-two", 1))
+        recorded_steps(tmp_path / where, rank)[0]
+        for where, rank in (("recorded-one", 0), ("recorded-two", 0), ("recorded-two", 1))
     ]
     for other in first[1:]:
         assert (other["length"] == first[0]["length"]).all()
         assert (other["advantage"] == first[0]["advantage"]).all()
-    mine, theirs = results["one"], results["two"]
+    one_process, two_processes = results["one"], results["two"]
     for name in ("accuracy", "length/mean", "reward/total", "spread", "zero_variance", "tokens"):
-        assert mine[name].iloc[0] == pytest.approx(theirs[name].iloc[0], rel=1e-9), name
-    assert mine["grad_norm"].iloc[0] == pytest.approx(theirs["grad_norm"].iloc[0], rel=1e-3)
-    assert theirs["step"].tolist() == [1, 2]
-    again = run(Telling(), easy, tmp_path / "two")  # the number of processes is not what a run is
-    assert again.metrics.equals(theirs)
+        assert one_process[name].iloc[0] == pytest.approx(two_processes[name].iloc[0], rel=1e-9), name
+    assert one_process["grad_norm"].iloc[0] == pytest.approx(two_processes["grad_norm"].iloc[0], rel=1e-3)
+    assert two_processes["step"].tolist() == [1, 2]
+    again = run(
+        RecordingDesign(), easy, tmp_path / "two"
+    )  # the number of processes is no part of the identity
+    assert again.metrics.equals(two_processes)
 
 
 def test_a_killed_process_ends_the_others_and_the_run_continues(easy, tmp_path, capsys):
@@ -97,7 +100,7 @@ def test_a_killed_process_ends_the_others_and_the_run_continues(easy, tmp_path, 
     assert Path(finished.model, "model.safetensors").exists()
 
 
-def test_what_is_refused_is_refused_before_a_process_starts(easy, tmp_path, monkeypatch):
+def test_bad_settings_are_refused_before_a_process_starts(easy, tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "subprocess", None)  # nothing may start
     with pytest.raises(ConfigError, match="do not divide into micro_batch=2 on 5 processes"):
         run("vanilla", easy, tmp_path / "five", processes=5)
@@ -123,12 +126,14 @@ def test_the_command_line(tmp_path, monkeypatch):
 
 
 class TestJob:
-    def job(self, folder, **told):
+    def job(self, folder, **changes):
         folder.mkdir(exist_ok=True)
         path = folder / "config.json"
         training = {**SMALL, "steps": 1}
         written = {"design": "kimi", "problems": "pocket", "n_problems": 16, "max_tokens": 96}
-        path.write_text(json.dumps({**written, "run_dir": str(folder / "run"), "training": training, **told}))
+        path.write_text(
+            json.dumps({**written, "run_dir": str(folder / "run"), "training": training, **changes})
+        )
         return path
 
     def test_it_is_the_run_of_train(self, easy, tmp_path, capsys):
@@ -139,20 +144,20 @@ class TestJob:
         same = run("kimi", easy, tmp_path / "job/run", steps=1, design_params={"weight": 0.25})
         assert len(same.metrics) == 1  # read back: the identity is the same
 
-    def test_it_practises_on_what_a_notebook_practises_on(self, tmp_path):
+    def test_it_trains_on_the_problems_of_the_notebooks(self, tmp_path):
         from effwb.training import load_train_and_eval
         from effwb.training.job import _problems
 
         for source in ("pocket", "reasoning-gym:chain_sum"):
-            practice, asked = load_train_and_eval(
+            train_problems, eval_problems = load_train_and_eval(
                 profiles.profile("pocket", problems=source, n_problems=20), 16
             )
-            found = _problems(source, tmp_path, 16)["problem_id"][:]
-            assert found == practice["problem_id"][:]
-            assert not set(found) & set(asked["problem_id"])
+            ids = _problems(source, tmp_path, 16)["problem_id"][:]
+            assert ids == train_problems["problem_id"][:]
+            assert not set(ids) & set(eval_problems["problem_id"])
 
     @pytest.mark.parametrize(
-        ("told", "error"),
+        ("changes", "error"),
         [
             ({"desing": "kimi"}, "unknown key in .*desing.*Did you mean 'design'"),
             ({"design": "kimmi"}, "unknown design 'kimmi'"),
@@ -161,9 +166,9 @@ class TestJob:
             ({"problems": "nowhere.jsonl"}, "unknown problem source|no problem file"),
         ],
     )
-    def test_bad_values(self, tmp_path, told, error):
+    def test_bad_values(self, tmp_path, changes, error):
         with pytest.raises(Exception, match=error):
-            run_job(self.job(tmp_path / "job", **told))
+            run_job(self.job(tmp_path / "job", **changes))
 
     def test_bad_files(self, tmp_path):
         path = tmp_path / "config.json"

@@ -1,4 +1,4 @@
-"""What one sees of a run: lines, the live figure, and the rows they are made of."""
+"""What a user sees of a run: lines, the live figure, and the rows behind them."""
 
 import json
 

@@ -32,8 +32,8 @@ def easy():
     return problems.load("pocket", 16, split="train")
 
 
-def small(design, easy, run_dir, **more):
-    return train(design, easy, run_dir=run_dir, profile=POCKET, **{**SMALL, **more})
+def small(design, easy, run_dir, **options):
+    return train(design, easy, run_dir=run_dir, profile=POCKET, **{**SMALL, **options})
 
 
 def weights(result):
@@ -103,7 +103,7 @@ class TestForward:
         from effwb.training.forward import log_probs
 
         model, ids, mask = batch
-        found = []
+        results = []
         for ours in (True, False):
             model.zero_grad()
             logps, entropy = (
@@ -112,9 +112,9 @@ class TestForward:
                 else self.plain(model, ids, mask)
             )
             (logps * torch.linspace(-1, 1, 40)).sum().backward()
-            found.append((logps.detach(), entropy.detach(), model.model.embed_tokens.weight.grad.clone()))
-        for mine, theirs in zip(*found, strict=True):
-            assert torch.allclose(mine, theirs, atol=2e-4, rtol=1e-4), (mine - theirs).abs().max()
+            results.append((logps.detach(), entropy.detach(), model.model.embed_tokens.weight.grad.clone()))
+        for packed, padded in zip(*results, strict=True):
+            assert torch.allclose(packed, padded, atol=2e-4, rtol=1e-4), (packed - padded).abs().max()
 
     def test_batches_hold_the_bound_and_every_row_once(self, batch):
         from effwb.training.forward import by_length
@@ -206,6 +206,15 @@ class TestTraining:
         assert "train/length/mean" in logged
         assert not any("frac_reward" in name or "rewards/" in name for name in logged)
 
+    def test_the_trainer_has_the_private_attributes(self, easy, tmp_path, monkeypatch):
+        from effwb._internal.private_trl import BORROWED_ATTRIBUTES
+        from effwb.training.trainer import GroupTrainer
+
+        names = set()
+        monkeypatch.setattr(GroupTrainer, "train", lambda self, **_: names.update(vars(self)))
+        small("vanilla", easy, tmp_path / "r")
+        assert set(BORROWED_ATTRIBUTES) <= names
+
     def test_masked_rollouts_leave_the_token_count(self, easy, tmp_path, monkeypatch):
         from effwb.training import trainer as ours
 
@@ -228,14 +237,16 @@ class TestTraining:
 
     @pytest.mark.parametrize("design", DESIGNS)
     def test_every_design_trains(self, easy, tmp_path, design):
-        more = {"design_params": {"k": 2}} if design == "gfpo" else {}
+        options = {"design_params": {"k": 2}} if design == "gfpo" else {}
         if DESIGNS[design].needs_reference:
-            more = {"reference": {pid: {"length": 40.0, "accuracy": 0.5} for pid in easy["problem_id"]}}
+            options = {"reference": {pid: {"length": 40.0, "accuracy": 0.5} for pid in easy["problem_id"]}}
         if DESIGNS[design].losses:
-            more["loss"] = DESIGNS[design].losses[0]
+            options["loss"] = DESIGNS[design].losses[0]
         if design == "lapo_internalization":
-            more = {"state": {"design": "lapo_discovery", "lengths": dict.fromkeys(easy["problem_id"], 40.0)}}
-        table = small(design, easy, tmp_path / "r", steps=1, save_every=1, **more).metrics
+            options = {
+                "state": {"design": "lapo_discovery", "lengths": dict.fromkeys(easy["problem_id"], 40.0)}
+            }
+        table = small(design, easy, tmp_path / "r", steps=1, save_every=1, **options).metrics
         assert np.isfinite(table[["loss", "grad_norm", "reward/total"]]).all(axis=None)
 
     def test_loss_and_gradient_are_trls(self, easy, tmp_path, monkeypatch):
@@ -245,7 +256,7 @@ class TestTraining:
         from effwb.training import trainer as ours
 
         design = make_design("vanilla", eps=1e-4)
-        mine = small(design, easy, tmp_path / "a", steps=1, save_every=1).metrics
+        metrics = small(design, easy, tmp_path / "a", steps=1, save_every=1).metrics
         monkeypatch.setattr(
             ours.GroupTrainer, "_with_advantages", lambda self, out, *_: out | {"row": out["advantages"]}
         )
@@ -258,11 +269,11 @@ class TestTraining:
             build(self, *args, **kwargs)
 
         monkeypatch.setattr(ours.GRPOTrainer, "__init__", scaled)
-        theirs = small(design, easy, tmp_path / "b", steps=1, save_every=1).metrics
-        assert mine["accuracy"].iloc[0] == theirs["accuracy"].iloc[0]
+        trl_metrics = small(design, easy, tmp_path / "b", steps=1, save_every=1).metrics
+        assert metrics["accuracy"].iloc[0] == trl_metrics["accuracy"].iloc[0]
         for name in ("loss", "grad_norm", "entropy"):
-            assert mine[name].iloc[0] == pytest.approx(theirs[name].iloc[0], rel=2e-4, abs=2e-6), name
-        assert mine["grad_norm"].iloc[0] > 0
+            assert metrics[name].iloc[0] == pytest.approx(trl_metrics[name].iloc[0], rel=2e-4, abs=2e-6), name
+        assert metrics["grad_norm"].iloc[0] > 0
 
     @pytest.mark.parametrize(
         "settings",
@@ -282,11 +293,11 @@ class TestTraining:
         assert np.isfinite(table[["loss", "grad_norm"]]).all(axis=None)
 
     def test_micro_batches_change_nothing(self, easy, tmp_path):
-        one, two = (
+        large, small_batches = (
             small("kimi", easy, tmp_path / str(m), micro_batch=m, steps=1, save_every=1).metrics
             for m in (8, 2)
         )
-        assert one["grad_norm"].iloc[0] == pytest.approx(two["grad_norm"].iloc[0], rel=1e-3)
+        assert large["grad_norm"].iloc[0] == pytest.approx(small_batches["grad_norm"].iloc[0], rel=1e-3)
 
     def test_masked_rollouts_leave_the_loss(self, easy, tmp_path):
         result = small(
@@ -368,9 +379,9 @@ class TestTraining:
             "laser_d", easy, tmp_path / "r", steps=3, save_every=3, monitor=easy.select(range(4)),
             design_params={"monitor": "held_out", "every": 2},
         )  # fmt: skip
-        before = result.design.fresh_state()["targets"]
-        assert result.state["targets"] != before
-        assert result.metrics["state/target_easy"].iloc[0] == before["easy"]
+        first_targets = result.design.fresh_state()["targets"]
+        assert result.state["targets"] != first_targets
+        assert result.metrics["state/target_easy"].iloc[0] == first_targets["easy"]
 
     def test_l1_with_hints(self, easy, tmp_path):
         assert np.isfinite(small("l1_exact", easy, tmp_path / "r").metrics["reward/total"]).all()
@@ -427,10 +438,10 @@ class TestResume:
         run = tmp_path / "r"
         assert run_until_killed(SNIPPET.format(run=str(run)), (run / sign).exists), "it ended before the kill"
         resumed = small("hapo", easy, run, steps=6, save_every=2)
-        mine, theirs = resumed.metrics, whole.metrics
-        drop = [c for c in mine if c.startswith("time/")]
-        assert mine.drop(columns=drop).equals(
-            theirs.drop(columns=[c for c in theirs if c.startswith("time/")])
+        metrics, whole_metrics = resumed.metrics, whole.metrics
+        drop = [c for c in metrics if c.startswith("time/")]
+        assert metrics.drop(columns=drop).equals(
+            whole_metrics.drop(columns=[c for c in whole_metrics if c.startswith("time/")])
         )
         assert resumed.state == whole.state
         for name, value in weights(whole).items():
@@ -547,12 +558,12 @@ class TestBadInput:
     def test_a_reference_that_misses_problems(self, easy, tmp_path):
         with pytest.raises(DataError, match="compares with a frozen model"):
             small("length_harmonizing", easy, tmp_path / "r")
-        one = {easy["problem_id"][0]: {"length": 50.0, "accuracy": 0.5}}
+        incomplete = {easy["problem_id"][0]: {"length": 50.0, "accuracy": 0.5}}
         with pytest.raises(DataError, match="misses 15 of 16 problems"):
-            small("length_harmonizing", easy, tmp_path / "r", reference=one)
-        lame = {pid: {"length": 50.0} for pid in easy["problem_id"]}
+            small("length_harmonizing", easy, tmp_path / "r", reference=incomplete)
+        without_accuracy = {pid: {"length": 50.0} for pid in easy["problem_id"]}
         with pytest.raises(DataError, match="needs 'length' and 'accuracy'"):
-            small("length_harmonizing", easy, tmp_path / "r", reference=lame)
+            small("length_harmonizing", easy, tmp_path / "r", reference=without_accuracy)
         assert not (tmp_path / "r").exists()
 
     def test_the_directory_of_another_design(self, easy, tmp_path):

@@ -40,11 +40,11 @@ def staged(easy, folder):
 class TestStages:
     def test_the_second_begins_with_what_the_first_found(self, plan, easy):
         first, second = plan.results
-        found, after = first.state["lengths"], second.state["lengths"]
-        assert set(found) == set(after) == set(easy["problem_id"])
-        assert any(found.values())
-        for pid, n in found.items():
-            assert after[pid] is None or n is None or after[pid] <= n
+        first_lengths, second_lengths = first.state["lengths"], second.state["lengths"]
+        assert set(first_lengths) == set(second_lengths) == set(easy["problem_id"])
+        assert any(first_lengths.values())
+        for pid, n in first_lengths.items():
+            assert second_lengths[pid] is None or n is None or second_lengths[pid] <= n
         assert plan.metrics["stage"].tolist() == [0] * 4 + [1] * 4
         assert np.isfinite(plan.metrics[["loss", "grad_norm", "reward/length"]]).all(axis=None)
         identity = json.loads((second.run_dir / "config.json").read_text())["train"]["identity"]
@@ -57,27 +57,27 @@ class TestStages:
     def test_prompts_say_what_is_known_at_that_round(self, easy, tmp_path, monkeypatch):
         from effwb.training.rounds import Collector
 
-        seen = []
+        visits = []
         collect = Collector.collect
 
         def spy(self, trainer, number):
-            before, rollouts = self.design.state()["lengths"], collect(self, trainer, number)
+            lengths, rollouts = self.design.state()["lengths"], collect(self, trainer, number)
             batch = rollouts.prompts
             ids = [easy["problem_id"][row] for row in batch.rows_P]
             texts = [trainer.processing_class.decode(ids).replace(" ", "") for ids in batch.prompt_ids_P]
-            seen.append((ids, [before[pid] for pid in ids], batch.hint_tokens_P.tolist(), texts))
+            visits.append((ids, [lengths[pid] for pid in ids], batch.hint_tokens_P.tolist(), texts))
             return rollouts
 
         monkeypatch.setattr(Collector, "collect", spy)
         twice = {**EPOCH, "steps": 8}
         result = small("lapo_internalization", easy, tmp_path / "r", state=known(easy, None), **twice)
-        assert [len(ids) for ids, *_ in seen] == [4] * 8
-        for _, lengths, asked, told in seen:
-            assert asked == [96 if n is None else int(n) for n in lengths]
-            for n, text in zip(asked, told, strict=True):
+        assert [len(ids) for ids, *_ in visits] == [4] * 8
+        for _, lengths, hints, texts in visits:
+            assert hints == [96 if n is None else int(n) for n in lengths]
+            for n, text in zip(hints, texts, strict=True):
                 assert text.endswith(f"<think>Iwillanswerthequestionwith{n}tokens.\n")
-        assert all(n == 96 for _, _, asked, _ in seen[:4] for n in asked), "the first visit, all unsolved"
-        assert any(n < 96 for _, _, asked, _ in seen[4:] for n in asked), "the second follows the first"
+        assert all(n == 96 for _, _, hints, _ in visits[:4] for n in hints), "the first visit, all unsolved"
+        assert any(n < 96 for _, _, hints, _ in visits[4:] for n in hints), "the second follows the first"
         assert min(n for n in result.state["lengths"].values() if n) < 96
 
     def test_refill_asks_the_new_problems_for_their_own_length(self, easy, tmp_path, monkeypatch):
@@ -85,14 +85,14 @@ class TestStages:
 
         state = known(easy)
         state["lengths"] = {pid: 20.0 + k for k, pid in enumerate(easy["problem_id"])}
-        seen = []
+        visits = []
         collect = Collector.collect
 
         def spy(self, trainer, number):
-            before, rollouts = self.design.state()["lengths"], collect(self, trainer, number)
+            lengths, rollouts = self.design.state()["lengths"], collect(self, trainer, number)
             ids = [easy["problem_id"][row] for row in rollouts.prompts.rows_P]
             hints = rollouts.prompts.hint_tokens_P.tolist()
-            seen.append((rollouts.refilled, [int(before[p]) for p in ids], hints))
+            visits.append((rollouts.refilled, [int(lengths[p]) for p in ids], hints))
             return rollouts
 
         monkeypatch.setattr(Collector, "collect", spy)
@@ -100,8 +100,8 @@ class TestStages:
             "lapo_internalization", easy, tmp_path / "r", state=state,
             steps=3, save_every=3, max_tokens=32, group_size=2, micro_batch=4, refill_rounds=4,
         )  # fmt: skip
-        assert sum(refilled for refilled, _, _ in seen) > 0
-        assert all(mine == asked for _, mine, asked in seen)
+        assert sum(refilled for refilled, _, _ in visits) > 0
+        assert all(lengths == hints for _, lengths, hints in visits)
 
     def test_preview(self, easy, pocket, tmp_path):
         profile, design = POCKET.override(max_tokens=96), fit_design("lapo_internalization", 96)
@@ -127,12 +127,12 @@ train("lapo_internalization", easy.select(range(4)), run_dir={run!r}, profile=pr
 
 def test_a_killed_run_asks_what_the_uninterrupted_one_asks(easy, tmp_path, run_until_killed):
     """Four problems, two per round: from the third round on every prompt depends on an earlier round."""
-    how = dict(state=known(easy, None), steps=6, save_every=2)
+    options = dict(state=known(easy, None), steps=6, save_every=2)
     few, run = easy.select(range(4)), tmp_path / "r"
-    whole = small("lapo_internalization", few, tmp_path / "whole", **how)
+    whole = small("lapo_internalization", few, tmp_path / "whole", **options)
     sign = run / "train/checkpoints/checkpoint-4/effwb.json"
     assert run_until_killed(SNIPPET.format(run=str(run)), sign.exists), "it ended before the kill"
-    resumed = small("lapo_internalization", few, run, **how)
+    resumed = small("lapo_internalization", few, run, **options)
     assert resumed.state == whole.state != known(easy, None)
     for name, value in weights(whole).items():
         assert np.array_equal(value, weights(resumed)[name]), name
@@ -170,12 +170,12 @@ class TestBadInput:
     def test_a_prompt_that_the_sentence_makes_too_long(self, easy, tmp_path):
         from effwb.training.run import TrainingRun
 
-        found = []
+        longest_hints = []
         for n in (1700.0, None):  # digits and the rest of the sentence come on top of the longest prompt
             design = fit_design("lapo_internalization", 1900)
             design.load_state(known(easy, n))
-            found.append(design.longest_hint())
-        assert found == [1900, 1900]
+            longest_hints.append(design.longest_hint())
+        assert longest_hints == [1900, 1900]
         plain = TrainingRun(
             fit_design("lapo_discovery", 96), easy, "pocket", tmp_path, POCKET,
             POCKET.training.override(problems_per_round=2), 96, 0, None, None, None, 5.0,

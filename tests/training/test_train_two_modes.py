@@ -16,7 +16,7 @@ from effwb.training.rounds import Collector
 
 SMALL = dict(steps=1, save_every=1, problems_per_round=2, group_size=4, micro_batch=8, max_tokens=96)
 QUIET = dict(profile=profiles.profile("pocket"), watch="none")
-HOW = dict(n=4, epochs=6, batch_size=4, learning_rate=2e-3)
+SFT = dict(n=4, epochs=6, batch_size=4, learning_rate=2e-3)
 POCKET = profiles.profile("pocket")
 
 
@@ -44,7 +44,7 @@ def rounds(monkeypatch):
 
 
 def test_half_of_a_group_is_forced_into_each_mode(easy, tmp_path, rounds):
-    found = train("hgpo", easy, run_dir=tmp_path / "r", **QUIET, **SMALL).metrics.iloc[0]
+    metrics = train("hgpo", easy, run_dir=tmp_path / "r", **QUIET, **SMALL).metrics.iloc[0]
     (rollouts,) = rounds
     closing = prompts.closing_id(open_sampler("pocket").tokenizer)
     assert rollouts.empty_PG.tolist() == [[False, False, True, True]] * 2
@@ -52,53 +52,53 @@ def test_half_of_a_group_is_forced_into_each_mode(easy, tmp_path, rounds):
         assert (completion.token_ids[0] == closing) == (g >= 2)
         assert completion.text.startswith("</think>") == (g >= 2)
         assert len(completion.token_ids) <= 96
-    assert found["modes/empty"] == 0.5
-    assert found["length/empty"] < found["length/think"]
-    assert 0 < found["modes/p_empty"] < 0.01  # the pocket model never chose it before
+    assert metrics["modes/empty"] == 0.5
+    assert metrics["length/empty"] < metrics["length/think"]
+    assert 0 < metrics["modes/p_empty"] < 0.01  # the pocket model never chose it before
 
 
 def test_thinkless_forces_nothing(easy, tmp_path, rounds):
-    found = train("thinkless", easy, run_dir=tmp_path / "r", **QUIET, **SMALL).metrics.iloc[0]
+    metrics = train("thinkless", easy, run_dir=tmp_path / "r", **QUIET, **SMALL).metrics.iloc[0]
     assert not rounds[0].empty_PG.any()
-    assert found["modes/empty"] == 0
-    assert np.isnan(found["accuracy/empty"])
+    assert metrics["modes/empty"] == 0
+    assert np.isnan(metrics["accuracy/empty"])
 
 
 def test_the_first_token_of_adapt_think_counts_as_drawn_with_one_half(easy, reference, tmp_path, monkeypatch):
     from effwb.training.trainer import GroupTrainer
 
-    kept, own = {}, GroupTrainer._old_logps
+    captured, original = {}, GroupTrainer._old_logps
 
-    def keep(self, out, rollouts, p_empty_P):
-        kept["old"] = own(self, out, rollouts, p_empty_P)
-        kept["args"], kept["p"] = self.args, p_empty_P.repeat_interleave(4)
+    def spy(self, out, rollouts, p_empty_P):
+        captured["old"] = original(self, out, rollouts, p_empty_P)
+        captured["args"], captured["p"] = self.args, p_empty_P.repeat_interleave(4)
         ids = torch.cat([out["prompt_ids"], out["completion_ids"]], 1)
         mask = torch.cat([out["prompt_mask"], out["completion_mask"]], 1)
         with torch.no_grad():
-            kept["new"], *_ = self._get_per_token_logps_and_entropies(
+            captured["new"], *_ = self._get_per_token_logps_and_entropies(
                 self.model, ids, mask, out["completion_ids"].shape[1]
             )
-        return kept["old"]
+        return captured["old"]
 
-    monkeypatch.setattr(GroupTrainer, "_old_logps", keep)
+    monkeypatch.setattr(GroupTrainer, "_old_logps", spy)
     train("adapt_think", easy, run_dir=tmp_path / "r", reference=reference, loss="grpo", **QUIET, **SMALL)
-    assert kept["args"].importance_sampling_level == "sequence"
-    assert torch.allclose(kept["old"][:, 1:], kept["new"][:, 1:], atol=1e-5)
+    assert captured["args"].importance_sampling_level == "sequence"
+    assert torch.allclose(captured["old"][:, 1:], captured["new"][:, 1:], atol=1e-5)
     empty = torch.arange(8) % 4 >= 2
-    assert kept["old"][empty, 0].tolist() == pytest.approx([np.log(0.5)] * 4)
-    ratio = (kept["new"] - kept["old"])[~empty, 0].exp()  # of the mode alone, whatever word began it
-    assert torch.allclose(ratio, (1 - kept["p"][~empty]) / 0.5, atol=1e-4)
-    assert (kept["new"][empty, 0] < np.log(0.01)).all()  # and would be drawn almost never
+    assert captured["old"][empty, 0].tolist() == pytest.approx([np.log(0.5)] * 4)
+    ratio = (captured["new"] - captured["old"])[~empty, 0].exp()  # of the mode alone, whatever word began it
+    assert torch.allclose(ratio, (1 - captured["p"][~empty]) / 0.5, atol=1e-4)
+    assert (captured["new"][empty, 0] < np.log(0.01)).all()  # and would be drawn almost never
 
 
 def test_refill_and_two_updates_per_round(easy, reference, tmp_path):
-    more = {**SMALL, "steps": 2, "save_every": 2, "updates_per_round": 2, "micro_batch": 4}
-    how = {"reference": reference, "loss": "grpo"}
-    table = train("adapt_think", easy, run_dir=tmp_path / "a", **how, **QUIET, **more).metrics
+    settings = {**SMALL, "steps": 2, "save_every": 2, "updates_per_round": 2, "micro_batch": 4}
+    options = {"reference": reference, "loss": "grpo"}
+    table = train("adapt_think", easy, run_dir=tmp_path / "a", **options, **QUIET, **settings).metrics
     assert np.isfinite(table["loss"]).all()
     # without the choice a group has no spread as soon as each mode's rollouts are equally good
     alone = {"design_params": {"alpha": 0.0}, "refill_rounds": 1, "problems_per_round": 4}
-    table = train("hgpo", easy, run_dir=tmp_path / "h", **QUIET, **{**more, **alone}).metrics
+    table = train("hgpo", easy, run_dir=tmp_path / "h", **QUIET, **{**settings, **alone}).metrics
     assert np.isfinite(table["loss"]).all()
     assert table["refilled"].sum() > 0
 
@@ -107,39 +107,41 @@ def test_the_losses_of_the_papers(easy, reference, tmp_path, monkeypatch):
     """What TRL makes of our advantages, against the formulas, on the log-probabilities it saw."""
     from effwb.training.trainer import GroupTrainer
 
-    kept, own, compute = {}, GroupTrainer._with_advantages, GroupTrainer.compute_loss
+    captured, original, compute = {}, GroupTrainer._with_advantages, GroupTrainer.compute_loss
 
-    def keep(self, out, rollouts, *more):
-        kept.update(rollouts=rollouts, group=self.collector.group(rollouts))
-        return own(self, out, rollouts, *more)
+    def spy(self, out, rollouts, *options):
+        captured.update(rollouts=rollouts, group=self.collector.group(rollouts))
+        return original(self, out, rollouts, *options)
 
-    def loss_of(self, model, inputs, *how, **more):
+    def loss_of(self, model, inputs, *args, **options):
         ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
         mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
         with torch.no_grad():
             width = inputs["completion_ids"].shape[1]
-            kept["new"], *_ = self._get_per_token_logps_and_entropies(self.model, ids, mask, width)
-        kept["inputs"], kept["loss"] = inputs, compute(self, model, inputs, *how, **more)
-        return kept["loss"]
+            captured["new"], *_ = self._get_per_token_logps_and_entropies(self.model, ids, mask, width)
+        captured["inputs"], captured["loss"] = inputs, compute(self, model, inputs, *args, **options)
+        return captured["loss"]
 
-    monkeypatch.setattr(GroupTrainer, "_with_advantages", keep)
+    monkeypatch.setattr(GroupTrainer, "_with_advantages", spy)
     monkeypatch.setattr(GroupTrainer, "compute_loss", loss_of)
 
     train("thinkless", easy, run_dir=tmp_path / "t", **QUIET, **SMALL)
-    order, mask = kept["inputs"]["row"], kept["inputs"]["completion_mask"].bool()
-    A = torch.tensor(make_design("thinkless", split=False).advantage(kept["group"])[..., 0]).ravel()[order]
+    order, mask = captured["inputs"]["row"], captured["inputs"]["completion_mask"].bool()
+    A = torch.tensor(make_design("thinkless", split=False).advantage(captured["group"])[..., 0]).ravel()[
+        order
+    ]
     per_token = -A[:, None].expand(mask.shape)  # on-policy: every ratio is 1
     expected = 0.001 * per_token[:, 0].mean() + per_token[:, 1:][mask[:, 1:]].mean()
-    assert kept["loss"].item() == pytest.approx(expected.item(), abs=1e-5)
+    assert captured["loss"].item() == pytest.approx(expected.item(), abs=1e-5)
 
     train("adapt_think", easy, run_dir=tmp_path / "a", reference=reference, loss="grpo", **QUIET, **SMALL)
-    order, mask = kept["inputs"]["row"], kept["inputs"]["completion_mask"].bool()
-    A = torch.tensor(make_design("adapt_think").advantage(kept["group"])).ravel()[order]
-    old, new = kept["inputs"]["old_per_token_logps"], kept["new"]
+    order, mask = captured["inputs"]["row"], captured["inputs"]["completion_mask"].bool()
+    A = torch.tensor(make_design("adapt_think").advantage(captured["group"])).ravel()[order]
+    old, new = captured["inputs"]["old_per_token_logps"], captured["new"]
     r = (((new - old) * mask).sum(1) / mask.sum(1)).exp()
     expected = -torch.minimum(r * A, r.clamp(0.8, 1.2) * A).mean()
-    assert kept["loss"].item() == pytest.approx(expected.item(), abs=1e-5)
-    empty = torch.tensor(kept["rollouts"].empty_PG.ravel())[order]
+    assert captured["loss"].item() == pytest.approx(expected.item(), abs=1e-5)
+    empty = torch.tensor(captured["rollouts"].empty_PG.ravel())[order]
     assert (r[empty] < 0.8).all()  # the pocket model never chose it, so what was wrong there is clipped away
 
 
@@ -232,7 +234,7 @@ def warm(tmp_path_factory):
     folder, profile = tmp_path_factory.mktemp("warm"), POCKET.override(max_tokens=96)
     simple = problems.load("pocket", 64, split="train")
     simple = simple.filter(lambda p: int(p["level"]) <= 3)
-    return folder, simple, profile, sft_warm_start(profile, simple, run_dir=folder, **HOW)
+    return folder, simple, profile, sft_warm_start(profile, simple, run_dir=folder, **SFT)
 
 
 class TestWarmStart:
@@ -262,23 +264,23 @@ class TestWarmStart:
             return whole(where)
 
         monkeypatch.setattr(module, "_last_whole", half_written)
-        again = sft_warm_start(profile, simple, run_dir=tmp_path, **HOW)
+        again = sft_warm_start(profile, simple, run_dir=tmp_path, **SFT)
         assert not (tmp_path / "warm_start/checkpoints").exists()
-        one, other = (Path(path, "model.safetensors").read_bytes() for path in (model, again))
-        assert one == other
+        whole_bytes, resumed_bytes = (Path(path, "model.safetensors").read_bytes() for path in (model, again))
+        assert whole_bytes == resumed_bytes
 
     def test_other_sampling_is_another_warm_start(self, warm):
         folder, simple, profile, _ = warm
         for change in ({"max_tokens": 64}, {"template": "boxed"}):
             with pytest.raises(IdentityError, match=next(iter(change))):
-                sft_warm_start(profile.override(**change), simple, run_dir=folder, **HOW)
+                sft_warm_start(profile.override(**change), simple, run_dir=folder, **SFT)
 
     def test_it_is_read_back_and_another_is_refused(self, warm, monkeypatch):
         folder, simple, profile, model = warm
         monkeypatch.setattr("effwb.training.sft._fine_tune", lambda *_: pytest.fail("trained again"))
-        assert sft_warm_start(profile, simple, run_dir=folder, **HOW) == model
+        assert sft_warm_start(profile, simple, run_dir=folder, **SFT) == model
         with pytest.raises(IdentityError, match="epochs"):
-            sft_warm_start(profile, simple, run_dir=folder, **{**HOW, "epochs": 3})
+            sft_warm_start(profile, simple, run_dir=folder, **{**SFT, "epochs": 3})
 
     def test_half_of_the_examples_are_of_each_mode(self, warm):
         from effwb.training.sft import _examples
