@@ -21,6 +21,7 @@ PAGES = {  # page -> (text on the page, smaller one for the test); each text mus
     "README.md": [
         ('prefix="readme", training={"steps": 60}', f'prefix="readme", {TINY}, training=dict({TRAINING})'),
         ("seeds=[0, 1, 2]", "seeds=[0]"),
+        (".at(128)", ".at(48)"),
         (".show()", ""),
     ],
     "docs/tutorial.md": [
@@ -30,16 +31,18 @@ PAGES = {  # page -> (text on the page, smaller one for the test); each text mus
     "docs/guides/add-a-design.md": [
         ("training=dict(steps=60)", f"{TINY}, training=dict({TRAINING})"),
         ("seeds=[0, 1, 2]", "seeds=[0]"),
+        ('Point("kimi", {"weight": 0.5}), ', ""),
     ],
     "docs/guides/add-a-problem-source.md": [
         ("n_problems=20)", "n_problems=14, n_samples=2, max_tokens=48)"),
         ("training=dict(steps=60, n_problems=48)", f"training=dict({TRAINING})"),
     ],
-    "docs/guides/add-an-engine.md": [],
+    "docs/guides/add-an-engine.md": [("max_tokens=64", "max_tokens=24")],
     "docs/guides/add-a-model.md": [
         ("n_problems=70,", "n_problems=14,"),
         ("n_samples=4,", "n_samples=2,"),
         ("max_tokens=512,", "max_tokens=48,"),
+        ("[0, 64, 512]", "[0, 24, 48]"),
         ("steps=60", TRAINING),
     ],
 }
