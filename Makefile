@@ -80,7 +80,7 @@ readme-figure: install
 docs: install
 	@$(BIN)/python -c 'import mkdocs, mkdocstrings, material' 2>/dev/null \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
-	@$(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "The documents:  site/index.html"
 
 bench: install
