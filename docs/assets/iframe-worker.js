@@ -3,19 +3,20 @@ if (location.protocol === "file:") {
   window.Worker = class extends EventTarget {
     constructor(url) {
       super()
-      this.waiting = []
+      this.waiting = [] // messages until the frame has loaded the worker's script
       this.frame = document.createElement("iframe")
       this.frame.hidden = true
       document.body.appendChild(this.frame)
-      const page = this.frame.contentWindow.document
+      const page = this.frame.contentDocument
       page.open()
       page.write(
         "<script>postMessage = data => parent.postMessage(data, '*')</scr" + "ipt>" +
         `<script src="${url}"></scr` + "ipt>"
       )
       this.frame.addEventListener("load", () => {
-        for (const data of this.waiting) this.frame.contentWindow.postMessage(data, "*")
+        const messages = this.waiting || []
         this.waiting = null
+        messages.forEach(data => this.deliver(data))
       })
       page.close()
       window.addEventListener("message", event => {
@@ -25,9 +26,10 @@ if (location.protocol === "file:") {
         if (this.onmessage) this.onmessage(message)
       })
     }
+    deliver(data) { this.frame.contentWindow.dispatchEvent(new MessageEvent("message", { data })) }
     postMessage(data) {
       if (this.waiting) this.waiting.push(data)
-      else this.frame.contentWindow.postMessage(data, "*")
+      else this.deliver(data)
     }
     terminate() { this.frame.remove() }
   }

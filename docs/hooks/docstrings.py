@@ -18,9 +18,9 @@ class ExampleBlocks(griffe.Extension):
 
 
 def fenced(text: str) -> str:
-    """The text with its examples in fences.
+    r"""The text with its examples in fences.
 
-    >>> print(fenced("Adds.\\n\\n>>> 1 + 1\\n2"))
+    >>> print(fenced("Adds.\n\n>>> 1 + 1\n2"))
     Adds.
     <BLANKLINE>
     ```pycon

@@ -1,10 +1,11 @@
-"""What `mkdocs build` adds to the pages: plotly.js, pictures of the repository, and figures from stored results.
+"""What `mkdocs build` adds to the pages: plotly.js, pictures, and figures drawn from stored results.
 
-A line `<!-- figure: NAME -->` in a page becomes the interactive figure that `FIGURES[NAME]` draws. All numbers
-come from files of the repository; nothing is measured here.
+A line `<!-- figure: NAME -->` in a page becomes the interactive figure that `FIGURES[NAME]` draws. All
+numbers come from files of the repository; nothing is measured here.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from mkdocs.utils import get_relative_url
 from plotly.offline import get_plotlyjs
 
 from effwb import Frontier, plots
+from effwb.analysis import over_seeds
 
 ROOT = Path(__file__).parents[2]
 PLOTLY = "assets/plotly.min.js"
@@ -30,12 +32,15 @@ MODELS = {  # published frontiers, by the name in the legend
     "Qwen3-4B": "qwen3-4b",
     "Qwen3-8B": "qwen3-8b",
 }
-FAMILIES = {  # points that differ in one parameter are joined by a line
-    "length_group_norm": "alpha",
-    "truncation": "target",
-    "laser": "target",
-    "dler": "target",
-}
+RIGHT, ABOVE = {"xanchor": "left", "xshift": 8}, {"yanchor": "bottom", "yshift": 24}
+LABELS = [  # methods with their name beside the point: (name, text, where)
+    ("base", "base", RIGHT),
+    ("vanilla", "vanilla", {"xanchor": "right", "xshift": -8, "yshift": 14}),
+    ("reo_rl", "reo_rl", ABOVE),
+    ("lapo_internalization after lapo_discovery", "lapo", ABOVE),
+    ("mrt", "mrt", ABOVE),
+    ("token_budget cap=32", "token_budget", RIGHT),
+]
 
 
 def pocket_runs() -> pd.DataFrame:
@@ -52,58 +57,73 @@ def pocket_effects() -> pd.DataFrame:
 
 
 def tradeoff() -> go.Figure:
-    """Accuracy against mean tokens of the methods that bear on the main question, a point per method."""
-    runs = pocket_runs()
-    words = runs["name"].str.split(" ", n=1, expand=True)
-    single = words[1].isna() | words[1].str.fullmatch(r"(alpha|target|weight|cap)=[\d.]+")
-    runs, words = runs[single], words[single]
-    design = words[0]
-    is_member = [name in FAMILIES and FAMILIES[name] in str(rest) for name, rest in zip(design, words[1], strict=True)]
-    runs = runs.assign(
-        method=design,
-        family=design.where(is_member, runs["name"]),
-        parameter=words[1].where(is_member, runs["name"]),
-    )
-    return plots.tradeoff_figure(runs[["name", "seed", "accuracy", "mean length", "method", "family", "parameter"]])
+    """Accuracy against mean tokens, a point per method with its interval over the seeds."""
+    rows = []
+    for name, part in pocket_runs().groupby("name", sort=False):
+        rows.append((name, part["mean length"].mean(), *over_seeds(100 * part["accuracy"])))
+    table = pd.DataFrame(rows, columns=["name", "length", "accuracy", "low", "high"])
+    fig = interval_figure(table, "accuracy", "accuracy (%)")
+    points = table.set_index("name")
+    for name, label, place in LABELS:
+        x, y = math.log10(points.loc[name, "length"]), points.loc[name, "accuracy"]
+        fig.add_annotation(x=x, y=y, text=label, showarrow=False, **place)
+    return fig
 
 
 def accuracy_intervals() -> go.Figure:
     """Difference in accuracy to vanilla against the tokens used, with intervals over the seeds."""
     table = pocket_effects()
     table = table[table["name"] != "vanilla"].reset_index(drop=True)
-    difference = "Δ accuracy" if "Δ accuracy" in table else "accuracy +/-"
-    return _intervals(
-        table["length"], 100 * table[difference], 100 * table[f"{difference} low"], 100 * table[f"{difference} high"],
-        table["name"], "accuracy minus vanilla (points)", "points", 0.0, "vanilla",
-    )  # fmt: skip
+    change = "Δ accuracy" if "Δ accuracy" in table else "accuracy +/-"  # the name in version 0.1
+    points = {"points": change, "low": f"{change} low", "high": f"{change} high"}
+    table = table[["name", "length"]].assign(**{key: 100 * table[name] for key, name in points.items()})
+    return interval_figure(table, "points", "accuracy minus vanilla (points)", vanilla=0.0)
 
 
 def reg_intervals() -> go.Figure:
     """REG against the tokens used, with intervals over the problems."""
     table = pocket_effects()
+    table = table[["name", "length", "REG"]].assign(low=table["REG low"], high=table["REG high"])
     vanilla = float(table.loc[table["name"] == "vanilla", "REG"].iloc[0])
-    return _intervals(
-        table["length"], table["REG"], table["REG low"], table["REG high"], table["name"],
-        "REG (accuracy x tokens)", "REG", vanilla, "vanilla",
-    )  # fmt: skip
+    return interval_figure(table, "REG", "REG (accuracy x tokens)", vanilla=vanilla)
 
 
-def _intervals(x, y, low, high, names, title: str, short: str, level: float, level_name: str) -> go.Figure:
+def interval_figure(table: pd.DataFrame, y: str, title: str, vanilla: float | None = None) -> go.Figure:
+    """A point with its interval per method, in the colour and with the symbol of its design.
+
+    Args:
+        table: Columns `name` (design, then parameters), `length` (tokens), `y`, `low`, `high`.
+        y: The column to draw.
+        title: Title of its axis.
+        vanilla: Where the dotted line of the baseline is drawn; None: nowhere.
+    """
     fig = go.Figure()
-    designs = [name.split()[0] for name in names]
-    symbols = ["circle", "square", "diamond", "triangle-up", "cross"]
-    for i, design in enumerate(dict.fromkeys(designs)):
-        rows = [k for k, other in enumerate(designs) if other == design]
-        hover = [f"{names[k]}<br>{x[k]:.0f} tokens<br>{short} {y[k]:.1f} [{low[k]:.1f}, {high[k]:.1f}]" for k in rows]
+    designs = table["name"].str.split().str[0]
+    everywhere = sorted(set(pocket_runs()["name"].str.split().str[0]))  # the same colours in all figures
+    for design in sorted(set(designs)):
+        part, i = table[designs == design], everywhere.index(design)
         colour = plots.COLOURS[i % len(plots.COLOURS)]
+        symbol = plots.SYMBOLS[i // len(plots.COLOURS) % len(plots.SYMBOLS)]
+        hover = [
+            f"{name}<br>{length:.0f} tokens<br>{y} {value:.1f} [{low:.1f}, {high:.1f}]"
+            for name, length, value, low, high in part[["name", "length", y, "low", "high"]].itertuples(
+                index=False
+            )
+        ]
+        error = {"array": part["high"] - part[y], "arrayminus": part[y] - part["low"], "symmetric": False}
         fig.add_scatter(
-            x=[x[k] for k in rows], y=[y[k] for k in rows], mode="markers", name=design,
-            marker={"color": colour, "size": 9, "symbol": symbols[i // len(plots.COLOURS) % len(symbols)]},
-            error_y={"array": [high[k] - y[k] for k in rows], "arrayminus": [y[k] - low[k] for k in rows],
-                     "symmetric": False, "color": colour, "thickness": 1, "width": 0},
-            hovertext=hover, hoverinfo="text",
-        )  # fmt: skip
-    fig.add_hline(y=level, line={"color": plots.GREY, "dash": "dot", "width": 1}, annotation_text=level_name)
+            x=part["length"],
+            y=part[y],
+            error_y={**error, "color": colour, "thickness": 1, "width": 0},
+            mode="markers",
+            marker={"color": colour, "symbol": symbol, "size": 9},
+            name=design,
+            hovertext=hover,
+            hoverinfo="text",
+        )
+    if vanilla is not None:
+        line = {"color": plots.GREY, "dash": "dot", "width": 1}
+        fig.add_hline(y=vanilla, line=line, annotation_text="vanilla")
     fig.update_layout(template="effwb", hovermode="closest", margin={"t": 25})
     fig.update_xaxes(type="log", title="mean response length (tokens)", tickvals=[32, 64, 128, 256])
     return fig.update_yaxes(title=title)

@@ -50,7 +50,9 @@ PAGES = {  # page -> (text on the page, smaller one for the test); each text mus
 
 def python_of(page: str) -> str:
     """The fenced Python blocks of a page, joined."""
-    return "\n".join(re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S))
+    return "\n".join(
+        re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S)
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)
