@@ -25,13 +25,13 @@ PAGES = {  # page -> (text on the page, smaller one for the test); each text mus
         (".show()", ""),
     ],
     "docs/tutorial.md": [
-        ("n_problems=210, n_samples=8, training=dict(steps=60)", f"{TINY}, training=dict({TRAINING})"),
+        ("training=dict(steps=60)", f"{TINY}, training=dict({TRAINING})"),
         ("seeds=[0, 1, 2])", "seeds=[0])"),
     ],
     "docs/guides/add-a-design.md": [
         ("training=dict(steps=60)", f"{TINY}, training=dict({TRAINING})"),
         ("seeds=[0, 1, 2]", "seeds=[0]"),
-        ('Point("kimi", {"weight": 0.5}), ', ""),
+        ('    Point("kimi", {"weight": 0.5}),\n', ""),
     ],
     "docs/guides/add-a-problem-source.md": [
         ("n_problems=20)", "n_problems=14, n_samples=2, max_tokens=48)"),
