@@ -1,5 +1,6 @@
 """The documents build without a warning, load nothing from other hosts, and agree with the stored results."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -45,6 +46,7 @@ class _Loads(HTMLParser):
             self.links.append(values["href"])
 
 
+@pytest.mark.long
 def test_pages_load_nothing_from_another_host(site):
     pages = list(site.rglob("*.html"))
     assert len(pages) > 20
@@ -62,6 +64,7 @@ def test_pages_load_nothing_from_another_host(site):
         )
 
 
+@pytest.mark.long
 def test_links_end_in_files_so_that_pages_open_without_a_server(site):
     parser = _Loads()
     parser.feed((site / "index.html").read_text(encoding="utf-8"))
@@ -69,6 +72,7 @@ def test_links_end_in_files_so_that_pages_open_without_a_server(site):
     assert [link for link in local if link and not (site / link).is_file()] == []
 
 
+@pytest.mark.long
 def test_the_results_have_their_figures(site):
     page = (site / "results.html").read_text(encoding="utf-8")
     assert page.count('class="figure"') == 5
@@ -77,6 +81,7 @@ def test_the_results_have_their_figures(site):
     assert (site / "assets/plotly.min.js").stat().st_size > 1e6
 
 
+@pytest.mark.long
 def test_the_search_index_can_be_read_without_a_server(site):
     index = (site / "search/search_index.js").read_text(encoding="utf-8")
     assert index.startswith("var __index = ")
@@ -116,3 +121,39 @@ def test_every_notebook_is_in_the_table():
     for page in ("README.md", "docs/notebooks.md"):
         listed = set(re.findall(r"^\| `(\d\d_\w+)`", (ROOT / page).read_text(encoding="utf-8"), re.M))
         assert listed == notebooks, page
+
+
+def _imported_rooms(file: Path) -> set[str]:
+    """The rooms of effwb that a file imports, inside of functions too; not those for type checkers only."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "effwb":
+            names |= {f"effwb.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("effwb."):
+            names.add(node.module)
+    return {name.split(".")[1] for name in names}
+
+
+def test_rooms_import_only_from_their_own_floor_and_below():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    floors, floor = {}, None
+    for number, cell in re.findall(r"^\| (?:(\d):[^|]*)? ?\| (`[^|]+`) \|", page, re.M):
+        floor = int(number) if number else floor
+        floors |= {room.strip("/"): floor for room in re.findall(r"`([\w/]+)`", cell)}
+    files = {
+        file: file.relative_to(ROOT / "effwb").parts[0].removesuffix(".py")
+        for file in (ROOT / "effwb").rglob("*.py")
+        if file.parent != ROOT / "effwb" or file.name != "__init__.py"
+    }
+    assert set(files.values()) == set(floors), "docs/architecture.md lists every room"
+    upward = [
+        (str(file.relative_to(ROOT)), room)
+        for file, own in files.items()
+        for room in _imported_rooms(file)
+        if room in floors and floors[room] > floors[own]
+    ]
+    assert upward == []

@@ -14,6 +14,8 @@ from effwb.profiles import PROFILES
 from effwb.prompts import TEMPLATES
 from effwb.samplers import SAMPLERS
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 TINY = "n_problems=14, n_samples=2, max_tokens=48"
 TRAINING = "steps=2, n_problems=16, problems_per_round=2, group_size=2, micro_batch=4"
