@@ -83,6 +83,14 @@ readme-figure: install
 	@$(BIN)/papermill --no-progress-bar --cwd . notebooks/00_quickstart.ipynb $(RUNS).ipynb \
 	  -p run_root $(RUNS) -p figures_dir figures -p png figures/quickstart.png
 
+# make docs       build the documents into site/ (installs the extra "docs" once; needs no network after that)
+.PHONY: docs
+docs: install
+	@$(BIN)/python -c 'import mkdocs, mkdocstrings, material' 2>/dev/null \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The documents:  site/index.html"
+
 bench: install
 	@$(BIN)/python -m benchmarks.calculators
 

@@ -1,4 +1,4 @@
-"""The table of benchmarks in the README, from benchmarks/results/*.json.
+"""The table of benchmarks in docs/benchmarks.md, from benchmarks/results/*.json.
 
     python -m benchmarks.table
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from effwb.errors import DataError
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
+PAGE = HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- benchmarks: made by python -m benchmarks.table -->", "<!-- /benchmarks -->"
 Row = tuple[str, str]
 
@@ -185,13 +185,13 @@ def table(results: Path = HERE / "results") -> str:
 def written(text: str, made: str) -> str:
     """The text with `made` between its markers; `DataError` where they are not there, once each, in order."""
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise DataError(f"the README needs the lines {BEGIN!r} and {END!r}, once each and in this order")
+        raise DataError(f"the page needs the lines {BEGIN!r} and {END!r}, once each and in this order")
     before, rest = text.split(BEGIN)
     return f"{before}{BEGIN}\n\n{made}\n\n{END}{rest.split(END)[1]}"
 
 
 def main() -> None:
-    README.write_text(written(README.read_text(encoding="utf-8"), table()), encoding="utf-8")
+    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), table()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -212,6 +212,6 @@ def vllm() -> Check:
         return Check("vLLM", "broken", f"{build} does not import in {IMPORT_SECONDS} s", "try: import vllm")
     if trial.returncode:
         reason = (trial.stderr.strip().splitlines() or ["no message"])[-1]
-        fix = "README, Engines: a build for another torch or CUDA, or a stray torchvision, breaks it"
+        fix = "docs/engines.md: a build for another torch or CUDA, or a stray torchvision, breaks it"
         return Check("vLLM", "broken", f"{build} does not import: {reason}", fix)
     return Check("vLLM", "ok", build)

@@ -1,4 +1,4 @@
-"""The README's table of benchmarks says what their results say; growth measures what it says."""
+"""The table of benchmarks in the documents says what their results say; growth measures what it says."""
 
 import json
 import shutil
@@ -16,8 +16,8 @@ from effwb.runs import RunDir
 RESULTS = table.HERE / "results"
 
 
-def test_the_readme_has_the_table_that_the_results_give():
-    text = table.README.read_text(encoding="utf-8")
+def test_the_documents_have_the_table_that_the_results_give():
+    text = table.PAGE.read_text(encoding="utf-8")
     assert text == table.written(text, table.table()), "run python -m benchmarks.table"
 
 
