@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 from effwb import problems, profiles
-from effwb._internal.paths import data_dir, repo_root
+from effwb._internal.paths import repo_root
 from effwb.analysis import RunSet
 from effwb.analysis.finished import BASE
 from effwb.frontier import Frontier
@@ -113,7 +113,7 @@ def main() -> None:
 def results(names: set[str]):
     """A row per name: effects and REG of all its finished runs; both are also written to RESULTS."""
     runs = RunSet.find(ROOT).filter(method=names)
-    frontier = Frontier.load(data_dir("pocket") / "frontier.json")
+    frontier = Frontier.pocket()
     regs = runs.reg_changes(frontier, "vanilla").drop(columns=["seeds", "mean tokens"])
     effects = runs.effects().merge(regs, on="name").sort_values("REG", ignore_index=True)
     tables = {"runs": runs.table().to_dict("records"), "effects": effects.to_dict("records")}

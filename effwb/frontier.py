@@ -81,6 +81,14 @@ class Frontier(Curve):
         return cls(record["budgets"], accuracy, name=model, provenance=provenance)
 
     @classmethod
+    def pocket(cls) -> Frontier:
+        """Return the frontier of the pocket model that comes with the repository, up to 512 tokens.
+
+        It is the best of many runs of the notebooks; its provenance names them.
+        """
+        return cls.load(data_dir("pocket", "frontier.json"))
+
+    @classmethod
     def from_curves(
         cls, curves: Mapping[str, BudgetCurve] | Iterable[BudgetCurve], method: str = "max"
     ) -> Frontier:

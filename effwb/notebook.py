@@ -66,15 +66,17 @@ def _assigned_names(source: str) -> list[str]:
     return [t.id for n in nodes if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)]
 
 
-def from_root(path: str | Path) -> Path:
-    """Return a directory given relative to the root of the checkout, and create it.
+def from_root(path: str | Path, *, create: bool = True) -> Path:
+    """Return a path given relative to the root of the checkout; a directory is created.
 
     Args:
         path: Relative to the root of the checkout, not to the working directory; absolute paths and `~` are
             taken as they are.
+        create: False for the path of a file: nothing is created.
     """
     full = repo_root() / Path(path).expanduser()
-    full.mkdir(parents=True, exist_ok=True)
+    if create:
+        full.mkdir(parents=True, exist_ok=True)
     return full
 
 

@@ -20,6 +20,7 @@ from effwb.evaluation import evaluate
 from effwb.frontier import Frontier
 from effwb.profiles import Profile, Training
 from effwb.prompts import Prompting
+from effwb.rollouts import sample
 from effwb.samplers import Sampler, open_sampler
 from effwb.training.points import Point, frozen_reference, load_train_and_eval, run_name, short_value
 from effwb.training.preview import preview
@@ -73,6 +74,7 @@ class Study:
         *,
         run_root: str | Path = "data/runs/training",
         figures_dir: str | Path = "figures",
+        folder: str | None = None,
         prefix: str = "",
         n_problems: int | None = None,
         n_samples: int | None = None,
@@ -87,8 +89,9 @@ class Study:
 
         Args:
             profile: Name in `PROFILES`, or a `Profile`.
-            run_root: The runs lie in `run_root/<profile>`; a relative path is taken from the project's root.
+            run_root: The runs lie in `run_root/<folder>`; a relative path is taken from the project's root.
             figures_dir: Directory of the figures, taken the same way.
+            folder: Name of the directory of the runs; default: the name of the profile.
             prefix: How the names of the figures begin, for example "20".
             n_problems: Problems of an evaluation; None: the profile's.
             n_samples: Rollouts per problem of an evaluation; None: the profile's.
@@ -108,7 +111,7 @@ class Study:
             max_tokens=max_tokens,
             training=named.training.override(**(training or {})),
         )
-        folder = profile if isinstance(profile, str) else Path(scale.model).name
+        folder = folder or (profile if isinstance(profile, str) else Path(scale.model).name)
         return cls(
             scale,
             notebook.from_root(f"{run_root}/{folder}"),
@@ -162,6 +165,39 @@ class Study:
         engine = self.eval_engine or self.profile.engine
         return open_sampler(model or self.profile.model, engine, dtype=self.profile.dtype)
 
+    def sample(
+        self,
+        problems: Dataset,
+        sampler: Sampler,
+        run_dir: str | Path,
+        *,
+        n: int | None = None,
+        **prompting: Any,
+    ) -> pd.DataFrame:
+        """Sample and grade rollouts with the cap, temperature and template of the study.
+
+        No answers are forced; `evaluate` measures a whole curve.
+
+        Args:
+            problems: For example `train_problems`.
+            sampler: What `sampler()` opened.
+            run_dir: Directory of the rollouts; a relative path is taken from `run_root`.
+            n: Rollouts per problem; default: those of an evaluation.
+            **prompting: Fields of `Prompting`, for example `opening="empty"`.
+
+        Returns:
+            A row per rollout (`rollouts.COLUMNS`).
+        """
+        return sample(
+            problems,
+            sampler,
+            self.profile.n_samples if n is None else n,
+            run_dir=self.run_root / run_dir,
+            sampling=self.profile.sampling(),
+            prompting=self.profile.prompting(**prompting),
+            progress=False,
+        )
+
     def reference(self, n: int | None = None) -> dict[str, dict[str, float]]:
         """Length and accuracy of the starting model on each training problem, for designs that need it.
 
@@ -192,19 +228,22 @@ class Study:
         design = fit_design(point.design, profile.max_tokens, **point.params)
         if design.needs_reference and reference is None:
             reference = self.reference()
-        own_prompts = design.hint or design.modes  # else all designs share their rollouts
-        stem = f"preview-{point.design}" if own_prompts else "preview"
-        folder = f"{stem}-{profile.max_tokens}x{profile.training.group_size}"
         with self.sampler(model) as sampler:
             return preview(
                 design,
                 self.train_problems,
                 sampler,
                 profile,
-                run_dir=self.run_root / folder,
+                run_dir=self.preview_dir(point),
                 reference=reference,
                 progress=False,
             )
+
+    def preview_dir(self, point: Point) -> Path:
+        """Directory in which `preview` keeps the rollouts; designs with the same prompts share it."""
+        own_prompts = DESIGNS[point.design].hint or DESIGNS[point.design].modes
+        stem = f"preview-{point.design}" if own_prompts else "preview"
+        return self.run_root / f"{stem}-{point.max_tokens or self.max_tokens}x{self.training.group_size}"
 
     def train(
         self,

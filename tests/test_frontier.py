@@ -48,6 +48,12 @@ def test_average_reg_is_the_mean_of_the_benchmark_regs(model):
     assert average == pytest.approx(np.mean([gap(b) for b in F.BENCHMARKS[:-1]]))
 
 
+def test_the_pocket_frontier_comes_with_the_repository():
+    frontier = F.Frontier.pocket()
+    assert frontier.budgets[[0, -1]].tolist() == [0, 512]
+    assert len(set(frontier.owner)) > 3
+
+
 def test_published_tables_add_up_except_one_row():
     table = published_reg_table()
     assert len(table) == 44 * 5

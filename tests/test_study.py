@@ -1,6 +1,7 @@
 """A study from its settings to its files, and points trained in order."""
 
 import json
+from contextlib import nullcontext
 
 import pandas as pd
 import pytest
@@ -66,6 +67,30 @@ class TestTrain:
         assert run.config["rollouts"]["identity"]["effort"] == "low"
 
 
+class TestSample:
+    def test_rollouts_below_the_study_with_its_settings(self, trained):
+        opened, _ = trained
+        with opened.sampler() as sampler:
+            table = opened.sample(opened.eval_problems, sampler, "no-thinking", n=1, opening="empty")
+        assert len(table) == len(opened.eval_problems)
+        identity = json.loads((opened.run_root / "no-thinking" / "config.json").read_text())["rollouts"][
+            "identity"
+        ]
+        assert (identity["max_tokens"], identity["template"]["name"], identity["opening"]) == (
+            48,
+            "pocket",
+            "empty",
+        )
+
+    def test_previews_are_kept_where_preview_dir_says(self, trained):
+        opened, _ = trained
+        point = Point("vanilla", max_tokens=32)
+        opened.preview(point)
+        assert opened.preview_dir(point) == opened.run_root / "preview-32x4"
+        assert (opened.preview_dir(point) / "rollouts" / "DONE").exists()
+        assert opened.preview_dir(Point("hgpo")) == opened.run_root / "preview-hgpo-48x4"
+
+
 class TestSave:
     def test_each_result_becomes_its_files(self, trained):
         from effwb import plots
@@ -107,6 +132,10 @@ class TestOpen:
         assert opened.run_root == tmp_path / "pocket"
         assert opened.settings().loc["steps", "value"] == 7
 
+    def test_the_runs_may_lie_in_another_folder(self, tmp_path):
+        opened = Study.open("pocket", run_root=tmp_path, figures_dir=tmp_path, folder="two-modes")
+        assert opened.run_root == tmp_path / "two-modes"
+
 
 class TestPointsInOrder:
     @pytest.fixture
@@ -120,6 +149,7 @@ class TestPointsInOrder:
 
         monkeypatch.setattr(study, "train", record)
         monkeypatch.setattr(TrainResult, "state", {"design": "lapo_discovery"})
+        monkeypatch.setattr(study, "open_sampler", lambda *args, **options: nullcontext())
         monkeypatch.setattr(study, "evaluate", lambda *args, **options: None)
         return calls
 

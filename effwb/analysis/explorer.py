@@ -18,7 +18,6 @@ import pandas as pd
 from plotly.graph_objects import Figure, FigureWidget
 
 from effwb import plots
-from effwb._internal.paths import data_dir
 from effwb.analysis.comparison import DIGITS, ISO_AES, MAX_RUNS, compare, same_budgets
 from effwb.analysis.rollout_view import LEGEND, SIGNS, read_rollout
 from effwb.analysis.run_set import RunSet
@@ -215,7 +214,7 @@ class Explorer:
         """The frontier that is chosen; "best of all runs" means those that were measured like the first."""
         kind = self.frontier.value
         if kind == "pocket":
-            return Frontier.load(data_dir("pocket", "frontier.json"))
+            return Frontier.pocket()
         if kind in MODELS:
             benchmark = self.benchmark.value
             return Frontier.published(kind, benchmark if benchmark in BENCHMARKS else "average")

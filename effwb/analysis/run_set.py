@@ -6,6 +6,7 @@ runs that were used stay in memory, and so does every curve.
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -101,6 +102,12 @@ class RunAnalysis:
 
         folder = self.info.training_dir
         return None if folder is None else read_metrics(folder / "train" / "metrics.jsonl")
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """What the design had learned at the end of training; None where nothing was trained."""
+        folder = self.info.training_dir
+        return None if folder is None else json.loads((folder / "train" / "DONE").read_text())["design"]
 
     @property
     def config(self) -> dict[str, Any]:

@@ -145,6 +145,16 @@ class TestWhatARunIs:
         assert list(run_set.methods) == ["vanilla", "vanilla after vanilla"]
         assert run_set.info("vanilla_after-seed1").after == "vanilla"
 
+    def test_what_the_design_had_learned(self, tmp_path):
+        self.write(tmp_path / "lead-seed1", design={"name": "lead"})
+        (tmp_path / "lead-seed1" / "train" / "DONE").write_text(
+            '{"steps": 2, "design": {"weights": [0.4, 0.6]}}'
+        )
+        write_evaluation(tmp_path / "base-seed1" / "eval")
+        run_set = RunSet.find(tmp_path)
+        assert run_set["lead-seed1"].state == {"weights": [0.4, 0.6]}
+        assert run_set["base-seed1"].state is None
+
     def test_an_old_evaluation_of_the_start_is_the_base(self, tmp_path):
         write_evaluation(tmp_path / "base-seed2" / "eval")
         write_evaluation(tmp_path / "free")
