@@ -169,7 +169,9 @@ def _figure(match: re.Match) -> str:
     name = match[1]
     if name not in FIGURES:
         raise PluginError(f"no figure {name!r} in docs/hooks/site.py; there are {', '.join(FIGURES)}")
-    figure = FIGURES[name]().update_layout(width=None, height=480, autosize=True)
+    figure = FIGURES[name]().update_layout(width=None, height=560, autosize=True)
+    below = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.2, "yanchor": "top"}
+    figure.update_layout(legend=below)  # beside the data it would not fit into the column
     drawn = figure.to_html(
         full_html=False, include_plotlyjs=False, div_id=f"figure-{name}", config={"responsive": True}
     )

@@ -116,7 +116,7 @@ class RunAnalysis:
 
     def summary(self) -> dict[str, Any]:
         """Accuracy with its 95 % interval over problems, mean lengths (tokens), share of truncated."""
-        return self.evaluation.summary()
+        return {**self.evaluation.summary(), "name": self.method}
 
     def caption(self) -> str:
         """The settings that every table and figure must name."""
@@ -366,9 +366,7 @@ class RunSet:
         rows = []
         for run in self:
             area = run.curve.area(int(run.curve.budgets[-1]))
-            rows.append(
-                {**run.summary(), "name": run.method, "seed": run.seed, "run": run.name, "area": area}
-            )
+            rows.append({**run.summary(), "seed": run.seed, "run": run.name, "area": area})
         table = pd.DataFrame(rows)
         first = ["name", "seed", "run"]
         return table[[*first, *(c for c in table if c not in first)]]
