@@ -405,7 +405,7 @@ def run_points(
     if BASE in named:
         raise ConfigError(f"a point cannot be called {BASE!r}: that is the model all start from")
     for point in named.values():
-        one_of("design", point.design, DESIGNS)
+        _check_designs(point)
     root, folders = Path(run_root), []
     options = dict(profile=profile, reference=reference, monitor=monitor, report_to=report_to, watch=watch)
 
@@ -423,6 +423,13 @@ def run_points(
             result = _train_point(name, named, train_problems, root, seed, model=model, **options)
             measure(result.model, name, seed, point)
     return RunSet.of(root, folders)
+
+
+def _check_designs(point: Point) -> None:
+    """Raise `ConfigError` if a point, or one that is trained before it, has an unknown design."""
+    one_of("design", point.design, DESIGNS)
+    if point.after is not None:
+        _check_designs(point.after)
 
 
 def _train_point(
