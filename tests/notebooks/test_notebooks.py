@@ -80,6 +80,7 @@ def test_every_notebook_is_run_small():
     assert set(SMALL) == {p.stem for p in NOTEBOOKS}
 
 
+@pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_runs_from_its_parameters_cell(path, tmp_path):
     where = {}
@@ -107,6 +108,7 @@ def _check_counts(path, root, where):
     assert told["evaluations"] == len(probed)
 
 
+@pytest.mark.notebook
 def test_an_unknown_parameter_stops_the_notebook(tmp_path):
     done = run(ROOT / "notebooks/00_quickstart.ipynb", tmp_path / "out.ipynb", tmp_path, n_problem=3)
     assert done.returncode != 0
@@ -114,6 +116,7 @@ def test_an_unknown_parameter_stops_the_notebook(tmp_path):
     assert "Did you mean 'n_problems'?" in done.stderr
 
 
+@pytest.mark.notebook
 @pytest.mark.parametrize(
     ("parameter", "message"),
     [
