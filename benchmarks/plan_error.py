@@ -68,8 +68,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=40, help="training steps of each design")
     parser.add_argument("--problems-per-round", type=int, help="default: the profile's")
     parser.add_argument("--n-problems", type=int, help="evaluation problems; default: the profile's")
+    parser.add_argument(
+        "--n-samples", type=int, help="rollouts per evaluation problem; default: the profile's"
+    )
+    parser.add_argument("--max-tokens", type=int, help="cap of a rollout; default: the profile's")
     args = parser.parse_args(argv)
-    profile = profiles.profile("pocket", n_problems=args.n_problems)
+    profile = profiles.profile(
+        "pocket", n_problems=args.n_problems, n_samples=args.n_samples, max_tokens=args.max_tokens
+    )
     training = profile.training.override(steps=args.steps, problems_per_round=args.problems_per_round)
     profile = profile.override(training=training)
     rates = estimate.calibrate(profile)

@@ -127,10 +127,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="training steps; default: the profile's")
     parser.add_argument("--problems-per-round", type=int, help="default: the profile's")
     parser.add_argument("--n-problems", type=int, help="evaluation problems; default: the profile's")
+    parser.add_argument(
+        "--n-samples", type=int, help="rollouts per evaluation problem; default: the profile's"
+    )
     args = parser.parse_args(argv)
     names = args.only.split(",")
     if args.command == "run":
-        profile = profiles.profile("pocket", n_problems=args.n_problems)
+        profile = profiles.profile("pocket", n_problems=args.n_problems, n_samples=args.n_samples)
         training = profile.training.override(steps=args.steps, problems_per_round=args.problems_per_round)
         runs = [(name, int(seed)) for name in names for seed in args.seeds.split(",")]
         part, parts = map(int, args.part.split("/"))

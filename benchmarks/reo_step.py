@@ -90,8 +90,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--repeats", type=int, default=2, help="trainings of each design, each with a new seed"
     )
     parser.add_argument("--problems", type=int, default=16, help="problems in a round")
+    parser.add_argument("--max-tokens", type=int, help="cap of a rollout; default: the profile's")
     args = parser.parse_args(argv)
-    profile = profiles.profile("pocket")
+    profile = profiles.profile("pocket", max_tokens=args.max_tokens)
     train_problems = problems.load("pocket", 128, split="train")
     rows: dict[str, list[dict[str, float]]] = {"vanilla": [], "reo_rl": []}
     for seed in range(args.repeats):

@@ -28,9 +28,9 @@ from effwb.evaluation import evaluate
 from effwb.samplers import open_sampler
 from effwb.training import train
 
-root, designs = Path(sys.argv[1]), sys.argv[2].split(",")
-profile = profiles.profile("pocket", n_problems=21, n_samples=2, max_tokens=160)
-eval_problems = problems.load("pocket", 21)
+root, designs, n = Path(sys.argv[1]), sys.argv[2].split(","), int(sys.argv[3])
+profile = profiles.profile("pocket", n_problems=n, n_samples=2, max_tokens=160)
+eval_problems = problems.load("pocket", n)
 with open_sampler("pocket", "transformers") as sampler:
     for name, effort in (("free", None), ("low", "low")):
         evaluate(eval_problems, sampler, profile, run_dir=root / name, effort=effort, progress=False)
@@ -51,14 +51,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("other", type=Path, help="root directory of the other checkout")
     parser.add_argument("--keep", type=Path, help="directory for the runs; default: a temporary one")
     parser.add_argument("--designs", nargs="+", default=list(DESIGNS), help="designs to train")
+    parser.add_argument("--n-problems", type=int, default=21, help="evaluation problems")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         root = args.keep or Path(folder)
-        run(args.other.resolve(), root / "other", args.designs)
-        run(HERE, root / "here", args.designs)
+        size = {"designs": args.designs, "n_problems": args.n_problems}
+        run(args.other.resolve(), root / "other", **size)
+        run(HERE, root / "here", **size)
         rows = compare(root / "other", root / "here", args.designs)
         times = {path: path.stat().st_mtime_ns for path in root.rglob("*.parquet")}
-        run(HERE, root / "other", args.designs)  # reads the runs of the other checkout
+        run(HERE, root / "other", **size)  # reads the runs of the other checkout
         untouched = all(path.stat().st_mtime_ns == time for path, time in times.items())
     for name, result in rows.items():
         print(f"{name:40} {result}")
@@ -67,16 +69,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(f"{len(different)} differ: {', '.join(different)}" if different or not untouched else 0)
 
 
-def run(checkout: Path, root: Path, designs: Sequence[str]) -> None:
+def run(checkout: Path, root: Path, designs: Sequence[str], n_problems: int) -> None:
     """Run the experiments with the code of a checkout.
 
     Args:
         checkout: Root directory of the checkout.
         root: Directory of the runs.
         designs: Designs to train.
+        n_problems: Evaluation problems.
     """
     env = {**os.environ, "PYTHONPATH": str(checkout), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-c", RUN, str(root), ",".join(designs)]
+    command = [sys.executable, "-c", RUN, str(root), ",".join(designs), str(n_problems)]
     subprocess.run(command, cwd=checkout, env=env, check=True)
 
 
