@@ -1,19 +1,20 @@
-"""How fast the calculators are beside the plain pandas way, on a million rollouts at 33 budgets.
+"""Compares the calculators with plain pandas: a budget curve and the interval of REG.
 
-Run with `python -m benchmarks.calculators [--rollouts N]`. Results are checked against each other
-before anything is timed; ratios are printed and written to benchmarks/results/calculators.json.
+    python -m benchmarks.calculators [--rollouts 1000000]
+
+The input is a synthetic run with 33 budgets. Both ways must give the same results before anything is timed.
+The pandas code runs on fewer resamples and rollouts, and its time is scaled up. Results:
+benchmarks/results/calculators.json.
 """
 
-import argparse
-import json
-import os
-import platform
 import time
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.report import machine, parser_of, save
 from effwb.budgets import check_budgets, paper_grid
 from effwb.curves import Curve, budget_curve
 from effwb.frontier import reg_interval
@@ -21,11 +22,20 @@ from effwb.verifiers import STATUSES
 
 CAP = 16384
 GRID = check_budgets(np.union1d(paper_grid(CAP), [1536]))  # 33 budgets
-RESULTS = Path(__file__).parent / "results" / "calculators.json"
+T = TypeVar("T")
 
 
 def make_tables(rollouts: int, samples: int, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A synthetic run: rollouts with log-normal lengths, and every probe that budget_curve asks for."""
+    """Make a synthetic run: rollouts with log-normal lengths, and every probe that `budget_curve` needs.
+
+    Args:
+        rollouts: Number of rollouts.
+        samples: Rollouts per problem.
+        seed: Seed of the random numbers.
+
+    Returns:
+        The tables of the rollouts and of the probes.
+    """
     rng = np.random.default_rng(seed)
     problems = rollouts // samples
     problem, sample = np.repeat(np.arange(problems), samples), np.tile(np.arange(samples), problems)
@@ -57,7 +67,7 @@ def make_tables(rollouts: int, samples: int, seed: int = 0) -> tuple[pd.DataFram
 
 
 def pandas_scores(rollouts: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
-    """The same rule with cross join, merge and where: one row per rollout and budget."""
+    """Score every rollout at every budget by the rule of `budget_curve`, with a cross join and a merge."""
     keys = ["problem_id", "sample", "budget"]
     table = rollouts.merge(pd.DataFrame({"budget": GRID}), how="cross")
     table = table.merge(probes[[*keys, "verdict"]], on=keys, how="left", suffixes=("", "_probe"))
@@ -67,12 +77,13 @@ def pandas_scores(rollouts: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
 
 
 def pandas_curve(rollouts: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean score per problem (rows) and budget (columns)."""
     scores = pandas_scores(rollouts, probes)
     return scores.groupby(["problem_id", "budget"], observed=True).correct.mean().unstack("budget")
 
 
 def pandas_bootstrap(per_problem: pd.DataFrame, frontier: Curve, resamples: int, seed: int = 0) -> np.ndarray:
-    """REG of `resamples` draws of whole problems: sample, mean, trapezoid, one at a time."""
+    """Return REG of `resamples` draws of whole problems, one draw at a time."""
     draws = []
     for i in range(resamples):
         mean = per_problem.sample(frac=1, replace=True, random_state=seed + i).mean()
@@ -80,8 +91,8 @@ def pandas_bootstrap(per_problem: pd.DataFrame, frontier: Curve, resamples: int,
     return np.array(draws)
 
 
-def timed(call, repeats: int = 3):
-    """The result and the best wall-clock of `repeats` calls."""
+def timed(call: Callable[[], T], repeats: int = 3) -> tuple[T, float]:
+    """Return the result of a call and the fewest seconds that it took in `repeats` calls."""
     best = np.inf
     for _ in range(repeats):
         start = time.perf_counter()
@@ -91,7 +102,7 @@ def timed(call, repeats: int = 3):
 
 
 def check_agreement() -> None:
-    """Both ways give one curve, digit for digit, and one interval, to bootstrap noise."""
+    """Check that both ways give the same curve, and the same interval up to the noise of the bootstrap."""
     rollouts, probes = make_tables(6400, 8, seed=1)
     curve, plain = budget_curve(rollouts, probes, GRID), pandas_curve(rollouts, probes)
     assert np.allclose(curve.per_problem, plain.to_numpy(), atol=1e-12)
@@ -104,7 +115,18 @@ def check_agreement() -> None:
 
 
 def measure(rollouts: int, samples: int, resamples: int, plain_resamples: int, plain_share: int) -> dict:
-    """Times of one shape; the plain versions run on fewer resamples and rollouts, scaled up."""
+    """Time both ways on one synthetic run.
+
+    Args:
+        rollouts: Number of rollouts.
+        samples: Rollouts per problem.
+        resamples: Resamples of the bootstrap.
+        plain_resamples: Resamples that pandas makes; its time is scaled up to `resamples`.
+        plain_share: pandas computes the curve of one problem in so many; its time is scaled up too.
+
+    Returns:
+        What was measured, with the seconds of both ways and their ratios.
+    """
     table, probes = make_tables(rollouts, samples)
     curve, seconds_curve = timed(lambda: budget_curve(table, probes, GRID))
     frontier = Curve(GRID, np.minimum(curve.accuracy + 0.05, 1))
@@ -133,29 +155,23 @@ def measure(rollouts: int, samples: int, resamples: int, plain_resamples: int, p
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = parser_of("calculators", __doc__)
     parser.add_argument("--rollouts", type=int, default=1_000_000)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     check_agreement()
     print("both ways agree; measuring")
     shapes = [measure(args.rollouts, samples, 10_000, 20, 20) for samples in (32, 1000)]
-    for s in shapes:
+    for shape in shapes:
         print(
-            f"{s['rollouts']:,} rollouts, {s['problems']:,} problems, {s['budgets']} budgets: "
-            f"bootstrap of {s['resamples']:,} in {s['bootstrap_seconds']} s, {s['bootstrap_ratio']} x pandas "
-            f"(run with {s['pandas_bootstrap_resamples_run']}, scaled); curve from {s['probe_rows']:,} probe "
-            f"rows in {s['curve_seconds']} s, {s['curve_ratio']} x pandas (a twentieth of the rows, scaled)"
+            f"{shape['rollouts']:,} rollouts, {shape['problems']:,} problems, {shape['budgets']} budgets: "
+            f"bootstrap with {shape['resamples']:,} resamples in {shape['bootstrap_seconds']} s, pandas "
+            f"{shape['bootstrap_ratio']} times as long (scaled from "
+            f"{shape['pandas_bootstrap_resamples_run']} resamples); curve from {shape['probe_rows']:,} probe "
+            f"rows in {shape['curve_seconds']} s, pandas {shape['curve_ratio']} times as long (scaled from a "
+            f"twentieth of the rows)"
         )
-    machine = {
-        "cpus": os.cpu_count(),
-        "load": [round(x, 2) for x in os.getloadavg()],
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "pandas": pd.__version__,
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": machine, "shapes": shapes}, indent=1) + "\n")
+    save(args.output, {"machine": machine("numpy", "pandas"), "shapes": shapes})
 
 
 if __name__ == "__main__":

@@ -1,51 +1,71 @@
-"""How long one waits for the explorer, with 1,000 finished runs and 1,000,000 rollouts that are made up.
+"""Measures how long a user waits for the explorer: 1,000 finished synthetic runs with 1,000,000 rollouts.
 
-Run with `python -m benchmarks.explorer`. Opening and every reaction are timed in a fresh process, the imports
-apart. Results go to benchmarks/results/explorer.json.
+    python -m benchmarks.explorer [--runs 1000]
+
+Importing, opening and every reaction are timed in a fresh process. Results: benchmarks/results/explorer.json.
 """
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.report import machine, parser_of, save
 from effwb.profiles import profile
 from effwb.runs import RunDir
 
-RESULTS = Path(__file__).parent / "results" / "explorer.json"
 PROBLEMS, SAMPLES, CAP = 125, 8, 512
 SOURCES = ("aime24", "amc23", "minerva_math")
 SHARDS = 4
+REPEATS = 6  # of each reaction
 MARK = "REACTIONS "
+STATISTICS = ("median", "worst", "median, processor", "worst, processor")
 
 
+# ------------------------------------------------------------------------------------------- the runs
 def make_run(folder: Path, seed: int, budgets: np.ndarray) -> None:
-    """A finished evaluation with texts and tokens."""
+    """Write a finished evaluation with texts and tokens."""
     rng = np.random.default_rng(seed)
     ids = [f"{SOURCES[p % len(SOURCES)]}-{p:012x}" for p in range(PROBLEMS)]
     rollouts, probes = make_tables(ids, budgets, CAP, rng.uniform(3.5, 5), rng)
-    asked = pd.DataFrame({"problem_id": ids, "question": "1=?", "answer": "1", "prompt": "<think>"})
-    write_run(RunDir(folder), rollouts, probes, asked, budgets)
+    problems = pd.DataFrame({"problem_id": ids, "question": "1=?", "answer": "1", "prompt": "<think>"})
+    write_run(RunDir(folder), rollouts, probes, problems, budgets)
 
 
-def make_tables(ids: list[str], budgets: np.ndarray, cap: int, typical: float, rng, vocabulary: int = 50):
-    """Rollouts and probes of some problems: log-normal lengths, answers right after a while.
+def make_tables(
+    ids: list[str],
+    budgets: np.ndarray,
+    cap: int,
+    log_length: float,
+    rng: np.random.Generator,
+    vocabulary: int = 50,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make rollouts and probes: log-normal lengths, and answers that are right after some tokens.
 
-    `typical` is the logarithm of the median length in tokens before the cap.
+    Args:
+        ids: Ids of the problems, `SAMPLES` rollouts each.
+        budgets: Budgets of the probes, in tokens.
+        cap: Most tokens of a rollout.
+        log_length: Logarithm of the median length in tokens, before the cap.
+        rng: Random numbers.
+        vocabulary: Token ids are drawn below this number.
+
+    Returns:
+        The tables of the rollouts and of the probes.
     """
     problem, sample = np.repeat(np.arange(len(ids)), SAMPLES), np.tile(np.arange(SAMPLES), len(ids))
-    length = np.minimum(rng.lognormal(typical, 0.6, len(problem)).astype(int) + 1, cap)
-    first = rng.lognormal(3, 0.8, len(problem)) * (cap / CAP)  # tokens after which the answer is right
-    stopped, right = length < cap, first <= length
+    length = np.minimum(rng.lognormal(log_length, 0.6, len(problem)).astype(int) + 1, cap)
+    first_right = rng.lognormal(3, 0.8, len(problem)) * (cap / CAP)  # tokens
+    stopped, right = length < cap, first_right <= length
     rollouts = pd.DataFrame(
         {
             "problem_id": np.take(ids, problem),
@@ -59,135 +79,133 @@ def make_tables(ids: list[str], budgets: np.ndarray, cap: int, typical: float, r
         }
     )
     row, k = np.nonzero((budgets < length[:, None]) | (~stopped[:, None] & (budgets == cap)))
-    there = budgets[k] >= first[row]
+    right = budgets[k] >= first_right[row]
     probes = rollouts[["problem_id", "sample"]].iloc[row].assign(budget=budgets[k], forced=True)
-    probes = probes.assign(extracted=np.where(there, "1", "2"), verdict=np.where(there, "correct", "wrong"))
+    probes = probes.assign(extracted=np.where(right, "1", "2"), verdict=np.where(right, "correct", "wrong"))
     return rollouts, probes
 
 
-def identities(budgets: np.ndarray, cap: int) -> dict[str, dict]:
-    """What identifies each table of a run that is made up."""
+def identities(budgets: np.ndarray, cap: int) -> dict[str, dict[str, Any]]:
+    """Return the identity of each table of a synthetic run."""
     verifier = {"verifier": {"name": "effwb", "version": 1, "math_verify": "none"}, "timeout": 5.0}
-    made = {"model": "pocket", "n": SAMPLES, "temperature": 1.0, "top_p": 1.0, "max_tokens": cap}
-    made |= {"engine_version": "made up", "dtype": "float32", "verifier": verifier}
-    probed = {"verifier": verifier, "budgets": budgets.tolist(), "suffix": "</think>\\boxed{"}
-    return {"rollouts": made, "probes": {**probed, "answer_tokens": 20}}
+    rollouts = {"model": "pocket", "n": SAMPLES, "temperature": 1.0, "top_p": 1.0, "max_tokens": cap}
+    rollouts |= {"engine_version": "synthetic", "dtype": "float32", "verifier": verifier}
+    probes = {"verifier": verifier, "budgets": budgets.tolist(), "suffix": "</think>\\boxed{"}
+    return {"rollouts": rollouts, "probes": {**probes, "answer_tokens": 20}}
 
 
-def write_run(run: RunDir, rollouts, probes, asked, budgets) -> None:
-    """The files that `effwb.evaluation.evaluate` would have left."""
+def write_run(
+    run: RunDir, rollouts: pd.DataFrame, probes: pd.DataFrame, problems: pd.DataFrame, budgets: np.ndarray
+) -> None:
+    """Write the files that `effwb.evaluation.evaluate` writes."""
     for table, frame in (("rollouts", rollouts), ("probes", probes)):
         (run.path / table).mkdir(parents=True)
         for i, rows in enumerate(np.array_split(np.arange(len(frame)), SHARDS)):
             frame.iloc[rows].to_parquet(run.shard(table, i), index=False)
         (run.path / table / "DONE").write_text(json.dumps({"shards": SHARDS}))
-    asked.to_parquet(run.path / "problems.parquet", index=False)
-    sections = identities(budgets, CAP)
-    config = {"schema": 1, **{table: {"identity": of, "environment": {}} for table, of in sections.items()}}
-    (run.path / "config.json").write_text(json.dumps(config, indent=1))
+    problems.to_parquet(run.path / "problems.parquet", index=False)
+    sections = {
+        table: {"identity": identity, "environment": {}}
+        for table, identity in identities(budgets, CAP).items()
+    }
+    (run.path / "config.json").write_text(json.dumps({"schema": 1, **sections}, indent=1))
 
 
-def clocked(call, *given) -> tuple[float, float]:
-    """Seconds on the wall and of the processor; on a machine with other work the first are longer."""
-    wall, own = time.perf_counter(), time.process_time()
-    call(*given)
-    return time.perf_counter() - wall, time.process_time() - own
+# ------------------------------------------------------------------------------------- in a fresh process
+def clocked(call: Callable[..., object], *args: object) -> tuple[float, float]:
+    """Return the seconds of a call on the wall clock and of the processor.
+
+    On a machine with other work the wall clock shows more.
+    """
+    wall, processor = time.perf_counter(), time.process_time()
+    call(*args)
+    return time.perf_counter() - wall, time.process_time() - processor
 
 
-def wait_for(root: str) -> dict:
-    """Seconds of importing, opening and each reaction, six times, in this process."""
-    seconds = {"import": clocked(lambda: import_module("effwb.analysis.explorer"))}
-    opened = []
-    seconds["open"] = clocked(lambda: opened.append(import_module("effwb.analysis.explorer").explore(root)))
-    view = opened[0]
-    names, last = view.store.names, view.l_max.value
-    assert view.table["problems"].tolist() == [PROBLEMS] * 4
+def reactions(view) -> dict[str, Callable[[int], object]]:
+    """Return what a user does with the explorer; each call takes the number of the repeat."""
+    names, longest = view.all_runs.names, view.l_max.value
 
-    def choose(*chosen):
-        view.runs.value = chosen
+    def choose(chosen: list[str]) -> None:
+        view.runs.value = tuple(chosen)
 
-    def click(i):
+    def set_to(widget, *values: object) -> Callable[[int], None]:
+        return lambda i: setattr(widget, "value", values[i % len(values)])
+
+    def set_tab(tab: int) -> Callable[[int], None]:
+        return lambda i: setattr(view.tabs, "selected_index", (tab, 0)[i % 2])
+
+    def click(i: int) -> None:
         view.open(names[i % 4], int(view.chosen[names[0]].curve.budgets[5 + i]))
 
-    def read(i):
-        view.rollouts.index = 1 + i
-
-    actions = {
-        "L_max": lambda i: setattr(view.l_max, "value", (last, last // 2, last // 4, last // 8)[i % 4]),
-        "frontier of the repository": lambda i: setattr(
-            view.frontier, "value", ("pocket", "best of the chosen runs")[i % 2]
-        ),
-        "cross-fitted frontier": lambda i: setattr(
-            view.frontier,
-            "value",
-            ("best of the chosen runs, cross-fitted", "best of the chosen runs")[i % 2],
-        ),
-        "one more run": lambda i: choose(*names[: 5 + i]),
-        "other four runs": lambda i: choose(*names[8 + 4 * i : 12 + 4 * i]),
+    best = "best of the chosen runs"
+    return {
+        "L_max": set_to(view.l_max, longest, longest // 2, longest // 4, longest // 8),
+        "frontier of the repository": set_to(view.frontier, "pocket", best),
+        "cross-fitted frontier": set_to(view.frontier, f"{best}, cross-fitted", best),
+        "one more run": lambda i: choose(names[: 5 + i]),
+        "other four runs": lambda i: choose(names[8 + 4 * i : 12 + 4 * i]),
         "words in the names": lambda i: setattr(view.filter, "value", f"{i + 2}"),
         "a point clicked": click,
-        "another list": lambda i: setattr(view.show, "value", ("never right", "all")[i % 2]),
-        "another rollout": read,
-        "benchmark": lambda i: setattr(view.benchmark, "value", ("aime24", "all")[i % 2]),
-        "accuracy and tokens": lambda i: setattr(view.tabs, "selected_index", (1, 0)[i % 2]),
-        "lengths": lambda i: setattr(view.tabs, "selected_index", (2, 0)[i % 2]),
+        "another list": set_to(view.show, "never right", "all"),
+        "another rollout": lambda i: setattr(view.rollouts, "index", 1 + i),
+        "benchmark": set_to(view.benchmark, "aime24", "all"),
+        "accuracy and tokens": set_tab(1),
+        "lengths": set_tab(2),
     }
-    found = {}
-    for name, act in actions.items():
-        choose(*names[:4])
-        times = np.array([clocked(act, i) for i in range(6)])
+
+
+def measure(root: str) -> dict[str, dict]:
+    """Time importing, opening and each reaction in this process."""
+    seconds = {"import": clocked(lambda: import_module("effwb.analysis.explorer"))}
+    views = []
+    seconds["open"] = clocked(lambda: views.append(import_module("effwb.analysis.explorer").explore(root)))
+    (view,) = views
+    assert view.table["problems"].tolist() == [PROBLEMS] * 4
+    times_of = {}
+    for name, act in reactions(view).items():
+        view.runs.value = tuple(view.all_runs.names[:4])
+        times = np.array([clocked(act, i) for i in range(REPEATS)])
         assert not view.note.value, view.note.value
-        found[name] = dict(
-            zip(
-                ("median", "worst", "median, processor", "worst, processor"),
-                [f(column) for column in times.T for f in (np.median, np.max)],
-                strict=True,
-            )
-        )
-    every = clocked(lambda: setattr(view.frontier, "value", "best of all runs"))
+        values = [statistic(column) for column in times.T for statistic in (np.median, np.max)]
+        times_of[name] = dict(zip(STATISTICS, values, strict=True))
+    seconds["best of all runs, the first time"] = clocked(
+        lambda: setattr(view.frontier, "value", "best of all runs")
+    )
     assert not view.note.value, view.note.value
-    seconds["best of all runs, the first time"] = every
-    return {"seconds": seconds, "reactions": found}
+    return {"seconds": seconds, "reactions": times_of}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=1000)
+# ------------------------------------------------------------------------------------------- the command
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = parser_of("explorer", __doc__)
+    parser.add_argument("--runs", type=int, default=1000, help=f"synthetic runs; at least {8 + 4 * REPEATS}")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.measure:
-        print(MARK + json.dumps(wait_for(asked.measure)))
+    args = parser.parse_args(argv)
+    if args.measure:
+        print(MARK + json.dumps(measure(args.measure)))
         return
     budgets = np.array(profile("pocket").budgets)
+    n_rollouts = args.runs * PROBLEMS * SAMPLES
     with tempfile.TemporaryDirectory() as root:
-        for i in range(asked.runs):
+        for i in range(args.runs):
             make_run(Path(root) / f"method-{i // 3}-seed{i % 3}" / "eval", i, budgets)
-        size = sum(f.stat().st_size for f in Path(root).rglob("*") if f.is_file())
-        print(f"{asked.runs:,} runs, {asked.runs * PROBLEMS * SAMPLES:,} rollouts, {size / 1e6:,.0f} MB")
+        size = sum(file.stat().st_size for file in Path(root).rglob("*") if file.is_file())
+        print(f"{args.runs:,} runs, {n_rollouts:,} rollouts, {size / 1e6:,.0f} MB")
         command = [sys.executable, "-m", "benchmarks.explorer", "--measure", root]
         lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    found = json.loads(next(line for line in lines if line.startswith(MARK))[len(MARK) :])
-    for name, (wall, own) in found["seconds"].items():
-        print(f"{name:36} {wall:7.2f} s, processor {own:7.2f} s")
-    for name, times in found["reactions"].items():
-        shown = ", ".join(f"{what} {1000 * seconds:.0f}" for what, seconds in times.items())
-        print(f"{name:36} ms: {shown}")
-    machine = {
-        "cpus": os.cpu_count(),
-        "load": [round(x, 2) for x in os.getloadavg()],
-        "python": platform.python_version(),
-        "pandas": pd.__version__,
-    }
-    shape = {
-        "runs": asked.runs,
-        "rollouts": asked.runs * PROBLEMS * SAMPLES,
-        "budgets": len(budgets),
-        "MB": size // 10**6,
-    }
-    RESULTS.write_text(json.dumps({"machine": machine, **shape, **rounded(found)}, indent=1) + "\n")
+    results = json.loads(next(line for line in lines if line.startswith(MARK))[len(MARK) :])
+    for name, (wall, processor) in results["seconds"].items():
+        print(f"{name:36} {wall:7.2f} s, processor {processor:7.2f} s")
+    for name, times in results["reactions"].items():
+        text = ", ".join(f"{statistic} {1000 * seconds:.0f}" for statistic, seconds in times.items())
+        print(f"{name:36} ms: {text}")
+    shape = {"runs": args.runs, "rollouts": n_rollouts, "budgets": len(budgets), "MB": size // 10**6}
+    save(args.output, {"machine": machine("pandas"), **shape, **rounded(results)})
 
 
 def rounded(tree: dict) -> dict:
+    """Round every number to three decimals."""
     return {k: rounded(v) if isinstance(v, dict) else np.round(v, 3).tolist() for k, v in tree.items()}
 
 

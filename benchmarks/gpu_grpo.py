@@ -1,32 +1,33 @@
-"""GRPO on a GPU: checks first, then tokens per second and seconds per phase for three designs.
+"""Compares the speed of GRPO on a GPU for three designs: tokens per second, and seconds per phase.
 
     python -m benchmarks.gpu_grpo [--model smollm2 --steps 50 --engine transformers]
 
-SmolLM2-135M-Instruct on chained sums (`make smollm2` fetches it). The check compares our packed forward pass
-with a padded one on the same device; a difference beyond the tolerance of the dtype ends the run. It also
-runs on a CPU (`--steps 1`), where it only shows that the script works. Results:
-benchmarks/results/gpu_grpo.json.
+The model is SmolLM2-135M-Instruct, trained on chained sums (`make smollm2` downloads it). First a check: our
+packed forward pass must agree with a padded one on the same device, or nothing is measured. On a CPU
+(`--steps 1`) the run only shows that the script works. Results: benchmarks/results/gpu_grpo.json.
 """
 
-import argparse
 import contextlib
 import json
 import tempfile
-from pathlib import Path
+from argparse import Namespace
+from collections.abc import Sequence
 
 import torch
+from datasets import Dataset
 
+from benchmarks.report import parser_of, save, settings_of
 from effwb import models, problems, profiles
-from effwb.runs import environment, write_atomic
+from effwb.profiles import Profile
+from effwb.runs import environment
 from effwb.training import train
 from effwb.training.forward import log_probs
 
-RESULTS = Path(__file__).parent / "results" / "gpu_grpo.json"
 DESIGNS = {"vanilla": {}, "length_group_norm": {"alpha": 0.2}, "kimi": {"weight": 0.5}}
 
 
 def largest_difference(model: str) -> float:
-    """max |packed - padded| over the log-probabilities of random rollouts, float32."""
+    """Return max |packed - padded| over the log-probabilities of random rollouts, in float32."""
     from trl.trainer.utils import add_fused_lm_head
 
     net = models.load_model(model)
@@ -44,25 +45,26 @@ def largest_difference(model: str) -> float:
     return float((packed - padded.log_probs[:, -64:]).abs().max())
 
 
-def run(design: str, params: dict, given, profile, practice) -> dict:
+def run(design: str, params: dict, args: Namespace, profile: Profile, train_problems: Dataset) -> dict:
+    """Train a design; return its seconds per phase and tokens per second, without the first two steps."""
     with tempfile.TemporaryDirectory() as folder:
         metrics = train(
             design,
-            practice,
+            train_problems,
             run_dir=folder,
             profile=profile,
             design_params=params,
             watch="lines",
-            steps=given.steps,
-            save_every=given.steps,
-            problems_per_round=given.problems,
+            steps=args.steps,
+            save_every=args.steps,
+            problems_per_round=args.problems,
             group_size=8,
-            micro_batch=given.micro_batch,
-            engine=given.engine,
-            learning_rate=given.learning_rate,
+            micro_batch=args.micro_batch,
+            engine=args.engine,
+            learning_rate=args.learning_rate,
         ).metrics
     warm = metrics.iloc[min(2, len(metrics) - 1) :]
-    seconds = {p: float(warm[f"time/{p}"].mean()) for p in ("sample", "grade", "train", "step")}
+    seconds = {phase: float(warm[f"time/{phase}"].mean()) for phase in ("sample", "grade", "train", "step")}
     tenth = max(1, len(metrics) // 10)
     return {
         "seconds per step": seconds,
@@ -75,37 +77,35 @@ def run(design: str, params: dict, given, profile, practice) -> dict:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = parser_of("gpu_grpo", __doc__)
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--problems", type=int, default=16)
-    parser.add_argument("--micro-batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=50, help="steps of each training")
+    parser.add_argument("--problems", type=int, default=16, help="problems in a round")
+    parser.add_argument("--micro-batch", type=int, default=32, help="rollouts in a forward pass")
     parser.add_argument("--learning-rate", type=float, default=1e-5)
     parser.add_argument("--engine", default="transformers")
-    given = parser.parse_args()
-    off = largest_difference(given.model)
-    print(
-        f"packed against padded forward pass: largest difference of a log-probability {off:.2e}", flush=True
-    )
-    if not off < 1e-2:
+    args = parser.parse_args(argv)
+    difference = largest_difference(args.model)
+    print(f"packed and padded forward pass: log-probabilities differ by at most {difference:.2e}", flush=True)
+    if not difference < 1e-2:
         raise SystemExit("the packed forward pass does not agree on this device; nothing was measured")
-    profile = profiles.profile("smollm2", model=given.model)
-    practice = problems.load(profile.problems, n=256, seed=1000)
+    profile = profiles.profile("smollm2", model=args.model)
+    train_problems = problems.load(profile.problems, n=256, seed=1000)
     cuda = torch.cuda.is_available()
-    found = {
+    results = {
         "device": torch.cuda.get_device_name() if cuda else "cpu",
-        "settings": vars(given),
+        "settings": settings_of(args),
         "environment": environment(),
-        "largest difference": off,
-        "designs": {name: run(name, params, given, profile, practice) for name, params in DESIGNS.items()},
+        "largest difference": difference,
+        "designs": {
+            name: run(name, params, args, profile, train_problems) for name, params in DESIGNS.items()
+        },
     }
     if cuda:
-        found["peak memory, GiB"] = torch.cuda.max_memory_allocated() / 1024**3
-    print(json.dumps(found["designs"], indent=1))
-    write_atomic(RESULTS, json.dumps(found, indent=1).encode())
+        results["peak memory, GiB"] = torch.cuda.max_memory_allocated() / 1024**3
+    print(json.dumps(results["designs"], indent=1))
+    save(args.output, results)
 
 
 if __name__ == "__main__":

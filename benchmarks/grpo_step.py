@@ -1,19 +1,20 @@
-"""Seconds of a GRPO step by phase: effwb's trainer and plain TRL, same model, problems, batch and sampling.
+"""Compares a GRPO step of effwb's trainer with one of plain TRL: same model, problems, batch and sampling.
 
     python -m benchmarks.grpo_step [--steps 3 --repeats 2]
 
-A test shows that both compute the same (`test_loss_and_gradient_are_trls`). Every way runs `--steps` steps,
-all ways in turn, `--repeats` times. Rollouts are drawn at random, so the ways differ a little in tokens;
-ratios are per token sampled. Results go to benchmarks/results/grpo_step.json.
+The seconds are split into sampling, grading and training. A test shows that both compute the same loss and
+gradient (`test_loss_and_gradient_are_trls`). All ways run in turns. Rollouts are drawn at random, so the ways
+differ a little in tokens; the ratios are per sampled token. Results: benchmarks/results/grpo_step.json.
 """
 
-import argparse
 import importlib.util
 import json
 import os
 import platform
 import tempfile
 import time
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -21,28 +22,29 @@ import torch
 from datasets import Dataset
 from trl import GRPOTrainer
 
+from benchmarks.report import parser_of, save, settings_of
 from effwb import models, problems, profiles, prompts
-from effwb.runs import write_atomic
+from effwb.profiles import Profile, Training
 from effwb.training import train
 from effwb.training.trl_config import grpo_config, quiet
 from effwb.verifiers import verify
 
-RESULTS = Path(__file__).parent / "results" / "grpo_step.json"
+PHASES = ("sample", "grade", "train")
 WAYS = ("plain TRL", "effwb, engine trl", "effwb, engine transformers", "effwb, engine vllm")
 
 
 class PlainTrl(GRPOTrainer):
-    """TRL as it is, with two of its phases timed."""
+    """TRL's trainer, unchanged but for the clocks around sampling and grading."""
 
     def __init__(self, *args, **kwargs):
-        self.seconds, self.sampled = {"sample": 0.0, "grade": 0.0}, 0
+        self.seconds, self.sampled_tokens = {"sample": 0.0, "grade": 0.0}, 0
         super().__init__(*args, **kwargs)
 
     def _generate_single_turn(self, *args, **kwargs):
         start = time.perf_counter()
         result = super()._generate_single_turn(*args, **kwargs)
         self.seconds["sample"] += time.perf_counter() - start
-        self.sampled += sum(map(len, result[0]))
+        self.sampled_tokens += sum(map(len, result[0]))
         return result
 
     def _calculate_rewards(self, *args, **kwargs):
@@ -53,12 +55,13 @@ class PlainTrl(GRPOTrainer):
 
 
 def correct(prompts, completions, answer, **_) -> list[float]:
-    """effwb's verifier as TRL's reward."""
+    """Grade completions with effwb's verifier, as a reward function of TRL."""
     texts = [f"<think>{completion}" for completion in completions]
     return [float(verdict.status == "correct") for verdict in verify(texts, list(answer))]
 
 
-def time_plain_trl(profile, settings, train_problems, folder: str) -> dict:
+def time_plain_trl(profile: Profile, settings: Training, train_problems: Dataset, folder: str) -> dict:
+    """Train with plain TRL; return the tokens and the seconds of each phase, summed over all steps."""
     tokenizer = models.load_tokenizer(profile.model)
     template = prompts.template(profile.template)
     texts = [prompts.render(tokenizer, question, template)[0] for question in train_problems["question"]]
@@ -75,28 +78,36 @@ def time_plain_trl(profile, settings, train_problems, folder: str) -> dict:
         start = time.perf_counter()
         trainer.train()
     whole = time.perf_counter() - start
-    return {"tokens": trainer.sampled, **trainer.seconds, "train": whole - sum(trainer.seconds.values())}
+    return {
+        "tokens": trainer.sampled_tokens,
+        **trainer.seconds,
+        "train": whole - sum(trainer.seconds.values()),
+    }
 
 
-def time_effwb(profile, settings, train_problems, folder: str) -> dict:
+def time_effwb(profile: Profile, settings: Training, train_problems: Dataset, folder: str) -> dict:
+    """Train with effwb; return the tokens and the seconds of each phase, summed over all steps."""
     metrics = train(
         "vanilla", train_problems, run_dir=folder, profile=profile, watch="none", **settings.as_dict()
     ).metrics
-    phases = {p: float(metrics[f"time/{p}"].sum()) for p in ("sample", "grade", "train")}
-    return {"tokens": int(metrics["tokens"].sum()), **phases}
+    seconds = {phase: float(metrics[f"time/{phase}"].sum()) for phase in PHASES}
+    return {"tokens": int(metrics["tokens"].sum()), **seconds}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = parser_of("grpo_step", __doc__)
+    parser.add_argument("--steps", type=int, default=3, help="steps of each training")
+    parser.add_argument("--repeats", type=int, default=2, help="trainings of each way")
+    parser.add_argument("--problems", type=int, default=16, help="problems in a round")
+    parser.add_argument(
+        "--plain-micro-batch", type=int, default=16, help="rollouts in a forward pass of plain TRL"
     )
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--plain-micro-batch", type=int, default=16)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     profile = profiles.profile("pocket")
     train_problems = problems.load("pocket", 128, split="train")
-    base = profile.training.override(steps=args.steps, save_every=args.steps)
+    base = profile.training.override(
+        steps=args.steps, save_every=args.steps, problems_per_round=args.problems
+    )
     rows = []
     for repeat in range(args.repeats):
         for way in WAYS:
@@ -114,25 +125,30 @@ def main() -> None:
     report(pd.DataFrame(rows), args)
 
 
-def report(table: pd.DataFrame, args) -> None:
-    phases = ["sample", "grade", "train"]
-    total = table.groupby("way", sort=False)[["tokens", *phases]].sum()
+def report(table: pd.DataFrame, args: Namespace) -> None:
+    """Print the seconds per step and save them with the ratios to plain TRL.
+
+    Args:
+        table: A row per training: `way`, `repeat`, `tokens`, and the seconds of each phase.
+        args: The options of the command.
+    """
+    total = table.groupby("way", sort=False)[["tokens", *PHASES]].sum()
     steps = args.steps * args.repeats
-    per_step = total[phases].div(steps)
+    per_step = total[list(PHASES)].div(steps)
     per_step["step"] = per_step.sum(axis=1)
-    per_token = total[phases].sum(axis=1) / total["tokens"]
+    per_token = total[list(PHASES)].sum(axis=1) / total["tokens"]
     per_step["tokens per step"] = total["tokens"] / steps
     per_step["ratio to plain TRL, per token"] = per_token / per_token["plain TRL"]
     print(per_step.round(3).to_string())
-    result = {
-        "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads of "
-        f"{os.cpu_count()} cores",
+    processor = platform.processor() or platform.machine()
+    results = {
+        "machine": f"{processor}, {torch.get_num_threads()} threads of {os.cpu_count()} cores",
         "torch": torch.__version__,
-        "settings": vars(args),
+        "settings": settings_of(args),
         "seconds per step": json.loads(per_step.to_json(orient="index")),
         "runs": table.to_dict("records"),
     }
-    write_atomic(RESULTS, json.dumps(result, indent=1).encode())
+    save(args.output, results)
 
 
 if __name__ == "__main__":

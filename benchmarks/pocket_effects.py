@@ -1,29 +1,37 @@
-"""What each design does to the pocket model: trained under three seeds, evaluated at all budgets.
+"""Compares what each design does to the pocket model: trained under three seeds, evaluated at all budgets.
 
-    python -m benchmarks.pocket_effects run [--only kimi --seeds 0,1,2 --part 0/2]    hours; resumes
-    python -m benchmarks.pocket_effects table                                         from finished runs
+    python -m benchmarks.pocket_effects run [--only kimi --seeds 0,1,2 --part 0/2]
+    python -m benchmarks.pocket_effects table
 
-Runs lie in data/runs/training/pocket/, where the notebooks look for theirs; `--part k/n` takes every n-th
-run, so that n processes share the work. The table has the differences to `vanilla` of the same seed, with
-intervals over seeds, and REG against the frontier of the repository, with intervals over problems. It holds
-every finished run there, also those that notebooks 20 and 21 train (Oracle, Q-Spec).
+`run` takes hours and continues after a kill; `table` reads the finished runs.
+
+The runs are in data/runs/training/pocket/, the directory that the notebooks use too. `--part k/n` takes every
+n-th run, so that n processes can share the work. The table has the differences to `vanilla` of the same seed,
+with intervals over seeds, and REG against the repository's frontier, with intervals over problems. It
+includes the runs that notebooks 20 and 21 train (Oracle, Q-Spec). Results:
+benchmarks/results/pocket_effects.json.
 """
 
-import argparse
-import json
-from pathlib import Path
+from __future__ import annotations
 
-from effwb import problems, profiles
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.report import parser_of, save
+from effwb import profiles
 from effwb._internal.paths import repo_root
 from effwb.analysis import RunSet
 from effwb.analysis.finished import BASE
 from effwb.frontier import Frontier
-from effwb.runs import write_atomic
+from effwb.profiles import Profile
 from effwb.study import run_points
-from effwb.training import Point
+from effwb.training import Point, load_train_and_eval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROOT = repo_root() / "data/runs/training/pocket"
-RESULTS = Path(__file__).parent / "results" / "pocket_effects.json"
 
 POINTS = [
     Point("vanilla"),
@@ -70,55 +78,70 @@ POINTS = [
     Point("lapo_internalization", after=Point("lapo_discovery")),
 ]
 POINTS = {point.name: point for point in POINTS}
-MORE = ("reo_rl oracle", "reo_rl q_spec", "reo_rl q_spec hard")  # what the notebooks call them
+FROM_NOTEBOOKS = ("reo_rl oracle", "reo_rl q_spec", "reo_rl q_spec hard")  # methods that notebooks train
 
 
-def run(points: list[tuple[str, int]], **options) -> None:
-    """Train and evaluate what is not there yet."""
-    profile = profiles.profile("pocket")
-    train_problems = problems.load("pocket", profile.training.n_problems, split="train")
-    eval_problems = problems.load("pocket", profile.n_problems)
-    for name, seed in points:
+def train_all(runs: Sequence[tuple[str, int]], profile: Profile, root: Path) -> None:
+    """Train and evaluate what is missing.
+
+    Args:
+        runs: The names of points (`POINTS` or "base") with their seeds.
+        profile: The scale.
+        root: Directory of the runs.
+    """
+    train_problems, eval_problems = load_train_and_eval(profile)
+    for name, seed in runs:
+        print(f"--- {name}, seed {seed}", flush=True)
         run_points(
             [] if name == BASE else [POINTS[name]],
             train_problems,
             eval_problems,
             profile,
-            run_root=ROOT,
+            run_root=root,
             seeds=[seed],
             base=name == BASE,
-            **options,
+            watch="lines",
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", choices=["run", "table"])
-    parser.add_argument("--only", default=",".join([BASE, *POINTS]))
+def effect_tables(names: set[str], root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return a row per finished run, and a row per method with its effects and REG.
+
+    Args:
+        names: The methods to read.
+        root: Directory of the runs.
+    """
+    runs = RunSet.find(root).filter(method=names)
+    regs = runs.reg_changes(Frontier.pocket(), "vanilla").drop(columns=["seeds", "mean tokens"])
+    effects = runs.effects("vanilla").merge(regs, on="name").sort_values("REG", ignore_index=True)
+    return runs.table(), effects
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = parser_of("pocket_effects", __doc__)
+    parser.add_argument("command", choices=["run", "table"])
+    parser.add_argument("--only", default=",".join([BASE, *POINTS]), help="names of points, with commas")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--part", default="0/1")
-    args = parser.parse_args()
-    points = [(name, int(seed)) for name in args.only.split(",") for seed in args.seeds.split(",")]
-    if args.what == "run":
+    parser.add_argument("--part", default="0/1", help="k/n: every n-th run, beginning with number k")
+    parser.add_argument("--root", type=Path, default=ROOT, help="directory of the runs")
+    parser.add_argument("--steps", type=int, help="training steps; default: the profile's")
+    parser.add_argument("--problems-per-round", type=int, help="default: the profile's")
+    parser.add_argument("--n-problems", type=int, help="evaluation problems; default: the profile's")
+    parser.add_argument(
+        "--n-samples", type=int, help="rollouts per evaluation problem; default: the profile's"
+    )
+    args = parser.parse_args(argv)
+    names = args.only.split(",")
+    if args.command == "run":
+        profile = profiles.profile("pocket", n_problems=args.n_problems, n_samples=args.n_samples)
+        training = profile.training.override(steps=args.steps, problems_per_round=args.problems_per_round)
+        runs = [(name, int(seed)) for name in names for seed in args.seeds.split(",")]
         part, parts = map(int, args.part.split("/"))
-        for name, seed in points[part::parts]:
-            print(f"--- {name}, seed {seed}", flush=True)
-            run([(name, seed)], watch="lines")
+        train_all(runs[part::parts], profile.override(training=training), args.root)
         return
-    print(results(set(args.only.split(",")) | set(MORE)).round(3).to_string(index=False))
-
-
-def results(names: set[str]):
-    """A row per name: effects and REG of all its finished runs; both are also written to RESULTS."""
-    runs = RunSet.find(ROOT).filter(method=names)
-    frontier = Frontier.pocket()
-    regs = runs.reg_changes(frontier, "vanilla").drop(columns=["seeds", "mean tokens"])
-    effects = runs.effects().merge(regs, on="name").sort_values("REG", ignore_index=True)
-    tables = {"runs": runs.table().to_dict("records"), "effects": effects.to_dict("records")}
-    write_atomic(RESULTS, json.dumps(tables, indent=1).encode())
-    return effects
+    runs, effects = effect_tables({*names, *FROM_NOTEBOOKS}, args.root)
+    save(args.output, {"runs": runs.to_dict("records"), "effects": effects.to_dict("records")})
+    print(effects.round(3).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The speed of verdicts in bulk: effwb, math-verify one by one, and math-verify in a plain process pool.
+"""Compares the speed of effwb's verdicts with math-verify one by one, and with math-verify in a process pool.
 
     python -m benchmarks.verify [--pairs 1000000 --distinct 20000 --sample 1000]
-    python -m benchmarks.verify --judge 5000    # only list disagreements, on 5,000 distinct pairs
+    python -m benchmarks.verify --judge 5000    # only list the disagreements, on 5,000 distinct pairs
 
-There are two inputs, made from the golden table (without its hostile rows) with new random numbers.
+There are two inputs. Both come from the golden table (without its hostile rows), with new random numbers.
 
 - *Repeated*: forced answers to 1,000 problems. Answers repeat as often as those of the pocket model do (154
   answers to a problem have 10.6 distinct values; a Chinese restaurant process with THETA gives that).
@@ -13,40 +13,45 @@ In both, three golds in four are plain integers, as in seven public benchmarks (
 AMC, GSM8K, MATH-500, Minerva, Olympiad). math-verify judges a sample, half of it before and half after effwb,
 and its time is scaled up; it uses `parse` and `verify` with their defaults. All processes are warm. CPU time
 is that of all processes together; on a busy machine its ratio is more reliable than that of wall-clock time.
-Results are written to benchmarks/results/verify.json.
+Results: benchmarks/results/verify.json.
 
 A disagreement counts as judged if the golden row of its pair names a kind, and some row of that kind records
 the same verdict of math-verify (data/golden/README.md). All others are listed.
 """
 
-import argparse
 import json
 import os
 import re
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from multiprocessing import get_context
-from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import psutil
 
+from benchmarks.report import machine, parser_of, save
 from effwb import prompts
 from effwb._internal.paths import data_dir
-from effwb.runs import write_atomic
 from effwb.verifiers import verify
 
-RESULTS = Path(__file__).parent / "results" / "verify.json"
 PROBLEMS, INTEGERS, THETA = 1000, 0.74, 3.2
 TOWER = re.compile(r"\^\{[0-9]+\^")
 SUFFIX = prompts.forced_suffix(prompts.TEMPLATES["boxed_dynasor"])
 CORES = len(os.sched_getaffinity(0))
+T = TypeVar("T")
 
 
 class Pair(NamedTuple):
-    """A completion, its gold, and the kind of the golden row from which they were drawn ("" without one)."""
+    """A completion and its gold.
+
+    Attributes:
+        text: The completion.
+        gold: The reference answer.
+        kind: The kind of the golden row that both were drawn from; "" without one.
+    """
 
     text: str
     gold: str
@@ -54,7 +59,7 @@ class Pair(NamedTuple):
 
 
 def templates() -> list[dict]:
-    """The golden rows with an answer, without those that test time limits: repetitions and towers."""
+    """Return the golden rows with an answer, without those that test time limits (repetitions and towers)."""
     rows = map(json.loads, (data_dir("golden") / "verifier.jsonl").read_text().splitlines())
     plain = (r for r in rows if "answer" in r and not r.get("times") and "timeout" not in r["expected"])
     return [r for r in plain if not TOWER.search(f"{r['gold']} {r['answer']}")]
@@ -84,12 +89,12 @@ def problem(rows: list[dict], rng: Random) -> tuple[str, str, str]:
 
 
 def forced(answer: str) -> str:
-    """The completion after a forced answer."""
+    """Return the completion of a forced answer."""
     return f"{SUFFIX}{answer}}}"
 
 
 def repeated(n: int, rng: Random) -> list[Pair]:
-    """Forced answers to `PROBLEMS` problems; the share of right answers per problem is uniform in [0, 1]."""
+    """Make `n` forced answers to `PROBLEMS` problems; the share of right answers is uniform in [0, 1]."""
     rows, pairs = templates(), []
     for _ in range(PROBLEMS):
         answer, gold, kind = problem(rows, rng)
@@ -108,7 +113,7 @@ def repeated(n: int, rng: Random) -> list[Pair]:
 
 
 def distinct(n: int, rng: Random) -> list[Pair]:
-    """Pairs with different golds; half of the integer answers are right."""
+    """Make `n` pairs with different golds; half of the integer answers are right."""
     rows, pairs, golds = templates(), [], set()
     while len(pairs) < n:
         answer, gold, kind = problem(rows, rng)
@@ -122,6 +127,7 @@ def distinct(n: int, rng: Random) -> list[Pair]:
 
 
 def by_math_verify(pair: Pair) -> bool:
+    """Return whether math-verify calls a pair correct."""
     from math_verify import parse, verify
 
     try:
@@ -133,7 +139,10 @@ def by_math_verify(pair: Pair) -> bool:
 def disagreements(pairs: list[Pair], statuses: list[str], accepted: list[bool]) -> dict:
     """Count the disagreements with math-verify by judged kind, and list those of no judged kind.
 
-    `statuses` are effwb's verdicts; `accepted` says which pairs math-verify calls correct.
+    Args:
+        pairs: The pairs.
+        statuses: effwb's verdicts.
+        accepted: Which pairs math-verify calls correct.
     """
     judged = {(row["kind"], row["math_verify"]) for row in templates() if "math_verify" in row}
     counts, unjudged = Counter(), []
@@ -149,21 +158,30 @@ def disagreements(pairs: list[Pair], statuses: list[str], accepted: list[bool]) 
 
 
 def cpu_seconds() -> float:
-    """The CPU time that this process and its children have used so far."""
+    """Return the CPU time that this process and its children have used so far."""
     this = psutil.Process()
     return sum(sum(process.cpu_times()[:4]) for process in (this, *this.children(recursive=True)))
 
 
-def timed(call, n: int) -> tuple[list, dict]:
-    """The result of a call that judges `n` pairs, and its milliseconds per pair."""
-    begin, cpu_begin = time.perf_counter(), cpu_seconds()
+def timed(call: Callable[[], T], n: int) -> tuple[T, dict[str, float]]:
+    """Return the result of a call that judges `n` pairs, and its milliseconds per pair."""
+    start, cpu_start = time.perf_counter(), cpu_seconds()
     result = call()
-    wall, cpu = time.perf_counter() - begin, cpu_seconds() - cpu_begin
+    wall, cpu = time.perf_counter() - start, cpu_seconds() - cpu_start
     return result, {"wall": 1000 * wall / n, "cpu": 1000 * cpu / n}
 
 
 def measure(pairs: list[Pair], sample: list[Pair], pool) -> dict:
-    """Milliseconds per pair of effwb and math-verify, and how often they agree."""
+    """Measure effwb and math-verify.
+
+    Args:
+        pairs: What effwb judges.
+        sample: The part of them that math-verify judges.
+        pool: The process pool for math-verify.
+
+    Returns:
+        Milliseconds per pair, their ratios, and how often both agree.
+    """
     texts, golds, _ = map(list, zip(*pairs, strict=True))
     half = len(sample) // 2
     first_half, before = timed(lambda: list(map(by_math_verify, sample[:half])), half)
@@ -194,20 +212,20 @@ def measure(pairs: list[Pair], sample: list[Pair], pool) -> dict:
 
 
 def judge(n: int) -> dict:
-    """The disagreements on `n` distinct pairs; slow, because math-verify judges all of them."""
+    """Return the disagreements on `n` distinct pairs; slow, because math-verify judges all of them."""
     pairs = distinct(n, Random(1))
     texts, golds, _ = map(list, zip(*pairs, strict=True))
     statuses = [verdict.status for verdict in verify(texts, golds)]
     return {"pairs": n, **disagreements(pairs, statuses, list(map(by_math_verify, pairs)))}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=1_000_000)
-    parser.add_argument("--distinct", type=int, default=20_000)
-    parser.add_argument("--sample", type=int, default=1000)
-    parser.add_argument("--judge", type=int, metavar="N")
-    args = parser.parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = parser_of("verify", __doc__)
+    parser.add_argument("--pairs", type=int, default=1_000_000, help="repeated pairs")
+    parser.add_argument("--distinct", type=int, default=20_000, help="distinct pairs")
+    parser.add_argument("--sample", type=int, default=1000, help="pairs that math-verify judges")
+    parser.add_argument("--judge", type=int, metavar="N", help="only list the disagreements on N pairs")
+    args = parser.parse_args(argv)
     if args.judge:
         print(json.dumps(judge(args.judge), indent=1))
         return
@@ -220,12 +238,10 @@ def main() -> None:
         results = {
             name: measure(pairs, Random(3).sample(pairs, args.sample), pool) for name, pairs in inputs.items()
         }
-    machine = {"cores": CORES, "load": [round(x, 2) for x in os.getloadavg()]}
-    text = json.dumps(
-        {"machine": machine, "math-verify": version("math-verify"), "inputs": results}, indent=1
-    )
-    print(text)
-    write_atomic(RESULTS, text.encode())
+    computer = {**machine(), "cores": CORES}
+    output = {"machine": computer, "math-verify": version("math-verify"), "inputs": results}
+    print(json.dumps(output, indent=1))
+    save(args.output, output)
 
 
 if __name__ == "__main__":

@@ -52,8 +52,7 @@ def pocket_runs() -> pd.DataFrame:
 def pocket_effects() -> pd.DataFrame:
     """A row per method: means over the seeds, and REG with its interval over problems."""
     stored = json.loads((ROOT / "benchmarks/results/pocket_effects.json").read_text())
-    # results of version 0.1 call the limits of REG low and high
-    return pd.DataFrame(stored["effects"]).rename(columns={"low": "REG low", "high": "REG high"})
+    return pd.DataFrame(stored["effects"])
 
 
 def tradeoff() -> go.Figure:
@@ -74,8 +73,7 @@ def accuracy_intervals() -> go.Figure:
     """Difference in accuracy to vanilla against the tokens used, with intervals over the seeds."""
     table = pocket_effects()
     table = table[table["name"] != "vanilla"].reset_index(drop=True)
-    change = "Δ accuracy" if "Δ accuracy" in table else "accuracy +/-"  # the name in version 0.1
-    points = {"points": change, "low": f"{change} low", "high": f"{change} high"}
+    points = {"points": "Δ accuracy", "low": "Δ accuracy low", "high": "Δ accuracy high"}
     table = table[["name", "length"]].assign(**{key: 100 * table[name] for key, name in points.items()})
     return interval_figure(table, "points", "accuracy minus vanilla (points)", vanilla=0.0)
 
