@@ -141,6 +141,13 @@ def evaluate(
     """
     budgets = profile.budgets if budgets is None else budgets
     check_budgets(budgets, profile.max_tokens)
+    prompting = prompting or Prompting()
+    if effort is not None and prompting.effort is not None:
+        raise ConfigError(
+            f"effort={effort!r} and prompting=Prompting(effort={prompting.effort!r}) are both given; "
+            "give one of them"
+        )
+    effort = prompting.effort if effort is None else effort
     table = RolloutTable(
         problems,
         sampler,
@@ -148,7 +155,7 @@ def evaluate(
         run_dir=run_dir,
         seed=seed,
         sampling=profile.sampling(),
-        prompting=_prompting(profile, effort, prompting),
+        prompting=replace(prompting, effort=effort, template=prompting.template or profile.template),
     )
     size = profile.shard_problems * profile.n_samples  # rollouts of one shard
     probe_size = table.run.identity("probes").get("shard_rollouts", size)  # older runs may have another
@@ -164,19 +171,6 @@ def evaluate(
     probed = probes.probe(sampled, sampler, budgets, run_dir=run_dir, probing=probing, progress=progress)
     curve = budget_curve(sampled, probed, budgets, name=name, snap=snap)
     return Evaluation(name or Path(run_dir).name, Path(run_dir), sampled, probed, curve)
-
-
-def _prompting(profile: Profile, effort: str | None, prompting: Prompting | None) -> Prompting:
-    """How to prompt: as given, with the profile's template unless another is given."""
-    prompting = prompting or Prompting()
-    if effort is not None:
-        if prompting.effort is not None:
-            raise ConfigError(
-                f"effort={effort!r} and prompting=Prompting(effort={prompting.effort!r}) are both given; "
-                "give one of them"
-            )
-        prompting = replace(prompting, effort=effort)
-    return replace(prompting, template=prompting.template or profile.template)
 
 
 def _sample_and_probe(table: RolloutTable, prober: ShardProber, progress: bool) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from effwb._internal.paths import data_dir
 from effwb.errors import ConfigError, DataError, EngineError, one_of
@@ -16,7 +16,8 @@ from effwb.errors import ConfigError, DataError, EngineError, one_of
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-DTYPES = ("float32", "bfloat16", "float16", "auto")
+Dtype = Literal["float32", "bfloat16", "float16", "auto"]
+DTYPES = get_args(Dtype)
 
 
 @dataclass(frozen=True)

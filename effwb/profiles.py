@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from effwb.errors import ConfigError, one_of
+from effwb.models import Dtype
 from effwb.prompts import Prompting
 
-Dtype = Literal["float32", "bfloat16", "float16", "auto"]
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -181,7 +181,12 @@ def render(
         ConfigError: Unknown effort or place, a hint that is not a positive integer, or a chat template that
             cannot do what `hint_place="think"` or `thinking=False` needs.
     """
-    sentence = _hint_sentence(template, hint, hint_place)
+    sentence = ""
+    if hint is not None:
+        one_of("hint_place", hint_place, HINTS)
+        if not isinstance(hint, numbers.Real) or not hint > 0 or int(hint) != hint:
+            raise ConfigError(f"a length hint is a positive whole number of tokens, got {hint!r}")
+        sentence = template.hints[hint_place].format(n=int(hint))
     content = question + template.question_suffix
     if sentence and hint_place != "think":
         content += template.hint_separator + sentence
@@ -209,15 +214,6 @@ def render(
     ids = tokenizer.encode(text, add_special_tokens=False)
     check_known(tokenizer, text, ids, f"the prompt of {question[:60]!r}")
     return text, ids
-
-
-def _hint_sentence(template: Template, hint: float | None, place: str) -> str:
-    if hint is None:
-        return ""
-    one_of("hint_place", place, HINTS)
-    if not isinstance(hint, numbers.Real) or not hint > 0 or int(hint) != hint:
-        raise ConfigError(f"a length hint is a positive whole number of tokens, got {hint!r}")
-    return template.hints[place].format(n=int(hint))
 
 
 def check_opened(prompt: str, feature: str) -> None:

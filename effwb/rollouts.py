@@ -117,7 +117,10 @@ class RolloutTable:
         self.longest_prompt = int(self.prompted["prompt_ids"].map(len).max())
         cap = sampling.max_tokens
         if cap is None:
-            cap = _default_cap(sampler.context, self.longest_prompt)
+            cap = DEFAULT_CAP
+            if sampler.context is not None:
+                check_context(self.longest_prompt, 1 + FORCED_ROOM, sampler.context)
+                cap = min(cap, sampler.context - self.longest_prompt - FORCED_ROOM)
         self.params = SamplingParams(int(cap), sampling.temperature, sampling.top_p, n)
         if prompting.opening != "free":
             prompts.check_opened(self.prompted["prompt"].iloc[0], f"opening={prompting.opening!r}")
@@ -246,14 +249,6 @@ def check_problems(problems: Dataset) -> None:
         raise DataError(f"the problems lack the columns {missing}; they have {problems.column_names}")
     if len(set(problems["problem_id"])) < len(problems):
         raise DataError("the problems repeat a problem_id; every problem may occur once per run")
-
-
-def _default_cap(context: int | None, longest_prompt: int) -> int:
-    """What the context leaves after the longest prompt and a forced answer, in tokens."""
-    if context is None:
-        return DEFAULT_CAP
-    check_context(longest_prompt, 1 + FORCED_ROOM, context)
-    return min(DEFAULT_CAP, context - longest_prompt - FORCED_ROOM)
 
 
 def problems_of(run_dir: str | Path) -> pd.DataFrame:

@@ -65,11 +65,15 @@ class RunDir:
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "a+") as file:
             end = time.monotonic() + wait
-            while not _try_lock(file):
-                if time.monotonic() >= end:
-                    raise BusyError(
-                        f"{self.path} is being written by another process; wait for it or stop it"
-                    )
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= end:
+                        raise BusyError(
+                            f"{self.path} is being written by another process; wait for it or stop it"
+                        ) from None
                 time.sleep(0.1)
             yield file
 
@@ -249,14 +253,6 @@ def enumerate_parts(
         for index, part in enumerate(parts):
             yield index, part
             bar.update(len(part))
-
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def check_identity(stored: dict, requested: dict, where: Path) -> None:

@@ -65,7 +65,6 @@ class Study:
         self.profile, self.run_root, self.figures_dir, self.prefix = profile, run_root, figures_dir, prefix
         self.train_source, self.eval_engine = train_source, eval_engine
         self._folders: list[Path] = []
-        self._labels: dict[str, str] = {}
 
     @classmethod
     def open(
@@ -273,7 +272,7 @@ class Study:
             The runs in order: the base under each seed, then each point under each seed.
         """
         listed = points.values() if isinstance(points, Mapping) else points
-        if reference is None and any(point.design in DESIGNS and _needs_reference(point) for point in listed):
+        if reference is None and any(map(_needs_reference, listed)):
             reference = self.reference()
         runs = run_points(
             points,
@@ -341,20 +340,32 @@ class Study:
         Returns:
             A row per file, and per run directory of this study: path, files, kB.
         """
-        written = []
+        from effwb.export import save
+
+        written: list[Path] = []
         for name, result in results.items():
             stem = self.figures_dir / (f"{self.prefix}_{name}" if self.prefix else name)
-            written += _write(stem, result)
-        return notebook.files_written(*dict.fromkeys(self._run_folders()), *written)
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            figure, table = result if isinstance(result, tuple) else (result, None)
+            if hasattr(figure, "write_html"):
+                written += save(figure, stem, table)
+            elif isinstance(figure, Frontier):
+                written.append(Path(f"{stem}.json"))
+                figure.save(written[-1])
+            elif hasattr(figure, "to_csv"):
+                written.append(Path(f"{stem}.csv"))
+                figure.to_csv(written[-1], index=False)
+            else:
+                kind = type(figure).__name__
+                raise ConfigError(f"{stem.name} is neither a figure, a table nor a frontier: {kind}")
+        folders = [folder.parent if folder.name == EVALUATION else folder for folder in self._folders]
+        return notebook.files_written(*dict.fromkeys(folders), *written)
 
-    def _run_folders(self) -> list[Path]:
-        return [folder.parent if folder.name == EVALUATION else folder for folder in self._folders]
 
-
-def _needs_reference(point: Point) -> bool:
-    return DESIGNS[point.design].needs_reference or (
-        point.after is not None and point.after.design in DESIGNS and _needs_reference(point.after)
-    )
+def _needs_reference(point: Point | None) -> bool:
+    if point is None or point.design not in DESIGNS:
+        return False
+    return DESIGNS[point.design].needs_reference or _needs_reference(point.after)
 
 
 def run_points(
@@ -409,19 +420,26 @@ def run_points(
     root, folders = Path(run_root), []
     options = dict(profile=profile, reference=reference, monitor=monitor, report_to=report_to, watch=watch)
 
-    def measure(model: str, name: str, seed: int, point: Point | None) -> None:
+    def measure(model: str, name: str, seed: int, **design: Any) -> None:
         folder = root / run_name(name, seed) / EVALUATION
-        describe_run(folder, _description(name, seed, point))
+        describe_run(folder, {"method": name, "seed": seed, **design})
         with open_sampler(model, eval_engine or profile.engine, dtype=profile.dtype) as sampler:
             evaluate(eval_problems, sampler, profile, run_dir=folder, name=name, seed=seed, progress=False)
         folders.append(folder)
 
     for seed in seeds if base else ():
-        measure(model or profile.model, BASE, seed, None)
+        measure(model or profile.model, BASE, seed)
     for name, point in named.items():
+        params = {  # a frontier, curve or long table by its short name
+            key: value
+            if isinstance(value, bool | int | float | str | list | tuple | None)
+            else short_value(value)
+            for key, value in point.params.items()
+        }
+        after = point.after.name if point.after else None
         for seed in seeds:
             result = _train_point(name, named, train_problems, root, seed, model=model, **options)
-            measure(result.model, name, seed, point)
+            measure(result.model, name, seed, design=point.design, params=params, after=after)
     return RunSet.of(root, folders)
 
 
@@ -455,40 +473,3 @@ def _train_point(
         **options,
         **point.training,
     )
-
-
-def _description(name: str, seed: int, point: Point | None) -> dict[str, Any]:
-    """What a run's config.json says of it."""
-    if point is None:
-        return {"method": name, "seed": seed}
-    return {
-        "method": name,
-        "seed": seed,
-        "design": point.design,
-        "params": {key: _plain(value) for key, value in point.params.items()},
-        "after": point.after.name if point.after else None,
-    }
-
-
-def _plain(value: Any) -> Any:
-    """A parameter as JSON holds it; a frontier, curve or long table by its short name."""
-    plain = value is None or isinstance(value, bool | int | float | str | list | tuple)
-    return value if plain else short_value(value)
-
-
-def _write(stem: Path, result: Any) -> list[Path]:
-    """Write a figure, a table, a frontier, or a pair of figure and table; returns the files."""
-    from effwb.export import save
-
-    figure, table = result if isinstance(result, tuple) else (result, None)
-    if hasattr(figure, "write_html"):
-        return save(figure, stem, table)
-    path = Path(f"{stem}.json" if isinstance(figure, Frontier) else f"{stem}.csv")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(figure, Frontier):
-        figure.save(path)
-    elif hasattr(figure, "to_csv"):
-        figure.to_csv(path, index=False)
-    else:
-        raise ConfigError(f"{stem.name} is neither a figure, a table nor a frontier: {type(figure).__name__}")
-    return [path]

@@ -47,15 +47,12 @@ def _row(run: RunAnalysis, frontier: Frontier, l_max: int, base: RunAnalysis, re
     aes = Interval(NAN, NAN, NAN)
     if run.name != base.name:
         aes = aes_interval(reference[:, 0], reference[:, 1], own[:, 0], own[:, 1], resamples)
-    return row | interval_columns({"REG": _gap(run, frontier, l_max, resamples), "AES": aes})
-
-
-def _gap(run: RunAnalysis, frontier: Frontier, l_max: int, resamples: int) -> Interval:
-    """REG of a run over [0, l_max], accuracy x tokens; its limits are NaN where the budgets differ."""
-    if not same_budgets(run, frontier, l_max):
-        return Interval(reg(frontier, run.curve, l_max, interpolate=True), NAN, NAN)
-    measured_here = frontier.per_problem is not None
-    return reg_interval(frontier, run.curve, l_max, resamples=resamples, resample_frontier=measured_here)
+    if same_budgets(run, frontier, l_max):
+        measured_here = frontier.per_problem is not None
+        gap = reg_interval(frontier, run.curve, l_max, resamples=resamples, resample_frontier=measured_here)
+    else:
+        gap = Interval(reg(frontier, run.curve, l_max, interpolate=True), NAN, NAN)
+    return row | interval_columns({"REG": gap, "AES": aes})
 
 
 def same_budgets(run: RunAnalysis, frontier: Frontier, l_max: int) -> bool:

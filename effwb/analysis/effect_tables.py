@@ -124,7 +124,14 @@ def level_table(runs: Iterable[RunAnalysis], levels: Mapping[str, Any] | None = 
     """
     rows = []
     for run in runs:
-        level_of = _levels(run) if levels is None else levels
+        level_of = levels
+        if level_of is None:
+            problems = problems_of(run.run_dir)
+            if "level" not in problems:
+                raise DataError(
+                    f"the problems of {run.name} have no levels; give them as {{problem id: level}}"
+                )
+            level_of = problems.set_index("problem_id")["level"].astype(str)
         names = run.rollouts["problem_id"].drop_duplicates().map(level_of).astype(str).to_numpy()
         for level in sorted(set(names), key=lambda v: (not v.isdigit(), int(v) if v.isdigit() else 0, v)):
             inside = names == level
@@ -137,11 +144,3 @@ def level_table(runs: Iterable[RunAnalysis], levels: Mapping[str, Any] | None = 
                 row |= dict(zip((key, f"{prefix}low", f"{prefix}high"), interval, strict=True))
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _levels(run: RunAnalysis) -> dict[str, str]:
-    """The level of each problem of a run."""
-    problems = problems_of(run.run_dir)
-    if "level" not in problems:
-        raise DataError(f"the problems of {run.name} have no levels; give them as {{problem id: level}}")
-    return dict(zip(problems["problem_id"], problems["level"].astype(str), strict=True))

@@ -104,7 +104,14 @@ class Explorer:
         one_of("frontier", frontier, FRONTIERS)
         self._make_widgets(names, frontier)
         self._guarded(self.update)
-        self._watch()
+        for widget in (self.runs, self.benchmark, self.frontier, self.l_max, self.base, self.axis):
+            self._when(widget, self.update)
+        self._when(self.filter, self._filter)
+        self._when(self.focus, lambda: self.open(self.focus.value, self.clicked))
+        self._when(self.tabs, self._draw, "selected_index")
+        self._when(self.show, self._list)
+        self._when(self.rollouts, self._read)
+        self.regrade.on_click(lambda _: self._guarded(self._regrade))
 
     # ----------------------------------------------------------------------------------- the widgets
     def _make_widgets(self, names: list[str], frontier: str) -> None:
@@ -119,7 +126,12 @@ class Explorer:
         self.base = widgets.Dropdown(options=names, layout=wide)
         self.focus = widgets.Dropdown(options=names, layout=wide)
         self.axis = widgets.ToggleButtons(options=plots.AXES, style={"button_width": "90px"})
-        self.tabs = widgets.Tab([_figure_widget() for _ in FIGURES], titles=FIGURES)
+        try:
+            self.tabs = widgets.Tab([FigureWidget() for _ in FIGURES], titles=FIGURES)
+        except ImportError as error:
+            raise EngineError(
+                "a figure that can be clicked needs anywidget: pip install anywidget"
+            ) from error
         self.numbers, self.note = widgets.HTML(), widgets.HTML()
         self.show = widgets.Dropdown(options=list(SHOWN), layout=wide)
         self.regrade = widgets.Button(description="ask the verifiers again", layout=wide)
@@ -127,16 +139,6 @@ class Explorer:
         self.rollouts = widgets.Select(options=[], rows=16, layout=wide).add_class("effwb-list")
         self.reader = widgets.HTML()
         self.clicked: int | None = None  # the budget, in tokens
-
-    def _watch(self) -> None:
-        for widget in (self.runs, self.benchmark, self.frontier, self.l_max, self.base, self.axis):
-            self._when(widget, self.update)
-        self._when(self.filter, self._filter)
-        self._when(self.focus, lambda: self.open(self.focus.value, self.clicked))
-        self._when(self.tabs, self._draw, "selected_index")
-        self._when(self.show, self._list)
-        self._when(self.rollouts, self._read)
-        self.regrade.on_click(lambda _: self._guarded(self._regrade))
 
     def _when(self, widget: Any, call: Callable[[], None], trait: str = "value") -> None:
         """Call when a person moves the widget, not when this class does."""
@@ -222,8 +224,13 @@ class Explorer:
         if "chosen" in kind:
             return chosen.frontier(method)
         comparable = self.all_runs.like(chosen.names[0]).on(self.benchmark.value)
-        for name in self._progress(comparable.names):
+        names = comparable.names
+        for i, name in enumerate(names):
+            if i % 10 == 0:
+                count = f"reading {i + 1} of {len(names)} runs, this time only"
+                self.note.value = f"{count}: {markup.escape(name)}"
             comparable.curve(name)
+        self.note.value = ""
         return comparable.frontier(method)
 
     @contextmanager
@@ -255,14 +262,6 @@ class Explorer:
                 self.l_max.options = options
             self.l_max.value = l_max
 
-    def _progress(self, names: list[str]) -> Iterator[str]:
-        for i, name in enumerate(names):
-            if i % 10 == 0:
-                count = f"reading {i + 1} of {len(names)} runs, this time only"
-                self.note.value = f"{count}: {markup.escape(name)}"
-            yield name
-        self.note.value = ""
-
     def _filter(self) -> None:
         words, chosen = self.filter.value.split(), self.runs.value
         with self._silent():  # the chosen runs stay in the list, first
@@ -278,39 +277,30 @@ class Explorer:
             name: "curves", "accuracy and tokens" or "lengths".
         """
         one_of("figure", name, FIGURES)
-        return (self._curves, self._tradeoff, self._lengths)[FIGURES.index(name)]()
+        runs, focus, l_max, axis = self._shown(), self.focus.value, self.l_max.value, self.axis.value
+        if name == "lengths":
+            return plots.length_figure(runs[focus].rollouts, axis=axis).update_layout(title=focus)
+        methods = {run: runs.method(run) for run in runs.names}  # they decide the colours
+        if name == "accuracy and tokens":
+            table = self.table.rename(columns={"accuracy low": "low", "accuracy high": "high"})
+            table["method"] = table["name"].map(methods)
+            return plots.tradeoff_figure(table, x="mean tokens", iso_aes=ISO_AES, base=self.base.value)
+        curves = runs.curves()
+        return plots.curve_figure(
+            curves,
+            self.best,
+            l_max=l_max,
+            shade=focus if same_budgets(runs[focus], self.best, l_max) else None,
+            bands={focus} if len(curves) > 3 else set(curves),
+            resamples=RESAMPLES,
+            axis=axis,
+            methods=methods,
+        )
 
     def _shown(self) -> RunSet:
         if self.chosen is None:
             raise ConfigError("the chosen runs cannot be shown; see the note above the figures")
         return self.chosen
-
-    def _curves(self) -> Figure:
-        curves = self._shown().curves()
-        focus, l_max = self.focus.value, self.l_max.value
-        return plots.curve_figure(
-            curves,
-            self.best,
-            l_max=l_max,
-            shade=focus if same_budgets(self._shown()[focus], self.best, l_max) else None,
-            bands={focus} if len(curves) > 3 else set(curves),
-            resamples=RESAMPLES,
-            axis=self.axis.value,
-            methods=self._methods(),
-        )
-
-    def _methods(self) -> dict[str, str]:
-        """The method of each run that is shown: it decides the colour."""
-        return {name: self._shown().method(name) for name in self._shown().names}
-
-    def _tradeoff(self) -> Figure:
-        table = self.table.rename(columns={"accuracy low": "low", "accuracy high": "high"})
-        table["method"] = table["name"].map(self._methods())
-        return plots.tradeoff_figure(table, x="mean tokens", iso_aes=ISO_AES, base=self.base.value)
-
-    def _lengths(self) -> Figure:
-        figure = plots.length_figure(self._shown()[self.focus.value].rollouts, axis=self.axis.value)
-        return figure.update_layout(title=self.focus.value)
 
     def _draw(self) -> None:
         """Put the figure of the open tab into its widget, and listen for clicks on it."""
@@ -404,13 +394,6 @@ class Explorer:
             f"{int(opinions['disagree'].sum())} of {len(opinions)} answers of {markup.escape(name)} are "
             "judged differently by the stored verdict, effwb's verifier now, math-verify or plain comparison"
         )
-
-
-def _figure_widget() -> FigureWidget:
-    try:
-        return FigureWidget()
-    except ImportError as error:
-        raise EngineError("a figure that can be clicked needs anywidget: pip install anywidget") from error
 
 
 def _line(row: Any) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from effwb.curves import budget_curve
-from effwb.errors import ConfigError, DataError
+from effwb.errors import ConfigError
 from effwb.evaluation import Evaluation
 from effwb.runs import SCHEMA, RunDir, digest, read_parquet, write_atomic
 
@@ -135,34 +135,27 @@ def run_info(folder: str | Path) -> RunInfo:
             method = f"{identity['effort']} effort"
         return RunInfo(method, identity.get("seed", 0), None, {}, None, None)
     params = {key: value for key, value in trained["design"].items() if key != "name"}
-    design, changed = trained["design"]["name"], _changed_params(trained)
-    after = _method_before(training_dir, trained["model"])
-    words = [design, *(f"{key}={value}" for key, value in changed.items())]
-    method = " ".join([*words, *([f"after {after}"] if after else [])])
-    return RunInfo(method, trained["seed"], design, params, after, training_dir)
+    design, after = trained["design"]["name"], None
+    words = [design, *(f"{key}={value}" for key, value in _changed(params, design, trained).items())]
+    before = training_dir.parent / trained["model"]  # the run beside this one, if that left its model
+    if before != training_dir and (before / "train").is_dir():
+        after = run_info(before / EVALUATION if (before / EVALUATION).is_dir() else before).method
+        words.append(f"after {after}")
+    return RunInfo(" ".join(words), trained["seed"], design, params, after, training_dir)
 
 
-def _changed_params(trained: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters in a training's identity that differ from the design's defaults at its cap."""
+def _changed(params: dict[str, Any], design: str, trained: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that differ from the design's defaults at the cap of the training."""
     from effwb.designs import DESIGNS, fit_design
 
-    params = {key: value for key, value in trained["design"].items() if key != "name"}
-    if trained["design"]["name"] not in DESIGNS:
+    if design not in DESIGNS:
         return {}
     try:
-        defaults = fit_design(trained["design"]["name"], trained["max_tokens"]).parameters()
+        defaults = fit_design(design, trained["max_tokens"]).parameters()
     except ConfigError:  # a design that has no defaults at this cap
         defaults = {}
     plain = json.loads(json.dumps(defaults, default=str))
     return {key: value for key, value in params.items() if plain.get(key) != value}
-
-
-def _method_before(training_dir: Path, model: str) -> str | None:
-    """The method of the run beside this one that left `model`; None where there is no such run."""
-    before = training_dir.parent / model
-    if before == training_dir or not (before / "train").is_dir():
-        return None
-    return run_info(before / EVALUATION if (before / EVALUATION).is_dir() else before).method
 
 
 # --------------------------------------------------------------------------- what is comparable
@@ -185,20 +178,6 @@ def measure_of(run: RunDir) -> str:
             "verifier": f"{verifier['name']} {verifier['version']} ({digest(verifiers)})",
         }
     )
-
-
-def check_alike(measures: Mapping[str, str]) -> None:
-    """Refuse evaluations that may not be compared, and say in what they differ.
-
-    Args:
-        measures: What `measure_of` says of each evaluation, by name.
-
-    Raises:
-        DataError: They differ in problems, budgets, forced answer or verifier.
-    """
-    sets = group_alike(measures)
-    if len(sets) > 1:
-        raise DataError(f"these evaluations are not measured alike ({differences(sets)})")
 
 
 def group_alike(measures: Mapping[str, str]) -> dict[str, list[str]]:

@@ -9,7 +9,6 @@ import html as markup
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -70,9 +69,12 @@ def write_report(
     l_max = l_max or int(min(frontier.budgets[-1], *(curve.budgets[-1] for curve in curves)))
     base, title = base or runs.names[0], title or ", ".join(runs.names)
     table = compare(runs, frontier, l_max, base)
+    captions = dict.fromkeys(run.caption() for run in runs)
     parts = [
         f"<h1>{markup.escape(title)}</h1>",
-        _lead(runs, frontier),
+        f"<p>{len(runs)} runs against the {markup.escape(frontier.name)}. ",
+        f"effwb {__version__}, {time.strftime('%Y-%m-%d')}.</p>",
+        *(f"<p class='note'>{markup.escape(caption)}.</p>" for caption in captions),
         *_figures(runs, table, frontier, l_max, base),
         "<h2>Numbers</h2>",
         readable(table, DIGITS).to_html(index=False, border=0),
@@ -90,13 +92,6 @@ def write_report(
     body = f"<head>{head}</head><body>{''.join(parts)}</body>"
     path.write_text(f"<!doctype html><html lang='en'>{body}</html>", encoding="utf-8")
     return path
-
-
-def _lead(runs: RunSet, frontier: Frontier) -> str:
-    version = f"effwb {__version__}, {time.strftime('%Y-%m-%d')}"
-    captions = dict.fromkeys(run.caption() for run in runs)
-    notes = "".join(f"<p class='note'>{markup.escape(caption)}.</p>" for caption in captions)
-    return f"<p>{len(runs)} runs against the {markup.escape(frontier.name)}. {version}.</p>{notes}"
 
 
 def _figures(runs: RunSet, table: pd.DataFrame, frontier: Frontier, l_max: int, base: str) -> Iterator[str]:
@@ -135,7 +130,11 @@ def _samples(run: RunAnalysis) -> str:
 
 def _settings(runs: RunSet) -> str:
     """The settings that identify each run: first those that differ, then those that all share."""
-    identities = {run.name: _identity(run.config) for run in runs}
+    identities = {}
+    for run in runs:
+        sections = {key: part for key, part in run.config.items() if isinstance(part, dict)}
+        tables = {key: part["identity"] for key, part in sections.items() if "identity" in part}
+        identities[run.name] = flat(tables)
     frame = pd.DataFrame(identities).astype(object)
     texts = frame.map(lambda value: "" if value is None or value != value else str(value))
     same = (texts.nunique(axis=1) == 1).to_numpy()
@@ -144,12 +143,3 @@ def _settings(runs: RunSet) -> str:
         differing = "<p>What differs:</p>" + texts[~same].to_html(border=0, classes="settings")
     shared = texts[same].iloc[:, :1].set_axis(["all runs"], axis=1).to_html(border=0, classes="settings")
     return f"{differing}<details><summary>{same.sum()} settings that all share</summary>{shared}</details>"
-
-
-def _identity(config: dict[str, Any]) -> dict[str, Any]:
-    tables = {key: part["identity"] for key, part in config.items() if "identity" in _dict(part)}
-    return flat(tables)
-
-
-def _dict(value: object) -> dict:
-    return value if isinstance(value, dict) else {}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from effwb.analysis.finished import BASE, RunInfo
-from effwb.analysis.run_set import RunAnalysis, RunSet
+from effwb.analysis.run_set import RunSet
 from effwb.errors import DataError, one_of
-from effwb.frontier import Frontier, reg_changes
+from effwb.frontier import Frontier
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -114,34 +113,24 @@ def figures_of(runs: RunSet, frontier: Frontier) -> dict[str, tuple[Figure | Non
     pooled = runs.pooled()
     l_max = int(min(frontier.budgets[-1], *(c.budgets[-1] for c in pooled.values())))
     baseline = next(method for method in ("vanilla", BASE, *pooled) if method in pooled)
-    points = pd.DataFrame([_point(run) for run in runs])
+    columns = ["name", "accuracy", "low", "high", "mean length", "truncated"]
+    points = pd.DataFrame([run.summary() for run in runs])[columns]
     curve_figure = plots.curve_figure(pooled, frontier, l_max=l_max, bands=list(pooled)[-1:])
     if BASE in pooled:
         tradeoff = plots.tradeoff_figure(points, iso_aes=(0.0, 0.5, 1.0), base=BASE)
     else:
         tradeoff = plots.tradeoff_figure(points)
-    curves = runs.curves()
-    by_method = {method: [curves[name] for name in names] for method, names in runs.methods.items()}
     figures: dict[str, tuple[Figure | None, pd.DataFrame]] = {
         "curves": (curve_figure, pd.concat([curve.table() for curve in (*pooled.values(), frontier)])),
         "accuracy-tokens": (tradeoff, points),
-        "reg": (None, reg_changes(frontier, by_method, baseline, l_max)),
+        "reg": (None, runs.reg_changes(frontier, baseline, l_max)),
     }
     first = {method: runs[names[0]] for method, names in runs.methods.items()}
     levels = next(iter(first.values())).levels
     if levels is not None:
         tables = {method: run.rollouts for method, run in first.items()}
-        figures["lengths"] = (plots.level_figure(tables, levels), _by_level(tables, levels))
+        rows = pd.concat(tables, names=["method"])
+        level = rows["problem_id"].astype(str).map(levels).rename("level")
+        means = rows.groupby(["method", level])["length"].mean().rename("mean length").reset_index()
+        figures["lengths"] = (plots.level_figure(tables, levels), means)
     return figures
-
-
-def _by_level(tables: Mapping[str, pd.DataFrame], levels: Mapping[str, int]) -> pd.DataFrame:
-    rows = pd.concat(tables, names=["method"])
-    level = rows["problem_id"].astype(str).map(levels).rename("level")
-    return rows.groupby(["method", level])["length"].mean().rename("mean length").reset_index()
-
-
-def _point(run: RunAnalysis) -> dict:
-    summary = run.summary()
-    keys = ("accuracy", "low", "high", "mean length", "truncated")
-    return {"name": run.method, **{key: summary[key] for key in keys}}

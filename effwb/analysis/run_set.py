@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ import pandas as pd
 from effwb.analysis import effect_tables
 from effwb.analysis.finished import (
     RunInfo,
-    check_alike,
+    differences,
     finished_runs,
     group_alike,
     measure_of,
@@ -30,34 +30,31 @@ from effwb.analysis.finished import (
 )
 from effwb.curves import BudgetCurve, budget_curve, first_right, score_table
 from effwb.errors import ConfigError, DataError, one_of
+from effwb.evaluation import Evaluation
 from effwb.frontier import Frontier, pooled_seeds, reg, reg_changes, reg_row
 from effwb.rollouts import problems_of, solved
 from effwb.runs import RunDir
 from effwb.verifiers.opinions import disagree, opinions
-
-if TYPE_CHECKING:
-    from effwb.evaluation import Evaluation
 
 ALL = "all"  # the benchmark that stands for all problems of a run
 KEPT = 32  # runs whose tables stay in memory
 
 
 @dataclass(frozen=True, eq=False)
-class RunAnalysis:
+class RunAnalysis(Evaluation):
     """One finished run on all of its problems, or on those of one benchmark.
 
     Attributes:
         name: Name of the run, unique within its set.
         run_dir: Directory of its evaluation.
+        rollouts: A row per rollout: problem_id, sample, length (tokens), finish_reason, verdict; see `texts`.
+        probes: A row per forced answer: problem_id, sample, budget (tokens), verdict.
+        curve: Accuracy at each token budget.
         info: What the run is: method, seed, design, parameters.
-        evaluation: Its tables and curve. The tables have no texts and no tokens (`texts` has).
         benchmark: Which problems these are; "all" for all of them.
     """
 
-    name: str
-    run_dir: Path
     info: RunInfo
-    evaluation: Evaluation
     benchmark: str = ALL
 
     @property
@@ -69,21 +66,6 @@ class RunAnalysis:
     def seed(self) -> int:
         """Seed of the training."""
         return self.info.seed
-
-    @property
-    def curve(self) -> BudgetCurve:
-        """Accuracy at each token budget."""
-        return self.evaluation.curve
-
-    @property
-    def rollouts(self) -> pd.DataFrame:
-        """A row per rollout: problem_id, sample, length (tokens), finish_reason, verdict."""
-        return self.evaluation.rollouts
-
-    @property
-    def probes(self) -> pd.DataFrame:
-        """A row per forced answer: problem_id, sample, budget (tokens), verdict."""
-        return self.evaluation.probes
 
     def texts(self) -> pd.DataFrame:
         """Read the rollouts with their texts and tokens (`rollouts.COLUMNS`); they are not kept."""
@@ -116,19 +98,7 @@ class RunAnalysis:
 
     def summary(self) -> dict[str, Any]:
         """Accuracy with its 95 % interval over problems, mean lengths (tokens), share of truncated."""
-        return {**self.evaluation.summary(), "name": self.method}
-
-    def caption(self) -> str:
-        """The settings that every table and figure must name."""
-        return self.evaluation.caption()
-
-    def correct_PN(self) -> np.ndarray:
-        """Whether each rollout is correct, float (P, N); a truncated one is wrong."""
-        return self.evaluation.correct_PN()
-
-    def length_PN(self) -> np.ndarray:
-        """Length of each rollout in tokens, float (P, N)."""
-        return self.evaluation.length_PN()
+        return {**super().summary(), "name": self.method}
 
     @cached_property
     def per_problem(self) -> pd.DataFrame:
@@ -172,8 +142,7 @@ class RunAnalysis:
         if len(rollouts) == 0:
             raise DataError(f"{self.name} has no problem of {benchmark!r}")
         curve = budget_curve(rollouts, self.probes, self.curve.budgets, name=self.curve.name)
-        part = type(self.evaluation)(self.name, self.run_dir, rollouts, self.probes, curve)
-        return RunAnalysis(self.name, self.run_dir, self.info, part, benchmark)
+        return replace(self, rollouts=rollouts, curve=curve, benchmark=benchmark)
 
 
 def _benchmark_of(rollouts: pd.DataFrame) -> pd.Series:
@@ -335,11 +304,12 @@ class RunSet:
         Raises:
             DataError: They differ in problems, budgets, forced answer or verifier; the message says in which.
         """
-        try:
-            check_alike(self._measures())
-        except DataError as error:
-            most = len(self.largest())
-            raise DataError(f"{error}; RunSet.largest() takes the {most} that agree") from None
+        sets = group_alike(self._measures())
+        if len(sets) > 1:
+            raise DataError(
+                f"these evaluations are not measured alike ({differences(sets)}); "
+                f"RunSet.largest() takes the {len(self.largest())} that agree"
+            )
         return self
 
     def _measures(self) -> dict[str, str]:
@@ -352,7 +322,7 @@ class RunSet:
         run = self._library.read(name, self.benchmark)
         if run.info.method not in self._labels:
             return run
-        return RunAnalysis(run.name, run.run_dir, self.info(name), run.evaluation, run.benchmark)
+        return replace(run, info=self.info(name))
 
     # ---------------------------------------------------------------------------- what they say
     def table(self) -> pd.DataFrame:
@@ -508,9 +478,8 @@ class Library:
         key = (name, benchmark)
         if key not in self._analyses:
             if benchmark == ALL:
-                run = self.runs[name]
-                evaluation = read_evaluation(run.path, name)
-                self._analyses[key] = RunAnalysis(name, run.path, self.info(name), evaluation)
+                evaluation = read_evaluation(self.runs[name].path, name)
+                self._analyses[key] = RunAnalysis(**vars(evaluation), info=self.info(name))
             else:
                 self._analyses[key] = self.read(name, ALL).on(benchmark)
             self._curves[key] = self._analyses[key].curve

@@ -58,20 +58,17 @@ def mode_table(rollouts: pd.DataFrame, closing: int, by: Mapping[str, Any] | Non
     rows = []
     for group, part in groups:
         for mode, members in (("think", ~part["empty"]), ("empty", part["empty"])):
-            label = {} if by is None else {"group": group}
-            rows.append({**label, "mode": mode, **_mode_row(part, members)})
+            inside = part[members].groupby("problem_id")
+            intervals = {
+                "share": bootstrap_mean(members.groupby(part["problem_id"]).mean().to_numpy()),
+                "accuracy": _mean(inside["right"].mean()),
+                "length": _mean(inside["length"].mean()),
+            }
+            p95 = part["length"][members].quantile(0.95) if members.any() else np.nan
+            row = {} if by is None else {"group": group}
+            row |= {"mode": mode, "rollouts": int(members.sum()), "length p95": float(p95)}
+            rows.append(row | interval_columns(intervals))
     return pd.DataFrame(rows)
-
-
-def _mode_row(part: pd.DataFrame, members: pd.Series) -> dict[str, float]:
-    inside = part[members].groupby("problem_id")
-    intervals = {
-        "share": bootstrap_mean(members.groupby(part["problem_id"]).mean().to_numpy()),
-        "accuracy": _mean(inside["right"].mean()),
-        "length": _mean(inside["length"].mean()),
-    }
-    p95 = part["length"][members].quantile(0.95) if members.any() else np.nan
-    return {"rollouts": int(members.sum()), "length p95": float(p95), **interval_columns(intervals)}
 
 
 def _mean(values: pd.Series) -> Interval:
@@ -100,7 +97,10 @@ def mode_accuracy(
     Raises:
         DataError: The three tables do not have the same problems.
     """
-    accuracy = {name: _accuracy(table) for name, table in (("think", think), ("empty", empty))}
+    accuracy = {
+        name: solved(table).groupby(table["problem_id"]).mean()
+        for name, table in (("think", think), ("empty", empty))
+    }
     picked = free.assign(empty=not_thinking(free, closing)).groupby("problem_id")["empty"].mean()
     if not (set(picked.index) == set(accuracy["think"].index) == set(accuracy["empty"].index)):
         raise DataError("the three tables need the same problems")
@@ -116,8 +116,3 @@ def mode_accuracy(
     }
     means = {name: bootstrap_mean(v) if v.size else _mean(gain[:0]) for name, v in scores.items()}
     return {**means, "decided": bootstrap_mean(np.asarray(differ, dtype=float))}
-
-
-def _accuracy(rollouts: pd.DataFrame) -> pd.Series:
-    """Mean accuracy by problem id."""
-    return solved(rollouts).groupby(rollouts["problem_id"]).mean()

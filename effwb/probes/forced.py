@@ -7,6 +7,7 @@ that box.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -67,7 +68,9 @@ class CutFinder:
             opened: Whether the prompt left the thinking open.
             budgets: Budgets in tokens, none above the length of the rollout.
         """
-        begin = 0 if opened else self._thinking_begin(ids)
+        # else the model may write `<think>` itself, among its first tokens
+        opens = (i for i in range(1, 9) if "<think>" in self.tokenizer.decode(ids[:i]))
+        begin = 0 if opened else next(opens, None)
         end = self._thinking_end(ids)
         after_thinking = 0 if end is None else end
         last = len(ids) + 1 if end is None else end
@@ -78,34 +81,23 @@ class CutFinder:
             for b in budgets
         ]
 
-    def _thinking_begin(self, ids: list[int]) -> int | None:
-        """Tokens up to the end of `<think>` if the model writes it itself at its beginning, else None."""
-        return next((i for i in range(1, 9) if "<think>" in self.tokenizer.decode(ids[:i])), None)
-
     def _thinking_end(self, ids: list[int]) -> int | None:
         """Tokens up to the end of `</think>`; None if it never occurs."""
         if self._close is not None:
             return ids.index(self._close) + 1 if self._close in ids else None
         if "</think>" not in self.tokenizer.decode(ids):
             return None
-        return self._first(lambda n: "</think>" in self.tokenizer.decode(ids[:n]), len(ids))
-
-    @staticmethod
-    def _first(holds: Callable[[int], bool], last: int) -> int:
-        """The smallest n in 0..last for which `holds(n)`; it must then hold for every larger n."""
-        low, high = 0, last
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if holds(middle) else (middle + 1, high)
-        return low
+        return bisect_left(range(len(ids)), True, key=lambda n: "</think>" in self.tokenizer.decode(ids[:n]))
 
     def _before_box(self, ids: list[int], start: int, at: int) -> int:
         """`at`, or the beginning of the last box in `ids[start:at]`."""
         box = self.tokenizer.decode(ids[start:at]).rfind("\\boxed{")
         if box < 0:
             return at
-        beyond = self._first(lambda n: len(self.tokenizer.decode(ids[start : start + n])) > box, at - start)
-        return start + beyond - 1
+        beyond = bisect_left(
+            range(at), True, start, key=lambda n: len(self.tokenizer.decode(ids[start:n])) > box
+        )
+        return beyond - 1
 
 
 @dataclass(frozen=True)
@@ -229,14 +221,10 @@ class Prober:
     def cuts(self, target: ProbeTarget) -> list[CutPoint]:
         """Find where a rollout is really cut for each of its budgets."""
         budgets = target.budgets
-        if self.snap:
-            budgets = [_snapped(len(target.prompt_ids), b, self.snap) for b in budgets]
+        if self.snap:  # down to where prompt and rollout fill whole blocks
+            prompt = len(target.prompt_ids)
+            budgets = [max(0, b - (prompt + b) % self.snap) for b in budgets]
         return self.finder.cuts(target.completion_ids, target.opened, budgets)
 
     def _answer(self, completion: Completion, cut: CutPoint) -> ForcedAnswer:
         return ForcedAnswer(completion, self.suffixes[cut.open] + completion.text)
-
-
-def _snapped(prompt: int, budget: int, block: int) -> int:
-    """The largest cut up to `budget` at which prompt and rollout fill whole blocks, at least 0."""
-    return max(0, budget - (prompt + budget) % block)

@@ -119,14 +119,24 @@ def probe(
     if not sampling:
         raise DataError(f"{run.path} holds no rollouts; sample them first")
     check_budgets(budgets, sampling["max_tokens"])
-    _check_same_model(sampler.identity(), sampling)
+    identity = sampler.identity()
+    for key in ("model", "weights", "tokenizer", "dtype"):
+        if identity.get(key) != sampling.get(key):
+            raise ConfigError(
+                f"the rollouts were sampled with {key} {sampling.get(key)!r}, not {identity.get(key)!r}"
+            )
     shard_prober = ShardProber(sampler, prompts.Template(**sampling["template"]), budgets, probing)
     tokens = fingerprint(rollouts)
     with run.lock():
         if run.is_done("probes"):
             shard_prober.begin(run, tokens)
         else:
-            _check_rollouts(rollouts, tokens, run)
+            if len(rollouts) == 0:
+                raise DataError("there are no rollouts to probe")
+            if tokens != fingerprint(run.read("rollouts")):
+                raise DataError(
+                    f"these rollouts are not those of {run.path}; pass the table that `sample` returned"
+                )
             shard_prober.check_lengths(rollouts)
             shard_prober.begin(run, tokens)
             problems, size = problems_of(run.path), probing.shard_rollouts
@@ -140,21 +150,6 @@ def probe(
             )
         shutil.rmtree(run.path / "ahead", ignore_errors=True)  # version 0.1 kept answers there meanwhile
     return run.read("probes")
-
-
-def _check_same_model(identity: dict, sampling: dict) -> None:
-    for key in ("model", "weights", "tokenizer", "dtype"):
-        if identity.get(key) != sampling.get(key):
-            raise ConfigError(
-                f"the rollouts were sampled with {key} {sampling.get(key)!r}, not {identity.get(key)!r}"
-            )
-
-
-def _check_rollouts(rollouts: pd.DataFrame, expected: str, run: RunDir) -> None:
-    if len(rollouts) == 0:
-        raise DataError("there are no rollouts to probe")
-    if expected != fingerprint(run.read("rollouts")):
-        raise DataError(f"these rollouts are not those of {run.path}; pass the table that `sample` returned")
 
 
 def fingerprint(rollouts: pd.DataFrame) -> str:

@@ -156,14 +156,12 @@ class Endpoint:
                         f"the server at {self.url} failed for {self.patience:g} s ({error}); what is "
                         "finished is kept, and the same call continues when the server is back"
                     ) from error
-                self._warn(now, error)
+                if now - self._warned_at >= WARNING_INTERVAL:
+                    self._warned_at = now
+                    logger = logging.getLogger(__name__)
+                    logger.warning("server at %s: %s; trying again", self.url, error)
             await asyncio.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE)
-
-    def _warn(self, now: float, error: RetryableError) -> None:
-        if now - self._warned_at >= WARNING_INTERVAL:
-            self._warned_at = now
-            logging.getLogger(__name__).warning("server at %s: %s; trying again", self.url, error)
 
     def _client(self, certificates: SSLContext, timeout: float) -> httpx.AsyncClient:
         import httpx

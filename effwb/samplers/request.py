@@ -65,14 +65,13 @@ class RequestSampler(Sampler):
         return [completion for completion, _ in results], [answers for _, answers in results]
 
     def _rollout(self, prompt: list[int], params: SamplingParams, seed: int) -> Job:
-        """A job whose result is the completion of a prompt."""
-        if params.banned_first_tokens:
-            return (yield from self._rollout_with_bans(prompt, params, seed))
-        ((ids, reason, _),) = yield [(prompt, self._params(params, seed=seed))]
-        return self.completion(ids, reason)
+        """A job whose result is the completion of a prompt.
 
-    def _rollout_with_bans(self, prompt: list[int], params: SamplingParams, seed: int) -> Job:
-        """As `_rollout`, but the first token is a request of its own: a bias holds for a whole request."""
+        With banned first tokens the first token is a request of its own: a bias holds for a whole request.
+        """
+        if not params.banned_first_tokens:
+            ((ids, reason, _),) = yield [(prompt, self._params(params, seed=seed))]
+            return self.completion(ids, reason)
         bias = dict.fromkeys(params.banned_first_tokens, -100.0)  # the lowest that vLLM takes
         first = self._params(replace(params, max_tokens=1), seed=seed, logit_bias=bias)
         ((ids, reason, _),) = yield [(prompt, first)]
@@ -97,7 +96,12 @@ class RequestSampler(Sampler):
                 ids, _, cached_tokens = answers[k]
                 if not ids:  # a continued answer also finds its own tokens
                     cached_tokens = min(hits, len(requests[k].prefix_ids))
-                answers[k] = (*self._end(ids + new_ids, params, requests[k].closer), cached_tokens)
+                ids, reason = cut_at_brace(ids + new_ids, "", requests[k].closer)
+                if not reason and ids[-1] in self.stop_ids:
+                    reason = "stop"
+                elif not reason and len(ids) == params.max_tokens:
+                    reason = "length"
+                answers[k] = ids, reason, cached_tokens
             unfinished = [k for k in unfinished if not answers[k][1]]
         return [self.completion(*answer) for answer in answers]
 
@@ -106,13 +110,6 @@ class RequestSampler(Sampler):
         stops = self._closing_ids if request.closer.armed else []
         prompt = [*request.prefix_ids, *request.suffix_ids, *ids]
         return prompt, self._params(params, stops=stops, spent=len(ids))
-
-    def _end(self, ids: list[int], params: SamplingParams, closer: BraceCloser) -> tuple[list[int], str]:
-        """The answer up to its end, and its finish reason; "" if it has not ended."""
-        ids, reason = cut_at_brace(ids, "", closer)
-        if not reason and ids[-1] in self.stop_ids:
-            reason = "stop"
-        return ids, reason or ("length" if len(ids) == params.max_tokens else "")
 
     def _params(
         self,

@@ -5,6 +5,8 @@ The endpoint must take and return token ids, as `vllm serve` does.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from effwb import models
 from effwb.errors import ConfigError, EngineError, one_of
 from effwb.samplers.endpoint import Endpoint, RetryableError
@@ -70,21 +72,15 @@ class ServerSampler(RequestSampler):
         self.tokenizer = models.load_tokenizer(self.source)
         self.dtype, self.served_model = models.check_dtype(dtype), served_model
         self.endpoint = Endpoint(url, concurrency, timeout, patience)
-        self._card: dict | None = None
 
     def close(self) -> None:
         """Forget what the server said about itself; the next use asks again."""
-        self._card = None
+        vars(self).pop("card", None)
 
-    @property
+    @cached_property
     def card(self) -> dict:
         """The server's entry for the model: `id` and, from vLLM, `max_model_len`; fetched once."""
-        if self._card is None:
-            self._card = self._card_in(self.endpoint.get("models"))
-        return self._card
-
-    def _card_in(self, answer: dict) -> dict:
-        """The model's entry in the server's list of models."""
+        answer = self.endpoint.get("models")
         try:
             cards = {card["id"]: card for card in answer["data"]}
         except (KeyError, TypeError) as error:
@@ -119,14 +115,11 @@ class ServerSampler(RequestSampler):
     def batching(self) -> dict:
         """What the server says about itself, without its address. Recorded with a run, never compared."""
         card = {"served_model": self.card["id"], "max_model_len": self.card.get("max_model_len")}
-        return {"version": self._server_version(), **card, "concurrency": self.endpoint.concurrency}
-
-    def _server_version(self) -> str | None:
-        """The server's version, as vLLM tells it; None if there is no such page."""
         try:
-            return str(self.endpoint.get("../version")["version"])
-        except (EngineError, KeyError, TypeError):
-            return None
+            version = str(self.endpoint.get("../version")["version"])
+        except (EngineError, KeyError, TypeError):  # vLLM has this page, other servers may not
+            version = None
+        return {"version": version, **card, "concurrency": self.endpoint.concurrency}
 
     def _serve(self, jobs) -> list:
         queue = RequestQueue(jobs)

@@ -18,7 +18,6 @@ from effwb.samplers.vllm_process import VERSION, import_vllm, on_cpu, restored_p
 if TYPE_CHECKING:
     import torch
     from vllm import LLM
-    from vllm import SamplingParams as VllmParams
     from vllm.v1.engine.llm_engine import LLMEngine
 
 CPU_CACHE_GIB = 1.0  # allocated in full when the engine opens
@@ -242,14 +241,19 @@ class VllmSampler(RequestSampler):
 
     def _serve(self, jobs) -> list:
         self._clear_prefix_cache()
+        from vllm import SamplingParams as VllmParams
+        from vllm.sampling_params import RequestOutputKind
+
+        at_end = RequestOutputKind.FINAL_ONLY  # a request reports only when it has ended
         queue, numbers = RequestQueue(jobs), itertools.count()
         under_way: dict[str, Ticket] = {}
         with self._exclusive_engine() as engine:
             while not queue.finished:
                 while len(under_way) < self.batch_rows and (ticket := queue.next()):
                     under_way[name := str(next(numbers))] = ticket
-                    prompt, params = ticket.request
-                    engine.add_request(name, {"prompt_token_ids": prompt}, _vllm_params(params))
+                    prompt, options = ticket.request
+                    params = VllmParams(**options, detokenize=False, output_kind=at_end)
+                    engine.add_request(name, {"prompt_token_ids": prompt}, params)
                 for output in engine.step() if under_way else ():
                     completion = output.outputs[0]
                     response = list(completion.token_ids), completion.finish_reason, output.num_cached_tokens
@@ -273,11 +277,3 @@ class VllmSampler(RequestSampler):
     def _clear_prefix_cache(self) -> None:
         if not self.llm.reset_prefix_cache():
             raise EngineError("vLLM did not empty its prefix cache: it still has unfinished requests")
-
-
-def _vllm_params(params: dict) -> VllmParams:
-    """The parameters of one request, which reports only when it has ended."""
-    from vllm import SamplingParams as VllmParams
-    from vllm.sampling_params import RequestOutputKind
-
-    return VllmParams(**params, detokenize=False, output_kind=RequestOutputKind.FINAL_ONLY)

@@ -50,7 +50,15 @@ def check(
             "must be no monitor"
         )
     if design.needs_reference:
-        _check_reference(design, problems, reference)
+        if reference is None:
+            raise DataError(
+                f"{design.NAME} compares with a frozen model: pass train(reference=...), made by "
+                "training.reference_statistics(rollouts, cap)"
+            )
+        if missing := [p for p in problems["problem_id"] if p not in reference]:
+            raise DataError(
+                f"the reference misses {len(missing)} of {len(problems)} problems, e.g. {missing[:3]}"
+            )
     if design.losses is not None and settings.loss not in design.losses:
         raise ConfigError(
             f"{design.NAME} needs loss={' or '.join(map(repr, design.losses))}, got {settings.loss!r}"
@@ -117,16 +125,3 @@ def _rehearse(s: Training, design: Design, cap: int, problems: "Dataset", refere
     if not design.probes:  # designs with probes know their budgets by the cap, which `check_cap` has checked
         design.advantage(group)
     design.mask(group)
-
-
-def _check_reference(design: Design, problems: "Dataset", reference: Mapping | None) -> None:
-    if reference is None:
-        raise DataError(
-            f"{design.NAME} compares with a frozen model: pass train(reference=...), made by "
-            "training.reference_statistics(rollouts, cap)"
-        )
-    missing = [p for p in problems["problem_id"] if p not in reference]
-    if missing:
-        raise DataError(
-            f"the reference misses {len(missing)} of {len(problems)} problems, e.g. {missing[:3]}"
-        )

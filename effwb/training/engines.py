@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from effwb._internal import private_trl
-from effwb.errors import ConfigError, one_of
+from effwb.errors import ConfigError
 from effwb.probes import ForcedAnswer, Prober, ProbeTarget
 from effwb.samplers import SamplingParams, open_sampler
 from effwb.samplers.base import Completion, Sampler, completed
@@ -16,8 +16,6 @@ from effwb.training.trl_config import world_size
 if TYPE_CHECKING:
     from effwb.training.trainer import GroupTrainer
 
-ENGINES = ("transformers", "vllm", "trl", "trl-vllm-colocate", "trl-vllm-server")
-
 Logprobs = list[list[float]] | None  # of the sampled tokens; None where the loss computes the same
 
 
@@ -25,14 +23,13 @@ def open_engine(name: str, model: str, params: SamplingParams) -> ModelEngine:
     """The training engine of that name; what it needs is loaded at its first use.
 
     Args:
-        name: One of `ENGINES`.
+        name: As in `Training.engine`.
         model: The starting model.
         params: How rollouts are sampled.
 
     Raises:
-        ConfigError: If the name is unknown or the engine cannot train here.
+        ConfigError: If the engine cannot train here.
     """
-    one_of("training engine", name, ENGINES)
     engines = {"transformers": ModelEngine, "vllm": VllmEngine}
     return engines.get(name, TrlEngine)(model, params)
 
@@ -98,41 +95,36 @@ class ModelEngine:
             )
         return [completion for (completion,) in rows], None, [row for (row,) in answers]
 
-    def sampler(self, trainer: GroupTrainer) -> AbstractContextManager[Sampler]:
-        """A context that gives a sampler with the trainer's weights."""
-        return live_sampler(trainer)
+    @contextmanager
+    def sampler(self, trainer: GroupTrainer) -> Iterator[Sampler]:
+        """A sampler on the trainer's own model, which is in evaluation mode meanwhile.
+
+        Raises:
+            ConfigError: If the weights are sharded over processes (FSDP, DeepSpeed).
+        """
+        import torch
+        from trl.models import unwrap_model_for_generation
+
+        from effwb.samplers.transformers.engine import TransformersSampler
+
+        if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+            raise ConfigError("this engine cannot sample from sharded weights; train with a trl-vllm engine")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # the sampler takes a share of the memory that the driver calls free
+        with unwrap_model_for_generation(
+            trainer.model_wrapped,
+            trainer.accelerator,
+            gather_deepspeed3_params=trainer.args.ds3_gather_for_generation,
+            gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
+        ) as model:
+            model.eval()
+            try:
+                yield TransformersSampler.from_model(model, trainer.processing_class)
+            finally:
+                model.train()
 
     def close(self) -> None:
         """Free what the engine holds; this one holds nothing."""
-
-
-@contextmanager
-def live_sampler(trainer: GroupTrainer) -> Iterator[Sampler]:
-    """A sampler on the trainer's own model, which is in evaluation mode meanwhile.
-
-    Raises:
-        ConfigError: If the weights are sharded over processes (FSDP, DeepSpeed).
-    """
-    import torch
-    from trl.models import unwrap_model_for_generation
-
-    from effwb.samplers.transformers.engine import TransformersSampler
-
-    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        raise ConfigError("this engine cannot sample from sharded weights; train with a trl-vllm engine")
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # the sampler takes a share of the memory that the driver calls free
-    with unwrap_model_for_generation(
-        trainer.model_wrapped,
-        trainer.accelerator,
-        gather_deepspeed3_params=trainer.args.ds3_gather_for_generation,
-        gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
-    ) as model:
-        model.eval()
-        try:
-            yield TransformersSampler.from_model(model, trainer.processing_class)
-        finally:
-            model.train()
 
 
 class VllmEngine(ModelEngine):
@@ -158,13 +150,14 @@ class VllmEngine(ModelEngine):
         self._sampler: Any = open_sampler(model, "vllm", updatable=True)
         self._loaded_step: int | None = None
 
-    def sampler(self, trainer: GroupTrainer) -> AbstractContextManager[Sampler]:
-        """A context that gives vLLM with the trainer's weights."""
+    @contextmanager
+    def sampler(self, trainer: GroupTrainer) -> Iterator[Sampler]:
+        """Give vLLM with the trainer's weights."""
         if self._loaded_step != trainer.state.global_step:
             model = trainer.accelerator.unwrap_model(trainer.model)
             self._sampler.update_weights(_merged_weights(model))
             self._loaded_step = trainer.state.global_step
-        return nullcontext(self._sampler)
+        yield self._sampler
 
     def close(self) -> None:
         """Shut vLLM down."""
@@ -214,5 +207,5 @@ class TrlEngine(ModelEngine):
         """As `ModelEngine.sample_and_probe`, in two calls."""
         completions, logprobs = self.sample(trainer, prompt_ids, seeds)
         targets = [target_of(i, completion) for i, completion in enumerate(completions)]
-        with live_sampler(trainer) as sampler:
+        with self.sampler(trainer) as sampler:
             return completions, logprobs, prober.answers(sampler, targets)

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from effwb import profiles
-from effwb.designs import Design
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import Profile, Training
 from effwb.training.points import load_train_problems
@@ -62,10 +60,15 @@ def run_job(path: str | Path, watch: str = "lines") -> TrainResult:
     """
     path = Path(path)
     config, folder = _read(path), path.parent
-    scale = _profile(config.pop("profile", "pocket"))
+    scale = config.pop("profile", "pocket")
+    if isinstance(scale, str):
+        scale = profiles.profile(scale)
+    else:
+        scale = Profile(**{**scale, "training": Training(**scale["training"])})
     n = config.pop("n_problems", None) or scale.training.n_problems
     settings = config.pop("training", {})
-    config["design"] = _design(config["design"], folder)
+    if config["design"].endswith(".pkl"):
+        config["design"] = pickle.loads((folder / config["design"]).read_bytes())
     config["problems"] = _problems(config["problems"], folder, n)
     if config.get("monitor") is not None:
         config["monitor"] = _problems(config["monitor"], folder, None)
@@ -87,16 +90,6 @@ def _read(path: Path) -> dict:
     if missing:
         raise ConfigError(f"{path} lacks {', '.join(missing)}")
     return config
-
-
-def _profile(value: str | Mapping) -> Profile:
-    if isinstance(value, str):
-        return profiles.profile(value)
-    return Profile(**{**value, "training": Training(**value["training"])})
-
-
-def _design(value: str, folder: Path) -> str | Design:
-    return pickle.loads((folder / value).read_bytes()) if value.endswith(".pkl") else value
 
 
 def _problems(source: str, folder: Path, n: int | None) -> Dataset:

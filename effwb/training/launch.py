@@ -46,6 +46,10 @@ def launch(
         ConfigError: If the design or the accelerate config cannot be used by other processes.
         TrainingError: If the processes fail; the message has the end of their output.
     """
+    import torch
+
+    # without CUDA, the processes talk through gloo
+    device = {} if torch.cuda.is_available() else {"ACCELERATE_USE_CPU": "true"}
     folder = run.run_dir / "train" / "job"
     argv, log = command(_write_job(run, folder, report_to), run.settings), folder / "launch.log"
     with open(log, "w") as output:
@@ -54,7 +58,7 @@ def launch(
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
-            env={**os.environ, **_device()},
+            env={**os.environ, **device},
             start_new_session=True,
         )
         try:
@@ -140,13 +144,6 @@ def _end(log: Path) -> str:
     own_lines = list(takewhile(lambda line: "torch.distributed.elastic" not in line, lines))
     has_error = any("Error" in line for line in own_lines)
     return "\n".join((own_lines if has_error else lines)[-LAST_LINES:])
-
-
-def _device() -> dict[str, str]:
-    """Environment variables for the child: without CUDA, the processes talk through gloo."""
-    import torch
-
-    return {} if torch.cuda.is_available() else {"ACCELERATE_USE_CPU": "true"}
 
 
 def _follow(child: subprocess.Popen, record: Record, listeners: Sequence[Callable[[dict], None]]) -> None:

@@ -265,7 +265,11 @@ class TrainingRun:
         """
         directory = RunDir(self.run_dir)
         if processes(self.settings) > world_size() == 1:
-            self.run_in_processes(directory, watch, report_to)
+            with directory.lock():  # refuse here what is refused; then the first process takes the lock
+                directory.begin("train", self.identity(), **self.recorded())
+            if not self.is_done:
+                record = Record(self.run_dir / "train" / "metrics.jsonl")
+                launch(self, record, self._listeners(watch, record), report_to)
             return
         with directory.lock() if is_main() else nullcontext():
             if is_main():
@@ -274,14 +278,6 @@ class TrainingRun:
                 self.execute(watch, report_to)
             if is_main():
                 shutil.rmtree(self.run_dir / "train" / "checkpoints", ignore_errors=True)
-
-    def run_in_processes(self, directory: RunDir, watch: str, report_to: list[str]) -> None:
-        """Train in processes of its own (`training.launch`), unless it is done."""
-        with directory.lock():  # refuse here what is refused; then the first of the processes takes the lock
-            directory.begin("train", self.identity(), **self.recorded())
-        if not self.is_done:
-            record = Record(self.run_dir / "train" / "metrics.jsonl")
-            launch(self, record, self._listeners(watch, record), report_to)
 
     def _listeners(self, watch: str, record: Record) -> list[Listener]:
         from effwb.training.progress import listeners
@@ -331,14 +327,16 @@ class TrainingRun:
     ) -> GroupTrainer:
         from effwb.training.trainer import GroupTrainer
 
-        settings, design, monitor = self.settings, self.design, None
+        settings, design, prober, monitor = self.settings, self.design, None, None
+        if design.probes:
+            prober = Prober(self.tokenizer, prompts.forced_suffix(self.template), self.profile.answer_tokens)
         options: dict[str, Any] = {"cap": self.max_tokens, "timeout": self.verify_timeout}
         collector = Collector(
             self.schedule,
             engine,
             settings,
             seed=self.seed,
-            prober=self._prober(),
+            prober=prober,
             reference=self.reference,
             **options,
         )
@@ -364,12 +362,6 @@ class TrainingRun:
         )
         remove_printers(trainer)
         return trainer
-
-    def _prober(self) -> Prober | None:
-        """What asks for forced answers, for designs that reward them."""
-        if not self.design.probes:
-            return None
-        return Prober(self.tokenizer, prompts.forced_suffix(self.template), self.profile.answer_tokens)
 
     def _save(self, trainer: GroupTrainer) -> None:
         """Save the model under its final name, then the done marker; then the checkpoints may go."""

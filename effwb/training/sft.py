@@ -128,16 +128,16 @@ def _examples(profile: Profile, problems, model: str, folder: Path, seed: int) -
             correct = table[solved(table)]
             if correct.empty:
                 raise DataError(f"nothing to learn: no rollout of {len(table)} in mode {mode!r} is correct")
-            pairs = zip(correct["problem_id"], correct["completion_ids"], strict=True)
-            parts.append([_example(list(prompt_ids[pid]), list(ids)) for pid, ids in pairs])
+            examples = []
+            for pid, ids in zip(correct["problem_id"], correct["completion_ids"], strict=True):
+                prompt, completion = list(prompt_ids[pid]), list(ids)
+                labels = [-100] * len(prompt) + completion
+                examples.append({"input_ids": prompt + completion, "labels": labels})
+            parts.append(examples)
     rng = np.random.default_rng(seed)
     count = min(map(len, parts))
     chosen = [part[i] for part in parts for i in rng.choice(len(part), count, replace=False)]
     return [chosen[i] for i in rng.permutation(len(chosen))]
-
-
-def _example(prompt: list[int], completion: list[int]) -> dict:
-    return {"input_ids": prompt + completion, "labels": [-100] * len(prompt) + completion}
 
 
 def _last_whole(checkpoints: Path) -> str | None:

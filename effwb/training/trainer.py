@@ -184,13 +184,17 @@ class GroupTrainer(GRPOTrainer):
             return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, **options
             )
-        rows = options.get("batch_size") or len(input_ids)
-        if self.accelerator.num_processes == 1:
-            limit = self.settings.tokens_per_forward
-        elif len(input_ids) > rows:
-            return self._by_rows(model, input_ids, attention_mask, logits_to_keep, rows, options)
-        else:  # sharded models need the same number of forward passes on every process
-            limit = input_ids.numel()
+        rows, alone = options.get("batch_size") or len(input_ids), self.accelerator.num_processes == 1
+        if not alone and len(input_ids) > rows:  # a whole round, `rows` rollouts at a time
+            options["batch_size"] = rows
+            parts = [
+                self._get_per_token_logps_and_entropies(model, ids, mask, logits_to_keep, **options)
+                for ids, mask in zip(input_ids.split(rows), attention_mask.split(rows), strict=True)
+            ]
+            logps, entropies, _ = zip(*parts, strict=True)
+            return torch.cat(logps), None if entropies[0] is None else torch.cat(entropies), None
+        # sharded models need the same number of forward passes on every process
+        limit = self.settings.tokens_per_forward if alone else input_ids.numel()
         logps, entropies = log_probs(
             model,
             input_ids,
@@ -201,16 +205,6 @@ class GroupTrainer(GRPOTrainer):
             entropy=options.get("compute_entropy", False),
         )
         return logps, entropies, None
-
-    def _by_rows(self, model, ids, mask, logits_to_keep: int, rows: int, options: dict):
-        """The log-probabilities of a whole round, `rows` rollouts at a time."""
-        options = {**options, "batch_size": rows}
-        parts = [
-            self._get_per_token_logps_and_entropies(model, i, m, logits_to_keep, **options)
-            for i, m in zip(ids.split(rows), mask.split(rows), strict=True)
-        ]
-        logps, entropies, _ = zip(*parts, strict=True)
-        return torch.cat(logps), None if entropies[0] is None else torch.cat(entropies), None
 
     def log(self, logs: dict, start_time: float | None = None) -> None:
         """TRL's log with the numbers of the round instead of TRL's rewards, which are only the accuracy."""
@@ -287,24 +281,18 @@ def _metrics(
         "masked": 1 - mask.mean(),
         "refilled": rollouts.refilled,
         "tokens": rollouts.tokens,
-        **_probe_metrics(rollouts),
     }
+    budgets, at_budget = rollouts.probe_budgets_PGK, rollouts.probe_correct_PGK
+    if budgets is not None and at_budget is not None:
+        shared = budgets[0, 0] if (budgets == budgets[0, 0]).all() else []  # budgets of all rollouts
+        metrics |= {f"probe/{budget}": at_budget[..., k].mean() for k, budget in enumerate(shared)}
+        metrics |= {"probe_unparsed": rollouts.unparsed, "probe_mean": at_budget.mean()}
     if group.empty_PG is not None:  # rollouts that think, and those that do not
         metrics["modes/empty"] = group.empty_PG.mean()
         for name, members in (("think", ~group.empty_PG), ("empty", group.empty_PG)):
             metrics[f"accuracy/{name}"] = _mean(correct[members])
             metrics[f"length/{name}"] = _mean(length[members])
     return {name: float(value) for name, value in metrics.items()}
-
-
-def _probe_metrics(rollouts: Round) -> dict[str, float]:
-    """Accuracy at every budget that all rollouts share, and the share of answers that could not be read."""
-    budgets, correct = rollouts.probe_budgets_PGK, rollouts.probe_correct_PGK
-    if budgets is None or correct is None:
-        return {}
-    shared = budgets[0, 0] if (budgets == budgets[0, 0]).all() else []
-    by_budget = {f"probe/{budget}": correct[..., k].mean() for k, budget in enumerate(shared)}
-    return {**by_budget, "probe_unparsed": rollouts.unparsed, "probe_mean": correct.mean()}
 
 
 def _mean(values: np.ndarray) -> float:

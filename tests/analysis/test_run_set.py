@@ -11,7 +11,6 @@ from effwb.analysis import RunAnalysis, RunSet, aes_table, effects, finished, le
 from effwb.analysis.comparison import compare
 from effwb.analysis.finished import describe_run, read_evaluation, run_info
 from effwb.errors import ConfigError, DataError
-from effwb.evaluation import Evaluation
 from effwb.frontier import Frontier
 from effwb.metrics import aes
 from effwb.runs import RunDir
@@ -346,7 +345,7 @@ def test_levels_have_intervals_over_their_problems():
     rollouts["finish_reason"] = "stop"
     levels = dict(zip([f"p{p}" for p in range(5)], ["10", "2", "2", "10", "extra"], strict=True))
     info = finished.RunInfo("lead", 3, "lead", {}, None, None)
-    run = RunAnalysis("lead-seed3", None, info, Evaluation("lead", None, rollouts, None, None))
+    run = RunAnalysis("lead-seed3", None, rollouts, None, None, info)
     table = level_table([run], levels).set_index("level")
     assert list(table.index) == ["2", "10", "extra"]
     assert table["problems"].tolist() == [2, 2, 1]

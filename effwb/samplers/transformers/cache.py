@@ -94,12 +94,12 @@ class SlotCache(Cache):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The pair of a layer, allocated at its first use with the shapes of `keys` and `values`."""
         if index == len(self.layers_kv):
-            self.layers_kv.append((self._zeros(keys), self._zeros(values)))
+            # not `new_empty`: masked columns count nothing, but must be numbers
+            key_store, value_store = (
+                x.new_zeros((self.slots, x.shape[1], self.columns, x.shape[3])) for x in (keys, values)
+            )
+            self.layers_kv.append((key_store, value_store))
         return self.layers_kv[index]
-
-    def _zeros(self, like: torch.Tensor) -> torch.Tensor:
-        # not `new_empty`: masked columns count nothing, but must be numbers
-        return like.new_zeros((self.slots, like.shape[1], self.columns, like.shape[3]))
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """How many columns the next forward pass reads."""

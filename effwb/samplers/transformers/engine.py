@@ -161,6 +161,8 @@ class TransformersSampler(Sampler):
     @contextmanager
     def _computing(self) -> Iterator[None]:
         """Use the model's fastest form; if memory runs out, raise an error that names what to lower."""
+        import torch
+
         from effwb.samplers.transformers.packed import packed_linear_layers
 
         model = self.model
@@ -168,7 +170,9 @@ class TransformersSampler(Sampler):
             with packed_linear_layers(model):
                 yield
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            # accelerators have an error class of their own; the CPU's allocator raises a RuntimeError
+            out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+            if not out_of_memory and "DefaultCPUAllocator" not in str(error):
                 raise
             raise EngineError(
                 f"out of memory on {self.device}: lower cache_tokens (now {self.cache_tokens}) or batch_rows "
@@ -272,7 +276,7 @@ class StreamingProber:
 
     def __call__(self, decoder: SlotDecoder, rows: np.ndarray, slots: torch.Tensor) -> None:
         """Answer the cuts of the completions `rows`, which have ended in `slots`."""
-        # for each suffix: (row, slot, indices of the answers, their cuts)
+        # for each suffix: (row, slot, indices of the answers, the completion with their cuts)
         work: dict[tuple[int, ...], list[tuple]] = {}
         for row, slot in zip(rows, slots, strict=True):
             self.completions[row] = completion = self.sampler.completion(*decoder.result(row))
@@ -280,7 +284,8 @@ class StreamingProber:
             self.answers[row] = [None] * len(cuts)
             for suffix in dict.fromkeys(tuple(ids) for _, ids in cuts):
                 indices = [k for k, (_, ids) in enumerate(cuts) if tuple(ids) == suffix]
-                work.setdefault(suffix, []).append((row, slot, indices, [cuts[k][0] for k in indices]))
+                rollout = Prefixes(self.prompts[row], completion.token_ids, [cuts[k][0] for k in indices])
+                work.setdefault(suffix, []).append((row, slot, indices, rollout))
         for suffix, items in work.items():
             self._probe(decoder.cache, suffix, items)
 
@@ -288,7 +293,7 @@ class StreamingProber:
         import torch
 
         closer: BraceCloser = self.sampler.closer(suffix, self.params)
-        rollouts = [Prefixes(self.prompts[row], self._ids(row), cuts) for row, _, _, cuts in items]
+        rollouts = [rollout for *_, rollout in items]
         cache_tokens = (1 - SLOT_SHARE) * self.sampler.cache_tokens
         for part in self.sampler._parts(rollouts, suffix, self.params, cache_tokens):
             batch = [rollouts[j] for j in part]
@@ -299,19 +304,6 @@ class StreamingProber:
                 row, _, indices, _ = items[j]
                 for k, answer in zip(indices, answer_row, strict=True):
                     self.answers[row][k] = answer
-
-    def _ids(self, row: int) -> list[int]:
-        completion = self.completions[row]
-        assert completion is not None, f"completion {row} has not ended"
-        return completion.token_ids
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Accelerators raise an error class of their own; the CPU's allocator raises a RuntimeError."""
-    import torch
-
-    kinds = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, kinds) or "DefaultCPUAllocator" in str(error)
 
 
 def _tokens(rollout: Prefixes) -> int:

@@ -56,11 +56,8 @@ class SlotDecoder:
         on_finished: Callable[[SlotDecoder, np.ndarray, torch.Tensor], None] | None = None,
     ):
         self.model, self.prompts, self.params, self.pad_id = model, prompts, params, pad_id
-        self.on_finished, self.stops, self.streams = (
-            on_finished,
-            np.array(sorted(stop_ids)),
-            RandomStreams(seeds),
-        )
+        self.on_finished, self.streams = on_finished, RandomStreams(seeds)
+        self.stops = np.array(sorted(stop_ids))
         slots = min(slots, len(prompts))
         self.cache = SlotCache(slots, max(map(len, prompts), default=0) + params.max_tokens)
         self.waiting = deque(range(len(prompts)))
