@@ -118,6 +118,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_full_disk(name, small_disk, tmp_path):
     work, same = SCENARIOS[name]

@@ -101,6 +101,7 @@ def test_a_missing_shard_is_restored_identically(few, pocket, tmp_path):
         assert_frame_equal(stable(a), stable(b))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "kill_after",
     ["config.json", "rollouts/00000.parquet", "rollouts/00002.parquet", "probes/00001.parquet"],
@@ -118,6 +119,7 @@ def test_a_killed_run_continues_to_the_same_table(
     assert_frame_equal(stable(probed), stable(reference[2]))
 
 
+@pytest.mark.long
 class TestTogether:
     """`evaluate` samples and probes each shard in one go; the tables are those of `sample`, then `probe`."""
 

@@ -122,6 +122,7 @@ def test_batches_resume_anywhere(tokenizer):
         assert all(np.array_equal(next(again)[0], r) for r in reference[start:])
 
 
+@pytest.mark.long
 def test_a_stopped_build_continues_to_the_same_losses(tmp_path, monkeypatch):
     settings = dict(steps=10, tokens_per_batch=512, save_every=4)
     whole = train.build(tmp_path / "a", work_dir=tmp_path / "wa", **settings)

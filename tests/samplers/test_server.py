@@ -300,7 +300,7 @@ def test_the_key_is_sent_and_never_written(monkeypatch, few, tmp_path):
     monkeypatch.setenv(endpoint.KEY, SECRET)
     with serving(change=lambda a: {**a, "key": SECRET}) as server:
         sampler = opened(server)
-        sample(few, sampler, 1, run_dir=tmp_path, max_tokens=8, progress=False)
+        sample(few, sampler, 1, run_dir=tmp_path, sampling=Sampling(max_tokens=8), progress=False)
         assert server.keys == {f"Bearer {SECRET}"}
         server.failures = [401]
         with pytest.raises(EngineError, match="EFFWB_SERVER_KEY") as error:

@@ -49,6 +49,7 @@ def sampled(pocket):
     return prompts_, groups
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cells", [10_000, 10_000_000])
 def test_forked_answers_equal_naive_answers(pocket, sampled, cells, monkeypatch):
     monkeypatch.setattr(pocket, "probe_cells", cells)
@@ -75,6 +76,7 @@ def test_one_by_one_agrees_with_the_tree(pocket, sampled):
     assert [[c.token_ids for c in r] for r in single] == [[c.token_ids for c in r] for r in tree]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("keep", [0.0, 0.75, 1.0])
 def test_dropping_finished_rows_changes_nothing(pocket, monkeypatch, keep):
     """In the loop for models without slots, rows leave the batch when they end; with KEEP = 0 none does."""
@@ -111,6 +113,7 @@ ARCHITECTURES = {
 SLOTS = ("grouped llama", "gpt2", "values narrower than queries")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_other_attentions_equal_generate(name, pocket, tmp_path, monkeypatch):
     """Random weights, a left-padded batch, far beyond the sliding window: the tokens of `generate`."""
@@ -200,6 +203,7 @@ def test_a_completion_ends_with_eos_or_at_the_cap(pocket, sampled):
     assert (len(short.token_ids), short.finish_reason) == (3, "length")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("rows", "refill_share"), [(2, 0.01), (3, 1.0), (7, 0.5)])
 def test_the_way_slots_are_filled_changes_nothing(pocket, monkeypatch, rows, refill_share):
     work = [prompt_ids(pocket, q) for q in ("3+4=?", "1+2+3+4+5+6+7+8=?", "12+7=?")] + [[4]]

@@ -91,6 +91,7 @@ def test_the_shape_of_the_pocket_model():
     assert (shape.layers, shape.width) == (model.config.num_hidden_layers, model.config.hidden_size)
 
 
+@pytest.mark.long
 def test_calibration_measures(tmp_path):
     scale = POCKET.override(max_tokens=64, n_samples=2, shard_problems=4, n_problems=14)
     scale = scale.override(training=scale.training.override(problems_per_round=2, group_size=2, n_problems=8))

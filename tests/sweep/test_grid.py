@@ -21,6 +21,8 @@ from effwb.sweep import local
 from effwb.sweep.parameters import declared_parameters, grid_points, point_name, read_file, read_values
 from effwb.sweep.point import SweepPoint
 
+pytestmark = pytest.mark.long  # every test starts kernels or a cluster
+
 PARAMETERS = """number = 0  # of the point
 name = "plain"  # any text
 rate = 0.5  # a float

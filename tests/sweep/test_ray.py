@@ -13,6 +13,8 @@ from effwb.errors import ConfigError, EngineError
 from effwb.sweep import cluster
 from tests.sweep.test_grid import QUIET, attempts, rewrite, start, tiny, wait_for  # noqa: F401
 
+pytestmark = pytest.mark.long  # every test starts kernels or a cluster
+
 ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'effwb[cluster]')")
 
 

@@ -52,6 +52,7 @@ def recorded_steps(folder, rank=0):
     ]
 
 
+@pytest.mark.long
 def test_two_processes_have_the_advantages_of_one(easy, tmp_path, monkeypatch):
     """Three groups of four on two processes: the second group lies on both."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # for the class RecordingDesign
@@ -78,6 +79,7 @@ def test_two_processes_have_the_advantages_of_one(easy, tmp_path, monkeypatch):
     assert again.metrics.equals(two_processes)
 
 
+@pytest.mark.long
 def test_a_killed_process_ends_the_others_and_the_run_continues(easy, tmp_path, capsys):
     folder = tmp_path / "run"
 

@@ -235,6 +235,7 @@ class TestTraining:
         assert len(counts) == 2
         assert all(in_loss == unmasked for in_loss, unmasked in counts)
 
+    @pytest.mark.long
     @pytest.mark.parametrize("design", DESIGNS)
     def test_every_design_trains(self, easy, tmp_path, design):
         options = {"design_params": {"k": 2}} if design == "gfpo" else {}
@@ -275,6 +276,7 @@ class TestTraining:
             assert metrics[name].iloc[0] == pytest.approx(trl_metrics[name].iloc[0], rel=2e-4, abs=2e-6), name
         assert metrics["grad_norm"].iloc[0] > 0
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         "settings",
         [
@@ -323,6 +325,7 @@ class TestTraining:
         small("reo_rl", easy, tmp_path / "a", **settings)
         assert filled == [[0, 1, 2, 3], [0, 2], [0, 2]]
 
+    @pytest.mark.long
     @pytest.mark.parametrize("design", ["reo_rl", "mrt", "brpo"])
     def test_one_call_gives_what_two_calls_give(self, easy, tmp_path, monkeypatch, design):
         """Tokens, verdicts, metrics and weights."""
@@ -426,6 +429,7 @@ def whole(easy, tmp_path_factory):
 class TestResume:
     """A run that is killed ends in the metrics and weights of one that is not."""
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         "sign",
         [

@@ -37,6 +37,7 @@ def staged(easy, folder):
     return train_stages(STAGES, easy, run_dir=folder, profile=POCKET, group_size=4, watch="none", **EPOCH)
 
 
+@pytest.mark.long
 class TestStages:
     def test_the_second_begins_with_what_the_first_found(self, plan, easy):
         first, second = plan.results
@@ -125,6 +126,7 @@ train("lapo_internalization", easy.select(range(4)), run_dir={run!r}, profile=pr
 """
 
 
+@pytest.mark.long
 def test_a_killed_run_asks_what_the_uninterrupted_one_asks(easy, tmp_path, run_until_killed):
     """Four problems, two per round: from the third round on every prompt depends on an earlier round."""
     options = dict(state=known(easy, None), steps=6, save_every=2)

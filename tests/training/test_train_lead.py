@@ -49,6 +49,7 @@ def test_the_weights_reported_are_those_of_the_step(whole):
     assert ((spread >= 12) & (spread <= 96)).all()  # 1000 and 8000 tokens at this cap
 
 
+@pytest.mark.long
 class TestKilled:
     @pytest.fixture
     def killed(self, tmp_path, run_until_killed):

@@ -237,6 +237,7 @@ def warm(tmp_path_factory):
     return folder, simple, profile, sft_warm_start(profile, simple, run_dir=folder, **SFT)
 
 
+@pytest.mark.long
 class TestWarmStart:
     def test_the_model_knows_both_modes(self, warm):
         folder, simple, profile, model = warm

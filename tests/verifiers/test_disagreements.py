@@ -24,6 +24,7 @@ def statuses(pairs: list[Pair]) -> list[str]:
     return [v.status for v in verify([pair.text for pair in pairs], [pair.gold for pair in pairs])]
 
 
+@pytest.mark.long
 def test_golden_table_records_the_verdicts_of_math_verify():
     rows = templates()
     pairs = [Pair(forced(row["answer"]), row["gold"]) for row in rows]
@@ -36,6 +37,7 @@ def test_golden_table_records_the_verdicts_of_math_verify():
     assert differing == []
 
 
+@pytest.mark.long
 def test_every_disagreement_is_of_a_judged_kind():
     """Golden rows with new numbers: the same new ones in gold and answer, and new ones in the answer only."""
     rng, pairs = Random(0), []

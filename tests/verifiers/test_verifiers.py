@@ -235,6 +235,7 @@ def test_verify_each_refuses_bad_limits_at_once_and_names_a_bad_text():
         list(verify_each([("a", 1), ("b", 1), (3, 1)]))
 
 
+@pytest.mark.long
 def test_fast_parsing_mode_gives_the_tree_of_the_slow_one():
     """ANTLR promises it of SLL; checked here on every golden row that SLL does not reject."""
     from antlr4.atn.PredictionMode import PredictionMode
