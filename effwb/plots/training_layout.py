@@ -84,13 +84,9 @@ def _value_axis(panel: PanelSpec, runs: Runs) -> dict[str, Any]:
 
 def _window_note(window: int, inner: int) -> dict[str, Any]:
     text = "each step" if window == 1 else f"thin: each step, thick: mean of up to {window}"
-    place = {"x": 1, "y": 1 + 30 / inner, "xref": "paper", "yref": "paper", "xanchor": "right"}
-    return {
-        "text": text,
-        "showarrow": False,
-        "yanchor": "bottom",
-        "font": {"size": 12, "color": GREY},
-    } | place
+    place = {"x": 1, "y": 1 + 30 / inner, "xref": "paper", "yref": "paper"}
+    style = {"showarrow": False, "font": {"size": 12, "color": GREY}, "xanchor": "right", "yanchor": "bottom"}
+    return {"text": text, **style, **place}
 
 
 # ------------------------------------------------------------------------------------------ stages
