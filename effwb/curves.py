@@ -177,11 +177,10 @@ class BudgetCurve(Curve):
             object.__setattr__(self, "halves", halves)
         for field in ("problem_ids", "n_samples"):
             if getattr(self, field) is not None:
-                object.__setattr__(self, field, np.asarray(getattr(self, field)))
-                if len(getattr(self, field)) != problems:
-                    raise DataError(
-                        f"{len(getattr(self, field))} {field} for {problems} problems in per_problem"
-                    )
+                entries = np.asarray(getattr(self, field))
+                if len(entries) != problems:
+                    raise DataError(f"{len(entries)} {field} for {problems} problems in per_problem")
+                object.__setattr__(self, field, entries)
 
     def interval(
         self, level: float = 0.95, seed: int = 0, resamples: int = 10_000

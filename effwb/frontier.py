@@ -130,14 +130,13 @@ class Frontier(Curve):
 
     def save(self, path: str | Path) -> Path:
         """Write the frontier as JSON, without its per-problem values, and return the path."""
-        owner = None if self.owner is None else list(self.owner)
         record = {
             "format": FORMAT,
             "name": self.name,
             "provenance": self.provenance,
             "budgets": self.budgets.tolist(),
             "accuracy": self.accuracy.tolist(),
-            "owner": owner,
+            "owner": self.owner,
         }
         path = Path(path)
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -405,7 +404,11 @@ def wasted_tokens(
     edges = np.unique(np.concatenate([[0.0, 1.0], *ys]))
     edges = edges[np.diff(edges, prepend=-1) > 1e-12]  # slopes between nearly equal levels would overflow
     middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
-    frontier_t, curve_t = (_first_budget(x, y, middle) for y in ys)
+    # The smallest budget where each curve reaches each level. The levels lie between neighbouring values of
+    # the curves, so a flat stretch is never hit and the inverse is linear there: the midpoint rule is exact.
+    frontier_t, curve_t = (
+        np.where(middle > y[-1], l_max, np.where(middle < y[0], 0.0, np.interp(middle, y, x))) for y in ys
+    )
     if not shared_levels:
         return float((curve_t - frontier_t) @ width)
     low, high = max(y[0] for y in ys), min(y[-1] for y in ys)
@@ -413,16 +416,6 @@ def wasted_tokens(
     if not shared.any():
         return float("nan")
     return float((curve_t - frontier_t)[shared] @ width[shared] / (high - low))
-
-
-def _first_budget(x: np.ndarray, y: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """The smallest budget where non-decreasing y reaches each level; l_max where it never does.
-
-    `levels` are midpoints between neighbouring values of y, so a flat stretch is never hit and the inverse is
-    linear around each of them: the midpoint rule is exact.
-    """
-    reached = np.interp(levels, y, x)
-    return np.where(levels > y[-1], x[-1], np.where(levels < y[0], 0.0, reached))
 
 
 def _rising(name: str, x: np.ndarray, y: np.ndarray, monotone: str | None) -> np.ndarray:

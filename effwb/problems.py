@@ -70,11 +70,8 @@ def load(name: str, n: int | None = None, seed: int = 0, split: str | None = Non
     elif Path(name).suffix in (".jsonl", ".parquet"):
         rows = _drawn(_file(Path(name)), n, seed)
     else:
-        one_of(
-            "problem source",
-            name,
-            ["pocket", "reasoning-gym:<task>", "hub:<id>", "a path to .jsonl or .parquet", *PRESETS],
-        )
+        sources = ["pocket", "reasoning-gym:<task>", "hub:<id>", "a path to .jsonl or .parquet", *PRESETS]
+        one_of("problem source", name, sources)
     return as_dataset(rows, name)
 
 
@@ -105,11 +102,8 @@ def as_dataset(rows: list[dict], name: str) -> Dataset:
         ids.add(row["problem_id"])
     golds = [r["answer"] for r in rows]
     verdicts = verify([f"\\boxed{{{g}}}" for g in golds], golds)
-    bad = [
-        f"{r['problem_id']}: {r['answer']!r} ({v.status})"
-        for r, v in zip(rows, verdicts, strict=True)
-        if v.status != "correct"
-    ]
+    pairs = [(r, v) for r, v in zip(rows, verdicts, strict=True) if not v.correct]
+    bad = [f"{r['problem_id']}: {r['answer']!r} ({v.status})" for r, v in pairs]
     if bad:
         raise DataError(
             f"{len(bad)} golds of {name!r} do not verify against themselves: {'; '.join(bad[:3])}"
@@ -207,10 +201,8 @@ def _file(path: Path) -> list[dict]:
     if not path.is_file():
         raise DataError(f"no problem file at {path}")
     try:
-        if path.suffix == ".jsonl":
-            table = pd.read_json(path, lines=True, dtype=False)
-        else:
-            table = pd.read_parquet(path)
+        is_json = path.suffix == ".jsonl"
+        table = pd.read_json(path, lines=True, dtype=False) if is_json else pd.read_parquet(path)
     except ValueError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     return _normalised(table.to_dict("records"), path.stem)

@@ -87,15 +87,8 @@ def run_eval(args: argparse.Namespace) -> int:
     eval_problems = problems.load(profile.problems, n=profile.n_problems, seed=args.seed)
     options = {"dtype": profile.dtype} | ({"url": args.url} if args.url else {})
     with open_sampler(profile.model, profile.engine, **options) as sampler:
-        evaluation = evaluate(
-            eval_problems,
-            sampler,
-            profile,
-            run_dir=args.out,
-            seed=args.seed,
-            effort=args.effort,
-            snap=args.snap,
-        )
+        choices = {"seed": args.seed, "effort": args.effort, "snap": args.snap}
+        evaluation = evaluate(eval_problems, sampler, profile, run_dir=args.out, **choices)
     print(evaluation.caption())
     print(pd.DataFrame([evaluation.summary()]).round(3).to_string(index=False))
     if sampler.engine != "transformers" and sampler.prefix_tokens:
@@ -148,11 +141,8 @@ def add_reg(subparsers: Any) -> None:
     add("runs", type=Path, help="a finished evaluation, or a directory that holds some")
     add("--frontier", help="a saved frontier or the name of a published one; default: the best of these runs")
     add("--l-max", type=int, help="the last budget that counts; default: the frontier's last")
-    add(
-        "--largest",
-        action="store_true",
-        help="if the runs cannot all be compared, use the largest set that can",
-    )
+    largest_help = "if the runs cannot all be compared, use the largest set that can"
+    add("--largest", action="store_true", help=largest_help)
     add("--csv", type=Path, help="write the table to this file as well")
 
 

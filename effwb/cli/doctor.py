@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from effwb.errors import ConfigError
-
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
 
 IMPORT_SECONDS = 180  # vLLM takes this long on a cold disk
 
@@ -37,7 +34,7 @@ class Check:
 
 def checks() -> Iterator[Check]:
     """Run all checks, the quick ones first."""
-    yield python()
+    yield Check("Python", "ok", f"{sys.version.split()[0]} at {sys.executable}")
     yield from packages()
     yield kernel()
     yield data()
@@ -45,15 +42,10 @@ def checks() -> Iterator[Check]:
     yield disk()
     yield hub()
     yield images()
-    yield peft()
-    yield cluster()
+    yield optional("LoRA", "peft", "pip install 'effwb[lora]' for lora_rank above 0")
+    yield optional("Ray", "ray", "pip install 'effwb[cluster]' for sweeps on many machines")
     yield gpu()
     yield vllm()
-
-
-def python() -> Check:
-    """Report the Python that runs."""
-    return Check("Python", "ok", f"{sys.version.split()[0]} at {sys.executable}")
 
 
 def packages() -> Iterator[Check]:
@@ -66,12 +58,14 @@ def packages() -> Iterator[Check]:
         yield Check("effwb", "broken", "not installed", "pip install -e . in the checkout")
         return
     needed = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
-    unmet = [requirement for requirement in needed if not _is_met(requirement)]
-    for requirement in unmet:
-        version = installed(requirement.name) or "not installed"
-        detail = f"{version}, needed {requirement.specifier}"
-        yield Check(requirement.name, "broken", detail, f"pip install '{requirement}'")
-    if not unmet:
+    all_met = True
+    for requirement in needed:
+        version = installed(requirement.name)
+        if version is None or not requirement.specifier.contains(version, prereleases=True):
+            all_met = False
+            detail = f"{version or 'not installed'}, needed {requirement.specifier}"
+            yield Check(requirement.name, "broken", detail, f"pip install '{requirement}'")
+    if all_met:
         detail = f"effwb {metadata.version('effwb')} and all {len(needed)} that it needs"
         yield Check("packages", "ok", detail)
 
@@ -82,11 +76,6 @@ def installed(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _is_met(requirement: "Requirement") -> bool:
-    version = installed(requirement.name)
-    return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 
 def kernel() -> Check:
@@ -159,18 +148,11 @@ def images() -> Check:
     return Check("PDF, SVG, PNG", "missing" if fixes else "ok", detail, "; ".join(fixes))
 
 
-def peft() -> Check:
-    """Check the package for LoRA."""
-    version = installed("peft")
-    fix = "" if version else "pip install 'effwb[lora]' for lora_rank above 0"
-    return Check("LoRA", "ok" if version else "missing", f"peft {version or 'is not installed'}", fix)
-
-
-def cluster() -> Check:
-    """Check the package for sweeps on a cluster."""
-    version = installed("ray")
-    fix = "" if version else "pip install 'effwb[cluster]' for sweeps on many machines"
-    return Check("Ray", "ok" if version else "missing", f"ray {version or 'is not installed'}", fix)
+def optional(name: str, package: str, fix: str) -> Check:
+    """Check a package that only one feature needs."""
+    version = installed(package)
+    detail = f"{package} {version or 'is not installed'}"
+    return Check(name, "ok", detail) if version else Check(name, "missing", detail, fix)
 
 
 def gpu() -> Check:

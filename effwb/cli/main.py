@@ -16,18 +16,6 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 if something failed, 2 for wrong arguments or data, 130 after Ctrl-C.
     """
-    args = _parser().parse_args(argv)
-    try:
-        return args.function(args)
-    except EffwbError as error:
-        print(f"effwb {args.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to continue", file=sys.stderr)
-        return 130
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="effwb", description=ABOUT)
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -40,4 +28,12 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_export(subparsers)
     commands.add_report(subparsers)
     commands.add_doctor(subparsers)
-    return parser
+    args = parser.parse_args(argv)
+    try:
+        return args.function(args)
+    except EffwbError as error:
+        print(f"effwb {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to continue", file=sys.stderr)
+        return 130

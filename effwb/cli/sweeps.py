@@ -98,8 +98,11 @@ def add_plan(subparsers: Any) -> None:
 def run_plan(args: argparse.Namespace) -> int:
     """Print the estimate for a notebook, or for all points of a sweep."""
     from effwb.sweep import estimate
+    from effwb.sweep.parameters import declared_parameters, grid_points
 
-    points = _points_with_defaults(args)
+    declared, (axes, fixed) = declared_parameters(args.notebook), _read_grid(args)
+    axes |= {name: [value] for name, value in fixed.items()}
+    points = [{**declared, **point} for point in (grid_points(declared, axes).values() if axes else [{}])]
     point_profiles = [estimate.profile_of(point) for point in points]
     profile = point_profiles[0]
     if any(other.model != profile.model for other in point_profiles):
@@ -117,34 +120,12 @@ def run_plan(args: argparse.Namespace) -> int:
     return 0
 
 
-def _points_with_defaults(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """All parameters of every point, checked like those of a sweep."""
-    from effwb.sweep.parameters import declared_parameters, grid_points
-
-    declared, (axes, fixed) = declared_parameters(args.notebook), _read_grid(args)
-    axes |= {name: [value] for name, value in fixed.items()}
-    points = grid_points(declared, axes).values() if axes else [{}]
-    return [{**declared, **point} for point in points]
-
-
 def _add_grid_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
-        "-a",
-        "--axis",
-        action="append",
-        default=[],
-        metavar="NAME=V1,V2",
-        help="one axis of the grid: a parameter and its values; repeatable",
-    )
-    add(
-        "-p",
-        "--parameter",
-        action="append",
-        default=[],
-        metavar="NAME=V",
-        help="a parameter with the same value at every point; repeatable",
-    )
+    for flags, metavar, text in (
+        (("-a", "--axis"), "NAME=V1,V2", "one axis of the grid: a parameter and its values; repeatable"),
+        (("-p", "--parameter"), "NAME=V", "a parameter with the same value at every point; repeatable"),
+    ):
+        parser.add_argument(*flags, action="append", default=[], metavar=metavar, help=text)
 
 
 def _read_grid(args: argparse.Namespace) -> tuple[dict[str, list], dict[str, Any]]:

@@ -406,9 +406,7 @@ class Design:
         self._set("eps", eps if self.eps is None else self.eps)
 
     def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(
-            self, name, value
-        )  # the dataclass is frozen: parameters are fixed, the state is not
+        object.__setattr__(self, name, value)  # the dataclass is frozen: only the state may change
 
 
 def _short(value: Any) -> str:

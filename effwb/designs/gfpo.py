@@ -90,17 +90,14 @@ class Gfpo(Design):
             )
         if not self.adaptive or not self._state["solve_rates"]:
             return np.full((group.P, 1), self.k)
-        place = self._percentile(self.solved(group).mean(axis=1))
+        rate_P1 = self.solved(group).mean(axis=1, keepdims=True)
+        rates = np.array([float(r) for r in self._state["solve_rates"]])
+        counts = np.array(list(self._state["solve_rates"].values()), dtype=float)
+        below = (rates < rate_P1) + 0.5 * (rates == rate_P1)
+        place = (below * counts).sum(axis=1) / counts.sum()  # among all rates so far: 0 hardest, 1 easiest
         return np.array(self.adaptive_k)[3 - np.minimum((4 * place).astype(int), 3)][:, None]
 
     def observe(self, group: Group) -> None:
         counts = self._state["solve_rates"]
         for rate in self.solved(group).mean(axis=1).tolist():
             counts[repr(rate)] = counts.get(repr(rate), 0) + 1
-
-    def _percentile(self, rate_P: np.ndarray) -> np.ndarray:
-        """Place of each solve rate among all so far, float (P,): 0 hardest, 1 easiest."""
-        rates = np.array([float(r) for r in self._state["solve_rates"]])
-        counts = np.array(list(self._state["solve_rates"].values()), dtype=float)
-        below = (rates < rate_P[:, None]) + 0.5 * (rates == rate_P[:, None])
-        return (below * counts).sum(axis=1) / counts.sum()

@@ -70,12 +70,16 @@ class Group:
         self._store("finished_PG", _flags("finished_PG", self.finished_PG, 2))
         self._store("length_PG", _tokens("length_PG", self.length_PG, 2))
         self._store("problem_ids", tuple(self.problem_ids))
-        self._check_shapes()
-        self._check_lengths()
+        self._check_rollouts()
         if self.probe_budgets_K is not None or self.probe_correct_PGK is not None:
             self._check_probes()
         if self.hint_tokens_P is not None:
-            self._check_hints()
+            hints = _tokens("hint_tokens_P", self.hint_tokens_P, 1)
+            if hints.shape != (self.P,) or (hints < 1).any():
+                raise DataError(
+                    f"hint_tokens_P needs {self.P} lengths of at least 1 token, got {hints.tolist()[:8]}"
+                )
+            self._store("hint_tokens_P", hints)
         if self.empty_PG is not None:
             self._store("empty_PG", _flags("empty_PG", self.empty_PG, 2))
             if self.empty_PG.shape != self.correct_PG.shape:
@@ -117,7 +121,7 @@ class Group:
             value.setflags(write=False)  # a design that writes into its input fails at once
         object.__setattr__(self, name, value)  # the dataclass is frozen
 
-    def _check_shapes(self) -> None:
+    def _check_rollouts(self) -> None:
         shape = self.correct_PG.shape
         if shape[1] < 1:
             raise DataError(f"a group needs at least one rollout per problem, got shape {shape}")
@@ -129,8 +133,6 @@ class Group:
         for pid in self.problem_ids:
             if not isinstance(pid, str):
                 raise DataError(f"problem id {pid!r} is not a string; use stable ids, not row numbers")
-
-    def _check_lengths(self) -> None:
         if not _is_whole(self.cap) or self.cap < 1:
             raise DataError(f"cap={self.cap!r} must be a whole number of tokens of at least 1")
         beyond = self.finished_PG & (self.length_PG > self.cap)
@@ -160,14 +162,6 @@ class Group:
             raise DataError(f"probe_correct_PGK has shape {verdicts.shape}, expected {(P, G, K)}")
         self._store("probe_budgets_K", budgets)
         self._store("probe_correct_PGK", verdicts)
-
-    def _check_hints(self) -> None:
-        hints = _tokens("hint_tokens_P", self.hint_tokens_P, 1)
-        if hints.shape != (self.P,) or (hints < 1).any():
-            raise DataError(
-                f"hint_tokens_P needs {self.P} lengths of at least 1 token, got {hints.tolist()[:8]}"
-            )
-        self._store("hint_tokens_P", hints)
 
 
 def toy_group(

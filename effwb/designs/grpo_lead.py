@@ -72,7 +72,9 @@ class GrpoLead(Design):
         std = statistics.std(length, solved, ddof=1)
         # 1e-6 is the released code's; it also gives a lone correct rollout z = 0 instead of 0 / 0
         z = np.where(solved, length - statistics.mean(length, solved), 0.0) / (std + 1e-6)
-        shaped = np.where(solved & self._is_shaped(length), np.exp(-self.alpha * z), 1.0)
+        shortest = np.sort(length, axis=1)[:, :3].mean(axis=1, keepdims=True)
+        is_shaped = solved if self.gate is None else solved & (shortest > self.gate)
+        shaped = np.where(is_shaped, np.exp(-self.alpha * z), 1.0)
         return {"correctness": np.where(solved, 1.0, self.wrong), "length": shaped - 1.0}
 
     def advantage(self, group: Group) -> np.ndarray:
@@ -85,9 +87,3 @@ class GrpoLead(Design):
     def difficulty_weight(self, rho: np.ndarray) -> np.ndarray:
         """Return w(rho): near B where the solve rate `rho` is 0, near A where it is 1."""
         return self.A + (self.B - self.A) * statistics.sigmoid(-self.k * (rho - self.rho_0))
-
-    def _is_shaped(self, length: np.ndarray) -> np.ndarray:
-        """Bool (P, 1): groups whose lengths are shaped."""
-        if self.gate is None:
-            return np.ones((length.shape[0], 1), bool)
-        return np.sort(length, axis=1)[:, :3].mean(axis=1, keepdims=True) > self.gate

@@ -4,9 +4,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from effwb.designs import statistics
 from effwb.designs.base import design
 from effwb.designs.group import Group
-from effwb.designs.modes import EMPTY, THINK, TwoModes, after_first_token, half_and_half, require_modes
+from effwb.designs.modes import TwoModes, after_first_token, half_and_half, require_modes
 from effwb.errors import one_of
 
 TIES = ("all", "first")
@@ -70,11 +71,13 @@ class Hgpo(TwoModes):
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
         empty = require_modes(group, self.NAME)
-        score, modes = self.solved(group).astype(float), {THINK: ~empty, EMPTY: empty}
-        means = {name: _mean(score, members) for name, members in modes.items()}
-        empty_wins = means[EMPTY] + self.delta >= means[THINK] - ROUNDING
-        inter = np.where(empty_wins, modes[EMPTY], modes[THINK])
-        intra = self._best(score, modes[THINK]) + self._best(score, modes[EMPTY])
+        score = self.solved(group).astype(float)
+        mean_think, mean_empty = (  # -inf where no rollout is in the mode
+            np.where(statistics.count(members) > 0, statistics.mean(score, members), -np.inf)
+            for members in (~empty, empty)
+        )
+        inter = np.where(mean_empty + self.delta >= mean_think - ROUNDING, empty, ~empty)
+        intra = self._best(score, ~empty) + self._best(score, empty)
         return {"intra": intra, "inter": inter}
 
     def combine(self, components: dict[str, np.ndarray]) -> np.ndarray:
@@ -93,10 +96,3 @@ class Hgpo(TwoModes):
         if self.ties == "first":
             best &= np.cumsum(best, axis=1) == 1
         return best.astype(float)
-
-
-def _mean(score: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Mean over `members` of each problem, float (P, 1); -inf where there are none."""
-    count = members.sum(axis=1, keepdims=True)
-    mean = (score * members).sum(axis=1, keepdims=True) / np.maximum(count, 1)
-    return np.where(count > 0, mean, -np.inf)

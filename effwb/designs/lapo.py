@@ -45,9 +45,8 @@ class _Lapo(Design):
         for p, pid in enumerate(group.problem_ids):
             previous = lengths.setdefault(pid, None)
             if solved[p].any():
-                lengths[pid] = self.updated_length(
-                    previous, self.typical_length(group.length_PG[p][solved[p]])
-                )
+                current = self.typical_length(group.length_PG[p][solved[p]])
+                lengths[pid] = self.updated_length(previous, current)
 
     def typical_length(self, lengths: np.ndarray) -> float:
         """Return the `statistic` of the lengths of the correct rollouts of one problem."""
@@ -248,18 +247,13 @@ class LapoInternalization(_Lapo):
         return int(max([self.cap or 0, self.unsolved, *self._known_lengths()]))
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
-        solved = self.solved(group)
-        distance = (group.length_PG - self._centres(group, solved)) / self.sigma
-        return {"correctness": solved, "length": self.beta * solved * np.exp(-0.5 * distance**2)}
-
-    def _centres(self, group: Group, solved: np.ndarray) -> np.ndarray:
-        """The length that is worth most for each problem, float (P, 1)."""
-        centre = require_hints(group, self.NAME)
+        solved, centre = self.solved(group), require_hints(group, self.NAME)
         if self.unsolved_centre == "group":
             for p, pid in enumerate(group.problem_ids):
                 if solved[p].any() and self._state["lengths"].get(pid) is None:
                     centre[p] = self.typical_length(group.length_PG[p][solved[p]])
-        return centre
+        distance = (group.length_PG - centre) / self.sigma
+        return {"correctness": solved, "length": self.beta * solved * np.exp(-0.5 * distance**2)}
 
     def updated_length(self, previous: float | None, current: float) -> float:
         return current if previous is None else min(previous, current)

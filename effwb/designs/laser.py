@@ -180,13 +180,12 @@ class LaserD(Laser):
         sure_correct = (1.0, max(1.0, round_(G / 3)), max(1.0, round_(2 * G / 3)))  # |C_d|, in BUCKETS' order
         for d, name in enumerate(BUCKETS):
             lengths = np.array([length for bucket, row in rows if bucket == d for length in row], dtype=float)
-            self._state["targets"][name] = self._smallest_target(lengths, sure_correct[d])
-
-    def _smallest_target(self, lengths: np.ndarray, sure_correct: float) -> float:
-        for candidate in self.grid():
-            if lengths.size and (lengths <= candidate).mean() * sure_correct >= 1 - ROUNDING:
-                return float(candidate)
-        return float(self.l_max)
+            covering = (
+                candidate
+                for candidate in self.grid()
+                if lengths.size and (lengths <= candidate).mean() * sure_correct[d] >= 1 - ROUNDING
+            )
+            self._state["targets"][name] = float(next(covering, self.l_max))
 
 
 @design

@@ -209,9 +209,9 @@ class Lead(Design):
 
     def used_weight(self, group: Group) -> float:
         """Return w, the weight of correctness in this step."""
-        return (
-            max(float(self.ema_weights(group)[0]), self.floor) if self.static is None else float(self.static)
-        )
+        if self.static is not None:
+            return float(self.static)
+        return max(float(self.ema_weights(group)[0]), self.floor)
 
     def ema_weights(self, group: Group) -> np.ndarray:
         """Return v after this step, float (2,): (correctness, efficiency).

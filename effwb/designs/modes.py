@@ -14,8 +14,6 @@ from effwb.designs.base import Design, design
 from effwb.designs.group import Group
 from effwb.errors import ConfigError
 
-THINK, EMPTY = "think", "empty"
-
 
 @design
 class TwoModes(Design):
@@ -41,7 +39,7 @@ def half_and_half(name: str, G: int) -> list[str]:
     """
     if G % 2:
         raise ConfigError(f"{name} forces half of a group into each mode: group_size={G} must be even")
-    return [THINK] * (G // 2) + [EMPTY] * (G // 2)
+    return ["think"] * (G // 2) + ["empty"] * (G // 2)
 
 
 def require_modes(group: Group, design: str) -> np.ndarray:

@@ -70,20 +70,15 @@ class Mrt(Design):
         self, problem_id: str, completion_ids: list[int], cap: int, decode: Callable[[list[int]], str]
     ) -> list[int]:
         """Return 0 and the ends of all steps but the last, in tokens."""
-        ends: list[int] = []
-        begin = 0
-        for start in self._keyword_starts(completion_ids, decode):
-            if start - begin >= self.min_tokens and len(ends) < self.max_steps - 1:
-                ends.append(start)
-                begin = start
-        return [0, *ends]
-
-    def _keyword_starts(self, ids: list[int], decode: Callable[[list[int]], str]) -> list[int]:
-        """Token positions at which a keyword begins, rising."""
-        pieces = [decode([i]) for i in ids]
-        ends = np.cumsum([len(p) for p in pieces])
+        pieces = [decode([i]) for i in completion_ids]
+        piece_ends = np.cumsum([len(p) for p in pieces])
         matches = re.finditer("|".join(rf"\b{re.escape(k)}" for k in self.keywords), "".join(pieces))
-        return sorted({int(np.searchsorted(ends, m.start(), side="right")) for m in matches})
+        starts = sorted({int(np.searchsorted(piece_ends, m.start(), side="right")) for m in matches})
+        points = [0]
+        for start in starts:
+            if start - points[-1] >= self.min_tokens and len(points) < self.max_steps:
+                points.append(start)
+        return points
 
     def progress(self, group: Group) -> np.ndarray:
         """Return r of each segment, float (P, G, K + 1).
@@ -100,15 +95,9 @@ class Mrt(Design):
 
     def advantage(self, group: Group) -> np.ndarray:
         """Return float (P, G, K + 1), one advantage per segment. Pure."""
-        nonempty = self._nonempty(group) & self.mask(group)[..., None]
-        return segments.normalise_together(self.progress(group), nonempty, std=self.std, eps=self.eps)
-
-    def _nonempty(self, group: Group) -> np.ndarray:
-        """Bool (P, G, K + 1): segments that have tokens.
-
-        A rollout with fewer steps than others repeats its last budget, which makes empty segments.
-        """
         length = group.length_PG[..., None]
         edges = np.minimum(np.concatenate([group.probe_budgets_PGK, length], axis=-1), length)
         previous = np.concatenate([np.zeros_like(length), edges[..., :-1]], axis=-1)
-        return edges > previous
+        # a rollout with fewer steps than others repeats its last budget, which makes segments without tokens
+        nonempty = (edges > previous) & self.mask(group)[..., None]
+        return segments.normalise_together(self.progress(group), nonempty, std=self.std, eps=self.eps)

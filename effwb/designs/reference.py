@@ -30,21 +30,18 @@ def reference_arrays(group: Group) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(
             f"the reference misses {len(set(missing))} of {group.P} problems: {', '.join(missing[:3])} ..."
         )
-    rows = [_row(pid, table[pid]) for pid in group.problem_ids]
-    values = np.array(rows, dtype=float).reshape(group.P, 2)
+    values = np.empty((group.P, 2))
+    for p, pid in enumerate(group.problem_ids):
+        row = table[pid]
+        if not isinstance(row, Mapping) or not {"length", "accuracy"} <= set(row):
+            raise DataError(f"the reference of {pid} needs 'length' and 'accuracy', got {row!r}")
+        length, accuracy = values[p] = float(row["length"]), float(row["accuracy"])
+        if not (np.isfinite(length) and length > 0 and 0 <= accuracy <= 1):
+            raise DataError(
+                f"the reference of {pid} has length {length} and accuracy {accuracy}; the length must be "
+                "above 0, the accuracy in [0, 1]"
+            )
     return values[:, :1], values[:, 1:]
-
-
-def _row(pid: str, row: Mapping[str, float]) -> tuple[float, float]:
-    if not isinstance(row, Mapping) or not {"length", "accuracy"} <= set(row):
-        raise DataError(f"the reference of {pid} needs 'length' and 'accuracy', got {row!r}")
-    length, accuracy = float(row["length"]), float(row["accuracy"])
-    if not (np.isfinite(length) and length > 0 and 0 <= accuracy <= 1):
-        raise DataError(
-            f"the reference of {pid} has length {length} and accuracy {accuracy}; the length must be "
-            "above 0, the accuracy in [0, 1]"
-        )
-    return length, accuracy
 
 
 def reference_table(group: Group) -> dict[str, dict[str, float]]:

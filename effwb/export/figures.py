@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from effwb.errors import ConfigError, DataError, EngineError, one_of
 from effwb.export.text_tables import latex, markdown
 
 if TYPE_CHECKING:
-    import pandas as pd
     import plotly.graph_objects as go
 
 CHROMES = ("chromium", "google-chrome", "google-chrome-stable", "chrome", "chromium-browser")
@@ -105,11 +106,7 @@ def read_figure(path: str | Path) -> go.Figure:
 
 
 def image(
-    fig: go.Figure,
-    path: str | Path,
-    width: int | None = None,
-    height: int | None = None,
-    scale: float = 2.0,
+    fig: go.Figure, path: str | Path, width: int | None = None, height: int | None = None, scale: float = 2.0
 ) -> Path:
     """Draw one figure as an image of a given size in pixels.
 
@@ -244,8 +241,6 @@ def convert(
         ConfigError: A file is missing or of another kind, or no format fits any of the files.
         EngineError: Images need a browser and kaleido, and one is missing.
     """
-    import pandas as pd
-
     suffixes = None if formats is None else [f".{name.lstrip('.')}" for name in formats]
     for suffix in suffixes or ():
         one_of("format", suffix, (".html", *IMAGES, *TABLES))

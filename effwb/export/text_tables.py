@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from effwb.errors import DataError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ENDS = (" low", " high")  # what the names of the columns of an interval end with
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -36,8 +35,6 @@ def readable(table: pd.DataFrame, digits: Mapping[str, int] | None = None) -> pd
         >>> readable(pd.DataFrame(row)).iloc[0].tolist()
         ['0.812 [0.780, 0.840]', '1,234']
     """
-    import pandas as pd
-
     digits, columns = digits or {}, {}
     for name in table.columns:
         if name.endswith(ENDS) and name.rpartition(" ")[0] in table:

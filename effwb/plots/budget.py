@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from effwb.curves import BudgetCurve, Curve
 from effwb.errors import DataError, one_of
 from effwb.frontier import Frontier, reg
-from effwb.plots.style import (
-    AXES,
-    GREY,
-    LineStyle,
-    check_table,
-    line_styles,
-    token_axis,
-    with_alpha,
-)
-
-if TYPE_CHECKING:
-    import pandas as pd
+from effwb.plots.style import AXES, GREY, LineStyle, check_table, line_styles, token_axis, with_alpha
 
 
 def frontier_figure(
@@ -118,7 +107,18 @@ def curve_figure(
         interval = None if curve.per_problem is None else curve.interval(level, resamples=resamples)
         has_band = curve.per_problem is not None and len(curve.per_problem) > 1
         if interval is not None and has_band and (bands is None or name in bands):
-            _add_band(fig, name, curve, interval, zero, styles[name].colour)
+            x, (low, high) = _positions(curve.budgets, zero), interval
+            fig.add_scatter(
+                x=np.concatenate([x, x[::-1]]),
+                y=np.concatenate([low, high[::-1]]),
+                fill="toself",
+                fillcolor=with_alpha(styles[name].colour, 0.18),
+                line={"width": 0},
+                mode="lines",
+                legendgroup=name,
+                showlegend=False,
+                hoverinfo="skip",
+            )
         _add_line(fig, name, curve, zero, _curve_hover(curve, interval, level), styles[name])
     if frontier is not None:
         _add_line(fig, "frontier", frontier, zero, _owner_hover(frontier), None)
@@ -162,14 +162,8 @@ def owner_figure(
     names, counts = np.unique(frontier.owner, return_counts=True)
     top_names = [str(name) for name in names[np.argsort(-counts, kind="stable")][:most]]
     x, owner = _positions(frontier.budgets, zero), np.array(frontier.owner)
-    fig.add_scatter(
-        x=x,
-        y=frontier.accuracy,
-        mode="lines",
-        line={"color": GREY, "width": 1},
-        showlegend=False,
-        hoverinfo="skip",
-    )
+    line: dict = {"mode": "lines", "line": {"color": GREY, "width": 1}, "showlegend": False}
+    fig.add_scatter(x=x, y=frontier.accuracy, hoverinfo="skip", **line)
     for name, style in line_styles(top_names, methods).items():
         _add_owned_budgets(fig, frontier, x, owner == name, name, style)
     other_owners = np.isin(owner, top_names, invert=True)
@@ -238,32 +232,18 @@ def _budget_figure(
     budgets = np.unique(np.concatenate([c.budgets for c in curves.values()]))
     budgets = budgets if l_max is None else budgets[budgets <= l_max]
     highest = max(c.accuracy[c.budgets <= budgets[-1]].max() for c in curves.values())
-    x, y = ("left", "top") if axis == "log" else ("right", "bottom")  # where rising curves leave room
-    legend = {
-        "xanchor": x,
-        "x": 0.01 if x == "left" else 0.99,
-        "yanchor": y,
-        "y": 0.99 if y == "top" else 0.02,
-    }
+    legend = {"xanchor": "left", "x": 0.01, "yanchor": "top", "y": 0.99}  # where rising curves leave room
+    if axis == "linear":
+        legend = {"xanchor": "right", "x": 0.99, "yanchor": "bottom", "y": 0.02}
     fig = go.Figure().update_layout(template="effwb", title=title, legend=legend)
     fig.update_layout(margin={"t": 60 if title else 25})
     y_range = [0, min(1.02, 1.12 * highest + 0.01)]
     fig.update_yaxes(title="accuracy", rangemode="tozero", tickformat=".1f", range=y_range)
-    zero = token_axis(
-        fig,
-        budgets[budgets > 0],
-        axis,
-        has_zero=budgets[0] == 0,
-        title=f"token budget (tokens{_snap_note(curves)})",
-    )
-    return fig, zero
-
-
-def _snap_note(curves: Mapping[str, Curve]) -> str:
-    """Says on the axis that budgets were rounded down to blocks, and whether that holds for all curves."""
     snaps = [getattr(c, "snap", None) for c in curves.values()]
     blocks = ", ".join(str(snap) for snap in sorted({snap for snap in snaps if snap}))
-    return f", {'' if all(snaps) else 'some '}cut down to blocks of {blocks}" if blocks else ""
+    note = f", {'' if all(snaps) else 'some '}cut down to blocks of {blocks}" if blocks else ""
+    x_title, has_zero = f"token budget (tokens{note})", budgets[0] == 0
+    return fig, token_axis(fig, budgets[budgets > 0], axis, has_zero=has_zero, title=x_title)
 
 
 def _positions(budgets: np.ndarray, zero: float) -> np.ndarray:
@@ -323,23 +303,6 @@ def _add_owned_budgets(
         marker={"symbol": style.symbol, "size": 8},
         customdata=np.array([frontier.budgets.astype(object), frontier.owner]).T,
         hovertemplate="%{customdata[1]}<br>budget %{customdata[0]:,}<br>accuracy %{y:.3f}<extra></extra>",
-    )
-
-
-def _add_band(
-    fig: go.Figure, name: str, curve: Curve, interval: Sequence[np.ndarray], zero: float, colour: str
-) -> None:
-    x, (low, high) = _positions(curve.budgets, zero), interval
-    fig.add_scatter(
-        x=np.concatenate([x, x[::-1]]),
-        y=np.concatenate([low, high[::-1]]),
-        fill="toself",
-        fillcolor=with_alpha(colour, 0.18),
-        line={"width": 0},
-        mode="lines",
-        legendgroup=name,
-        showlegend=False,
-        hoverinfo="skip",
     )
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top in pixels
 
@@ -62,13 +60,9 @@ class Canvas(NamedTuple):
     def pixels(self, x, y) -> np.ndarray:
         """Positions of data in pixels, (..., 2)."""
         (left, right), (low, high) = self.x_range, self.y_range
-        return np.stack(
-            [
-                (np.log10(x) - left) / (right - left) * self.width,
-                (np.asarray(y, dtype=float) - low) / (high - low) * self.height,
-            ],
-            axis=-1,
-        )
+        across = (np.log10(x) - left) / (right - left) * self.width
+        up = (np.asarray(y, dtype=float) - low) / (high - low) * self.height
+        return np.stack([across, up], axis=-1)
 
 
 def place_labels(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from effwb.plots.style import COLOURS, GREY, SYMBOLS, check_table, powers_of_two, token_label
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def quadrature_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
@@ -40,14 +38,8 @@ def quadrature_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
     table = check_table(table, ("model", "scheme", "n", "error_pct"))
     models, schemes = list(dict.fromkeys(table["model"])), list(dict.fromkeys(table["scheme"]))
     rows = (len(models) + 1) // 2
-    fig = make_subplots(
-        rows,
-        min(2, len(models)),
-        subplot_titles=models,
-        shared_yaxes="all",
-        shared_xaxes="all",
-        vertical_spacing=0.12,
-    )
+    shared = {"shared_xaxes": "all", "shared_yaxes": "all"}
+    fig = make_subplots(rows, min(2, len(models)), subplot_titles=models, vertical_spacing=0.12, **shared)
     for m, model in enumerate(models):
         panel: dict[str, Any] = {"row": m // 2 + 1, "col": m % 2 + 1}
         for s, scheme in enumerate(schemes):
@@ -109,18 +101,13 @@ def oracle_figure(
     for i, (name, budgets) in enumerate(picks.items()):
         order = np.argsort(budgets)
         shift = 0.06 * (i - (len(picks) - 1) / 2)  # models often pick the same budget
-        marker = {
-            "color": COLOURS[i],
-            "symbol": SYMBOLS[i],
-            "size": 11,
-            "line": {"width": 1, "color": "white"},
-        }
+        outline = {"width": 1, "color": "white"}
         fig.add_scatter(
             x=np.arange(1, len(budgets) + 1) + shift,
             y=np.asarray(budgets)[order],
             name=f"oracle, {name}",
             mode="markers",
-            marker=marker,
+            marker={"color": COLOURS[i], "symbol": SYMBOLS[i], "size": 11, "line": outline},
             customdata=order + 1,
             hovertemplate=f"{name}<br>budget %{{y:,}}<br>chosen at step %{{customdata}}<extra></extra>",
         )

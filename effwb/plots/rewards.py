@@ -198,12 +198,8 @@ def _add_spread(fig: go.Figure, spread: pd.DataFrame) -> None:
 
 def _add_zero_spread(fig: go.Figure, groups: pd.DataFrame, n: int, width: float) -> None:
     """The bar of the groups without spread, and their share as text; `n` is the number of all groups."""
-    accuracy = groups["accuracy"]
-    reasons = {
-        "all right": accuracy == 1,
-        "all wrong": accuracy == 0,
-        "mixed, equally paid": accuracy % 1 > 0,
-    }
+    rate = groups["accuracy"]
+    reasons = {"all right": rate == 1, "all wrong": rate == 0, "mixed, equally paid": rate % 1 > 0}
     counts = "".join(f"<br>{reason}: {rows.sum():,}" for reason, rows in reasons.items())
     hover = f"no spread<br>%{{y:.1%}} of groups<br>{len(groups):,} of {n:,}{counts}<extra></extra>"
     pattern = {"shape": "/", "fgcolor": "white", "bgcolor": COLOURS[1], "solidity": 0.2}

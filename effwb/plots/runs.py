@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from effwb.errors import DataError, one_of
 from effwb.metrics import clustered_interval
-from effwb.plots.style import (
-    AXES,
-    COLOURS,
-    check_table,
-    check_window,
-    line_styles,
-    token_axis,
-    with_alpha,
-)
+from effwb.plots.style import AXES, COLOURS, check_table, check_window, line_styles, token_axis, with_alpha
 from effwb.rollouts import solved
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def length_figure(rollouts: pd.DataFrame, *, bins: int = 40, title: str = "", axis: str = "log") -> go.Figure:
@@ -76,7 +65,19 @@ def length_figure(rollouts: pd.DataFrame, *, bins: int = 40, title: str = "", ax
             hovertemplate=f"{name}<br>about %{{x:,.0f}} tokens<br>%{{y:.1%}} of rollouts<extra></extra>",
         )
         if rows.any():
-            _add_mean(fig, float(length[rows].mean()), name, colour, axis)
+            mean = float(length[rows].mean())
+            fig.add_vline(x=mean, line={"color": colour, "dash": "dash", "width": 1.5})
+            fig.add_annotation(
+                x=np.log10(mean) if axis == "log" else mean,
+                y=1.0 if name == "correct" else 0.93,
+                yref="paper",
+                text=f"mean {mean:,.0f}",
+                showarrow=False,
+                font={"color": colour, "size": 14},
+                xanchor="left",
+                xshift=4,
+                bgcolor="rgba(255,255,255,0.8)",
+            )
     fig.update_layout(template="effwb", title=title, legend={"x": 0.01, "y": 0.99})
     fig.update_yaxes(title="share of rollouts in bin", rangemode="tozero", tickformat=".1~%")
     token_axis(fig, [low, high], axis, has_zero=False, title="response length (tokens)")
@@ -124,17 +125,11 @@ def level_figure(
         if not intervals:
             raise DataError(f"none of the problems in rollouts[{name!r}] has an entry in level")
         mean, low, high = np.array([*intervals.values()], dtype=float).T
+        bars = {"array": high - mean, "arrayminus": mean - low, "thickness": 1, "width": 4}
         fig.add_scatter(
             x=[*intervals],
             y=mean,
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": high - mean,
-                "arrayminus": mean - low,
-                "thickness": 1,
-                "width": 4,
-            },
+            error_y={"type": "data", "symmetric": False, **bars},
             name=name,
             mode="lines+markers",
             line={"color": styles[name].colour, "width": 2},
@@ -176,18 +171,3 @@ def loss_figure(losses: Sequence[float] | np.ndarray, *, window: int = 100, titl
     fig.add_scatter(x=step, y=(total[step] - total[start]) / (step - start), mode="lines", name="loss")
     fig.update_xaxes(title="optimizer step")
     return fig.update_yaxes(title=f"loss (nats per token, mean of {window} steps)", type="log")
-
-
-def _add_mean(fig: go.Figure, mean: float, name: str, colour: str, axis: str) -> None:
-    fig.add_vline(x=mean, line={"color": colour, "dash": "dash", "width": 1.5})
-    fig.add_annotation(
-        x=np.log10(mean) if axis == "log" else mean,
-        y=1.0 if name == "correct" else 0.93,
-        yref="paper",
-        text=f"mean {mean:,.0f}",
-        showarrow=False,
-        font={"color": colour, "size": 14},
-        xanchor="left",
-        xshift=4,
-        bgcolor="rgba(255,255,255,0.8)",
-    )

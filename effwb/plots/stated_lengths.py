@@ -51,10 +51,16 @@ def hint_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
     """
     columns = ("asked", "length", "correct")
     table = check_table(table, columns, numbers=columns, positive=("asked", "length"))
-    summary = _summary_by_length(table)
+    bins = target = table["asked"].to_numpy(dtype=float)
+    if len(np.unique(target)) > MAX_LENGTHS:
+        bins = np.digitize(target, np.geomspace(target.min(), target.max(), BINS + 1)[1:-1])
+    summary = pd.DataFrame([_summary(rows) for _, rows in table.groupby(bins)])
     fig = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.66, 0.34], vertical_spacing=0.06)
     _add_lengths(fig, summary)
-    _add_accuracy(fig, summary)
+    intervals = list(zip(summary["accuracy low"], summary["accuracy high"], strict=True))
+    spread = error_bars(summary["accuracy"].tolist(), intervals, COLOURS[0])
+    accuracy: dict[str, Any] = {"y": summary["accuracy"], "name": "accuracy", "showlegend": False}
+    fig.add_scatter(error_y=spread, row=2, col=1, **accuracy, **_line(summary))
     fig.update_layout(template="effwb", title=title, height=640, margin={"t": 60 if title else 25})
     fig.update_layout(legend={"x": 0.01, "y": 0.99, "yanchor": "top"})
     fig.update_xaxes(**log_token_axis(summary["asked"].min(), summary["asked"].max()))
@@ -65,16 +71,8 @@ def hint_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
     return fig.update_yaxes(title="accuracy", rangemode="tozero", row=2, col=1)
 
 
-def _summary_by_length(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per length asked for, or per bin: quantiles of the length used, accuracy, hover text."""
-    target = table["asked"].to_numpy(dtype=float)
-    bins = target
-    if len(np.unique(target)) > MAX_LENGTHS:
-        bins = np.digitize(target, np.geomspace(target.min(), target.max(), BINS + 1)[1:-1])
-    return pd.DataFrame([_summary(rows) for _, rows in table.groupby(bins)])
-
-
 def _summary(rows: pd.DataFrame) -> dict[str, Any]:
+    """Of one length asked for, or one bin: quantiles of the length used, accuracy, hover text."""
     low, median, high = np.quantile(rows["length"], [0.1, 0.5, 0.9])
     accuracy, interval = float(rows["correct"].mean()), (np.nan, np.nan)
     if "problem_id" in rows and rows["problem_id"].nunique() > 1:
@@ -124,13 +122,6 @@ def _add_lengths(fig: go.Figure, summary: pd.DataFrame) -> None:
     spread = error_bars(summary["median"].tolist(), list(zip(low, high, strict=True)), COLOURS[0])
     spread["visible"] = len(summary) == 1  # the band of a single length has no width
     fig.add_scatter(y=summary["median"], error_y=spread, name="median used", **_line(summary), **panel)
-
-
-def _add_accuracy(fig: go.Figure, summary: pd.DataFrame) -> None:
-    intervals = list(zip(summary["accuracy low"], summary["accuracy high"], strict=True))
-    spread = error_bars(summary["accuracy"].tolist(), intervals, COLOURS[0])
-    accuracy: dict[str, Any] = {"y": summary["accuracy"], "name": "accuracy", "showlegend": False}
-    fig.add_scatter(error_y=spread, row=2, col=1, **accuracy, **_line(summary))
 
 
 def _line(summary: pd.DataFrame) -> dict[str, Any]:

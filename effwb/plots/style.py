@@ -26,15 +26,35 @@ GREY = "#595959"
 AXES = ("log", "linear")
 
 # Methods with a colour of their own: the i-th has the i-th colour in every figure
-FIXED_METHODS = (
-    *("base", "vanilla", "reo_rl", "lead"),
-    *("lapo_internalization", "length_group_norm", "kimi"),
+FIXED_METHODS = ("base", "vanilla", "reo_rl", "lead", "lapo_internalization", "length_group_norm", "kimi")
+# Short names in notebooks
+METHOD_ALIASES = {"lapo_i": "lapo_internalization", "lapo_d": "lapo_discovery", "free": "base"}
+
+_AXIS = {
+    "showline": True,
+    "linecolor": "black",
+    "ticks": "outside",
+    "gridcolor": "#E6E6E6",
+    "zeroline": False,
+    "title": {"standoff": 12},
+    "automargin": True,
+}
+pio.templates["effwb"] = go.layout.Template(
+    layout={
+        "colorway": COLOURS,
+        "font": {"family": "Arial, Helvetica, sans-serif", "size": 16, "color": "black"},
+        "title": {"x": 0.0, "xref": "paper", "font": {"size": 18}},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "legend": {"bgcolor": "rgba(255,255,255,0.8)", "font": {"size": 14}},
+        "margin": {"l": 70, "r": 25, "t": 60, "b": 65},
+        "width": 860,
+        "height": 520,
+        "hoverlabel": {"font": {"size": 14}},
+    }
 )
-METHOD_ALIASES = {
-    "lapo_i": "lapo_internalization",
-    "lapo_d": "lapo_discovery",
-    "free": "base",
-}  # in notebooks
 
 
 class LineStyle(NamedTuple):
@@ -42,37 +62,6 @@ class LineStyle(NamedTuple):
 
     colour: str
     symbol: str
-
-
-def _template() -> go.layout.Template:
-    axis = {
-        "showline": True,
-        "linecolor": "black",
-        "ticks": "outside",
-        "gridcolor": "#E6E6E6",
-        "zeroline": False,
-        "title": {"standoff": 12},
-        "automargin": True,
-    }
-    return go.layout.Template(
-        layout={
-            "colorway": COLOURS,
-            "font": {"family": "Arial, Helvetica, sans-serif", "size": 16, "color": "black"},
-            "title": {"x": 0.0, "xref": "paper", "font": {"size": 18}},
-            "paper_bgcolor": "white",
-            "plot_bgcolor": "white",
-            "xaxis": axis,
-            "yaxis": axis,
-            "legend": {"bgcolor": "rgba(255,255,255,0.8)", "font": {"size": 14}},
-            "margin": {"l": 70, "r": 25, "t": 60, "b": 65},
-            "width": 860,
-            "height": 520,
-            "hoverlabel": {"font": {"size": 14}},
-        }
-    )
-
-
-pio.templates["effwb"] = _template()
 
 
 # ------------------------------------------------------------------------------------------ token axes
@@ -99,15 +88,8 @@ def token_axis(
     zero, labels = low / 2, [token_label(int(t)) for t in ticks]
     if has_zero:
         ticks, labels = [zero, *ticks], ["0", *labels]
-        fig.add_annotation(
-            x=np.log10(zero * 2**0.5),
-            y=0,
-            yref="paper",
-            text="//",
-            showarrow=False,
-            bgcolor="white",
-            yanchor="middle",
-        )
+        place = {"x": np.log10(zero * 2**0.5), "y": 0, "yref": "paper", "yanchor": "middle"}
+        fig.add_annotation(text="//", showarrow=False, bgcolor="white", **place)
     start = np.log10((zero if has_zero else low) / 1.25)
     fig.update_xaxes(
         title=title, type="log", tickvals=ticks, ticktext=labels, range=[start, np.log10(high * 1.15)]
@@ -257,9 +239,12 @@ def line_styles(names: Collection[str], methods: Mapping[str, str] | None = None
         first = next((name for name in names if method_of[name] == method), None)
         if first is not None:
             styles[first] = line_style(i)
+    all_methods = [*FIXED_METHODS, *(design for design in DESIGNS if design not in FIXED_METHODS)]
     for name in names:
         if name not in styles:
-            styles[name] = _free_style(_colour_of(method_of[name]), styles)
+            known = method_of[name]
+            colour = None if known is None else COLOURS[all_methods.index(known) % len(COLOURS)]
+            styles[name] = _free_style(colour, styles)
     return {name: styles[name] for name in names}
 
 
@@ -277,8 +262,3 @@ def _known_method(text: str) -> str | None:
     word = re.split(r"[ ,]|-seed", text)[0].lower().replace("-", "_")
     word = METHOD_ALIASES.get(word, word)
     return word if word in DESIGNS or word in FIXED_METHODS else None
-
-
-def _colour_of(method: str | None) -> str | None:
-    methods = [*FIXED_METHODS, *(design for design in DESIGNS if design not in FIXED_METHODS)]
-    return None if method is None else COLOURS[methods.index(method) % len(COLOURS)]

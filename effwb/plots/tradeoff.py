@@ -104,7 +104,9 @@ def _point(rows: pd.DataFrame, x: str, y: str, label: str, hover_columns: list[s
     x_interval, y_interval = _interval(row, "length "), _interval(row, "")
     if seeds > 1:  # an interval over problems does not come from seeds
         x_interval = y_interval = (np.nan, np.nan)
-        tail = _seed_hover(rows, x, y)
+        tail = f"<br>mean of {seeds} seeds; no interval over problems"
+        for column, form, unit in ((y, ".3f", ""), (x, ",.1f", " tokens")):
+            tail += f"<br>{column}, seeds: {rows[column].min():{form}} to {rows[column].max():{form}}{unit}"
     else:
         tail = "".join(f"<br>{c}: {_value(row[c])}" for c in hover_columns)
     mean_x, mean_y = float(rows[x].mean()), float(rows[y].mean())
@@ -116,14 +118,6 @@ def _point(rows: pd.DataFrame, x: str, y: str, label: str, hover_columns: list[s
 
 def _interval(row: pd.Series, prefix: str) -> tuple[float, float]:
     return float(row.get(f"{prefix}low", np.nan)), float(row.get(f"{prefix}high", np.nan))
-
-
-def _seed_hover(rows: pd.DataFrame, x: str, y: str) -> str:
-    lines = [f"<br>mean of {len(rows)} seeds; no interval over problems"]
-    for column, number_format, unit in ((y, ".3f", ""), (x, ",.1f", " tokens")):
-        lowest, highest = rows[column].min(), rows[column].max()
-        lines.append(f"<br>{column}, seeds: {lowest:{number_format}} to {highest:{number_format}}{unit}")
-    return "".join(lines)
 
 
 def _text(value: Any) -> str:
@@ -236,27 +230,28 @@ def _add_iso_lines(
     one_of("base", base, [p.name for p in points])
     origin = next(p for p in points if p.name == base)
     length = np.logspace(*canvas.x_range, 200)
+    text_style = {
+        "showarrow": False,
+        "font": {"size": 12, "color": GREY},
+        "bgcolor": "rgba(255,255,255,0.85)",
+    }
     obstacles = []
     for level in levels:
         accuracy = iso_accuracy(level, origin.y, origin.x, length)
         is_visible = (accuracy >= canvas.y_range[0]) & (accuracy <= canvas.y_range[1])
-        if is_visible.any():
-            line = canvas.pixels(length[is_visible], accuracy[is_visible])
-            obstacles += [line, np.repeat(line[-1] - ISO_TEXT, 10, axis=0)]
-            _add_iso_line(fig, level, length[is_visible], accuracy[is_visible], base)
+        if not is_visible.any():
+            continue
+        x, y, name = length[is_visible], accuracy[is_visible], f"AES {level:g}"
+        line = canvas.pixels(x, y)
+        obstacles += [line, np.repeat(line[-1] - ISO_TEXT, 10, axis=0)]
+        fig.add_scatter(
+            x=x,
+            y=y,
+            mode="lines",
+            line={"color": "#8C8C8C", "width": 1, "dash": "dot"},
+            showlegend=False,
+            hovertemplate=f"{name} relative to {base}<br>%{{x:,.0f}} tokens, %{{y:.3f}}<extra></extra>",
+        )
+        end = {"x": np.log10(x[-1]), "y": y[-1], "xanchor": "right", "yanchor": "top"}
+        fig.add_annotation(text=name, **text_style, **end)
     return obstacles
-
-
-def _add_iso_line(fig: go.Figure, level: float, length: np.ndarray, accuracy: np.ndarray, base: str) -> None:
-    name = f"AES {level:g}"
-    fig.add_scatter(
-        x=length,
-        y=accuracy,
-        mode="lines",
-        line={"color": "#8C8C8C", "width": 1, "dash": "dot"},
-        showlegend=False,
-        hovertemplate=f"{name} relative to {base}<br>%{{x:,.0f}} tokens, %{{y:.3f}}<extra></extra>",
-    )
-    end = {"x": np.log10(length[-1]), "y": accuracy[-1], "xanchor": "right", "yanchor": "top"}
-    font = {"size": 12, "color": GREY}
-    fig.add_annotation(text=name, showarrow=False, font=font, bgcolor="rgba(255,255,255,0.85)", **end)

@@ -124,7 +124,11 @@ def _figure(
     is_comparison = len(tables) > 1
     runs = {name: metric_series(name, table, window) for name, table in tables.items() if len(table)}
     if not runs:
-        return _empty_figure(title)
+        fig = go.Figure().update_layout(template="effwb", title=title, height=260)
+        place = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
+        fig.add_annotation(text="no step finished yet", showarrow=False, **place)
+        bare = {"showticklabels": False, "showgrid": False, "ticks": ""}
+        return fig.update_xaxes(title="optimizer step", **bare).update_yaxes(**bare)
     panels = choose_panels(runs, is_comparison)
     styles = line_styles(tables, methods) if is_comparison else {}
     traces = [run_legend(name, style) for name, style in styles.items()]
@@ -132,13 +136,6 @@ def _figure(
         place = {"xaxis": f"x{axis_number(i)}", "yaxis": f"y{axis_number(i)}", "legend": f"legend{i + 2}"}
         traces += [{**trace, **place} for trace in _panel_traces(panel, runs, styles)]
     return go.Figure(traces, figure_layout(panels, runs, styles, window, title))
-
-
-def _empty_figure(title: str) -> go.Figure:
-    fig = go.Figure().update_layout(template="effwb", title=title, height=260)
-    fig.add_annotation(text="no step finished yet", x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
-    bare = {"showticklabels": False, "showgrid": False, "ticks": ""}
-    return fig.update_xaxes(title="optimizer step", **bare).update_yaxes(**bare)
 
 
 # ------------------------------------------------------------------------------------------ the lines
@@ -169,10 +166,14 @@ def _value_line(
     """What each step measured; of a long run the least and the greatest value of each stretch."""
     colour, _ = _colour_and_dash(panel, column, style)
     values = run.values[column].dropna()
-    points = _extremes(values.to_numpy()) if len(values) > MAX_POINTS else slice(None)
+    if len(values) > MAX_POINTS:
+        ends = np.linspace(0, len(values), MAX_POINTS // 2 + 1).astype(int)
+        stretches = [(start, values.to_numpy()[start:end]) for start, end in pairwise(ends)]
+        extremes = [start + f(part) for start, part in stretches for f in (np.argmin, np.argmax)]
+        values = values.iloc[np.unique(extremes)]
     return {
-        "x": values.index.to_numpy()[points],
-        "y": values.to_numpy()[points],
+        "x": values.index.to_numpy(),
+        "y": values.to_numpy(),
         "mode": "lines",
         "line": {"color": with_alpha(colour, 0.35), "width": 1},
         "hoverinfo": "skip",
@@ -184,12 +185,11 @@ def _value_line(
 def _mean_line(panel: PanelSpec, run: MetricSeries, column: str, name: str, style: LineStyle | None) -> Trace:
     """The moving mean; it carries the hover box, and with one run the legend."""
     colour, dash = _colour_and_dash(panel, column, style)
-    trace = _means(panel, run, column, name, style)
-    trace |= {"line": {"color": colour, "width": 2.2, "dash": dash}}
+    trace = _means(panel, run, column, name, style) | {"line": {"color": colour, "width": 2.2, "dash": dash}}
     if style:
         return trace | {"legendgroup": name, "showlegend": False}
-    legend = {"legendgroup": column, "name": panel.legends[column]}
-    return trace | legend | {"showlegend": len(panel.legends) > 1}
+    several = len(panel.legends) > 1
+    return trace | {"legendgroup": column, "name": panel.legends[column], "showlegend": several}
 
 
 def _colour_and_dash(panel: PanelSpec, column: str, style: LineStyle | None) -> tuple[str, str]:
@@ -215,13 +215,6 @@ def _means(panel: PanelSpec, run: MetricSeries, column: str, name: str, style: L
     if style:
         trace["marker"] = {"symbol": style.symbol, "size": 7, "maxdisplayed": 7}
     return trace
-
-
-def _extremes(values: np.ndarray) -> np.ndarray:
-    """Positions of the least and the greatest value of each of MAX_POINTS / 2 stretches."""
-    starts = np.linspace(0, len(values), MAX_POINTS // 2 + 1).astype(int)
-    stretches = [(start, values[start:end]) for start, end in pairwise(starts)]
-    return np.unique([start + f(part) for start, part in stretches for f in (np.argmin, np.argmax)])
 
 
 def _probe_line(
@@ -261,19 +254,14 @@ def _phase_areas(panel: PanelSpec, run: MetricSeries) -> list[Trace]:
     traces = []
     for column in columns:
         i = PHASES.index(panel.legends[column])
+        pattern = {"fgcolor": COLOURS[i], "bgcolor": with_alpha(COLOURS[i], 0.4)}
         area = {
             "stackgroup": "time",
             "name": panel.legends[column],
             "legendgroup": column,
             "line": {"color": COLOURS[i], "width": 1},
             "fillcolor": with_alpha(COLOURS[i], 0.55),
-            "fillpattern": {
-                "shape": PATTERNS[i],
-                "fgcolor": COLOURS[i],
-                "bgcolor": with_alpha(COLOURS[i], 0.4),
-                "size": 7,
-                "solidity": 0.2,
-            },
+            "fillpattern": pattern | {"shape": PATTERNS[i], "size": 7, "solidity": 0.2},
         }
         traces.append(_means(panel, with_total, column, "", None) | area)
     total = _means(panel, with_total, "total", "", None)

@@ -26,6 +26,9 @@ def figure_layout(
     rows = (len(panels) + 1) // 2
     inner = rows * ROW + (rows - 1) * GAP  # pixels from the top of the first panel to the bottom of the last
     margin_top, margin_bottom = 65 + 25 * bool(title) + 30 * bool(styles), 70
+    text = "each step" if window == 1 else f"thin: each step, thick: mean of up to {window}"
+    place = {"x": 1, "xanchor": "right", "y": 1 + 30 / inner, "yanchor": "bottom"}
+    style = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 12, "color": GREY}}
     layout: dict[str, Any] = {
         "template": "effwb",
         "title": title,
@@ -35,7 +38,7 @@ def figure_layout(
         "hovermode": "closest" if styles else "x unified",
         "legend": {"orientation": "h", "x": 0, "y": 1 + 26 / inner, "yanchor": "bottom"},
         "shapes": [],
-        "annotations": [_window_note(window, inner), *_stage_notes(runs)],
+        "annotations": [{"text": text, **place, **style}, *_stage_notes(runs)],
     }
     for i, panel in enumerate(panels):
         number = axis_number(i)
@@ -80,17 +83,6 @@ def _value_axis(panel: PanelSpec, runs: Runs) -> dict[str, Any]:
     lengths = np.concatenate(columns)
     lengths = lengths[lengths > 0]
     return axis | (log_token_axis(float(lengths.min()), float(lengths.max())) if lengths.size else {})
-
-
-def _window_note(window: int, inner: int) -> dict[str, Any]:
-    text = "each step" if window == 1 else f"thin: each step, thick: mean of up to {window}"
-    place = {"x": 1, "y": 1 + 30 / inner, "xref": "paper", "yref": "paper", "xanchor": "right"}
-    return {
-        "text": text,
-        "showarrow": False,
-        "yanchor": "bottom",
-        "font": {"size": 12, "color": GREY},
-    } | place
 
 
 # ------------------------------------------------------------------------------------------ stages

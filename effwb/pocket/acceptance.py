@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from effwb import metrics, prompts, rollouts
 from effwb.curves import budget_curve, tokens_to_reach
@@ -14,13 +15,11 @@ from effwb.evaluation import Evaluation, evaluate, per_problem
 from effwb.pocket.world import LEVELS
 from effwb.profiles import Profile
 from effwb.rollouts import solved
-from effwb.samplers import Prefixes, SamplingParams
+from effwb.samplers import Prefixes, Sampler, SamplingParams
+from effwb.verifiers import verify
 
 if TYPE_CHECKING:
-    import pandas as pd
     from datasets import Dataset
-
-    from effwb.samplers import Sampler
 
 HINTS = (20, 40, 80, 160, 320)  # tokens
 NO_INTERVAL = (float("nan"), float("nan"))
@@ -45,16 +44,13 @@ def acceptance(
         A row per requirement: `what, measured, low, high, required, met`. The intervals are 95 %, clustered
         by problem.
     """
-    import pandas as pd
-
     checks = _Acceptance(problems, sampler, profile, Path(run_root), seed)
     free = evaluate(problems, sampler, profile, run_dir=checks.root / "free", seed=seed)
     rows = [
         *_shape_rows(free, profile),
         *_level_rows(free, problems, profile),
         _recheck_row(free.rollouts, checks),
-        *_hint_rows(checks),
-        _effort_row(checks),
+        *_prompt_rows(checks),
         _empty_row(free.rollouts, checks),
     ]
     return pd.DataFrame(rows, columns=["what", "measured", "low", "high", "required", "met"])
@@ -124,10 +120,6 @@ def _level_rows(free: Evaluation, problems: Dataset, profile: Profile) -> list[t
 
 def _recheck_row(free: pd.DataFrame, checks: _Acceptance) -> tuple:
     """The accuracy lost if every rollout is cut before its first re-check and the answer is forced there."""
-    import pandas as pd
-
-    from effwb.verifiers import verify
-
     tokenizer, profile = checks.sampler.tokenizer, checks.profile
     wait = tokenizer.convert_tokens_to_ids("Wait")
     checked = free[[wait in list(ids) for ids in free["completion_ids"]]]
@@ -148,7 +140,7 @@ def _recheck_row(free: pd.DataFrame, checks: _Acceptance) -> tuple:
     return _row("accuracy lost without re-checks", loss, ">= 0.05", loss >= 0.05, interval)
 
 
-def _hint_rows(checks: _Acceptance) -> list[tuple]:
+def _prompt_rows(checks: _Acceptance) -> list[tuple]:
     hints = [HINTS[i // len(LEVELS) % len(HINTS)] for i in range(len(checks.problems))]
     hinted = checks.problems.add_column("hint_tokens", hints)
     hint_of = dict(zip(hinted["problem_id"], hints, strict=True))
@@ -157,14 +149,10 @@ def _hint_rows(checks: _Acceptance) -> list[tuple]:
         table = checks.sample(f"hint_{place}", 2, hinted, hint="hint_tokens", hint_place=place)
         rho = table["problem_id"].map(hint_of).rank().corr(table["length"].rank())
         rows.append(_row(f"Spearman of hinted and used length, hint in {place}", rho, ">= 0.8", rho >= 0.8))
-    return rows
-
-
-def _effort_row(checks: _Acceptance) -> tuple:
     lengths = [checks.sample(f"effort_{e}", 2, effort=e)["length"].mean() for e in prompts.EFFORTS]
     rising = lengths[0] < lengths[1] < lengths[2]
     name = "mean length at low, medium, high effort: " + ", ".join(f"{v:.1f}" for v in lengths)
-    return _row(name, lengths[2] / lengths[0], "rising", rising)
+    return [*rows, _row(name, lengths[2] / lengths[0], "rising", rising)]
 
 
 def _empty_row(free: pd.DataFrame, checks: _Acceptance) -> tuple:

@@ -39,8 +39,15 @@ def connect(address: str | None = None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    if address:
-        _check_address(address)
+    if address:  # look whether something answers there, because Ray itself would wait for minutes
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if not (host and port.isdigit()):
+            raise ConfigError(f"the address of a Ray cluster is host:port, got {address!r}")
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except OSError as error:
+            advice = "`ray status` shows where it is"
+            raise EngineError(f"no Ray cluster at {address}: {error}; {advice}") from error
     try:
         ray.init(address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError) as error:
@@ -49,17 +56,6 @@ def connect(address: str | None = None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
-
-
-def _check_address(address: str) -> None:
-    """Check that something answers there, because Ray itself would wait for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not (host and port.isdigit()):
-        raise ConfigError(f"the address of a Ray cluster is host:port, got {address!r}")
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        raise EngineError(f"no Ray cluster at {address}: {error}; `ray status` shows where it is") from error
 
 
 def resources_per_point(ray: Any, jobs: int | None, gpus: int) -> dict[str, float]:

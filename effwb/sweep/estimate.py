@@ -13,17 +13,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from effwb import profiles
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import Profile
 from effwb.sweep.arithmetic import compute
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 GIB = 2**30
 LENGTH = 1 / 4  # mean length of a rollout as a share of the cap, where it is neither given nor measured
@@ -326,8 +324,6 @@ def calibrate(profile: Profile) -> Rates:
 
 def hours(total: Work, rates: Rates) -> pd.DataFrame:
     """Return a row per kind of work (`what, amount, unit, per second, hours`), and their sum."""
-    import pandas as pd
-
     rows = [
         ("training: sampling", total.sampled_training, "tokens", rates.sample),
         ("training: updates", total.trained, "tokens", rates.train),
@@ -351,6 +347,16 @@ def report(total: Work, rates: Rates, profile: Profile, gpu: str | None = None) 
     """
     is_assumed = total.length == LENGTH * profile.max_tokens
     length_source = "assumed: a quarter of the cap" if is_assumed else "given or measured"
+    needed = memory(shape_of(profile.model), profile)
+    training = needed["training"] + needed["activations"]
+    memory_line = (
+        f"memory: sampling {needed['sampling']:.2g} GiB of weights; training {training:.2g} GiB, of which "
+        f"{needed['activations']:.2g} activations"
+    )
+    if gpu is not None:
+        advice = "use several processes with FSDP, LoRA (lora_rank), or a smaller micro_batch"
+        verdict = "fits" if training <= USABLE * GPUS[gpu].memory else f"does NOT fit: {advice}"
+        memory_line += f"; one {gpu} has {GPUS[gpu].memory:g}: {verdict}"
     lines = [
         f"{total.trainings} trainings, {total.evaluations} evaluations of {profile.model}",
         "",
@@ -358,22 +364,6 @@ def report(total: Work, rates: Rates, profile: Profile, gpu: str | None = None) 
         "",
         f"rates: {rates.source}",
         f"mean length: {total.length:.0f} of at most {profile.max_tokens} tokens ({length_source})",
-        _memory_text(memory(shape_of(profile.model), profile), gpu),
+        memory_line,
     ]
     return "\n".join(lines)
-
-
-def _memory_text(needed: dict[str, float], gpu: str | None) -> str:
-    training = needed["training"] + needed["activations"]
-    text = (
-        f"memory: sampling {needed['sampling']:.2g} GiB of weights; training {training:.2g} GiB, of which "
-        f"{needed['activations']:.2g} activations"
-    )
-    if gpu is None:
-        return text
-    capacity = GPUS[gpu].memory
-    if training <= USABLE * capacity:
-        verdict = "fits"
-    else:
-        verdict = "does NOT fit: use several processes with FSDP, LoRA (lora_rank), or a smaller micro_batch"
-    return f"{text}; one {gpu} has {capacity:g}: {verdict}"

@@ -91,7 +91,12 @@ def _write_configs(
     points_in(out)  # refuses a directory that holds other runs
     for point in points:
         point.check({**shared, "parameters": parameters[point.name]})
-    recorded = {**environment(), "snapshot": _snapshot(notebook, out, code)}
+    copy = out / f"{Path(notebook).stem}-{code}.ipynb"  # editing the notebook does not change later points
+    if not copy.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(notebook, copy.with_suffix(".tmp"))
+        copy.with_suffix(".tmp").replace(copy)
+    recorded = {**environment(), "snapshot": copy.name}
     runnable = []
     for point in points:
         with suppress(BusyError):  # another sweep runs it
@@ -122,16 +127,6 @@ def code_digest(notebook: str | Path) -> str:
     cells = [cell for cell in content.cells if cell.cell_type == "code"]
     sources = [c.source for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
     return digest([content.metadata.get("kernelspec", {}).get("name"), *sources])
-
-
-def _snapshot(notebook: str | Path, out: Path, code: str) -> str:
-    """Copy the notebook to `out`, so that editing it does not change points that have not started."""
-    copy = out / f"{Path(notebook).stem}-{code}.ipynb"
-    if not copy.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(notebook, copy.with_suffix(".tmp"))
-        copy.with_suffix(".tmp").replace(copy)
-    return copy.name
 
 
 def table(out: str | Path) -> pd.DataFrame:

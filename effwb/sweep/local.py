@@ -163,9 +163,7 @@ def record_end(point: SweepPoint, exit_code: int, reason: str = "") -> Event:
         return Event("busy", point)
     with suppress(BusyError), point.run_dir.lock(LOCK_WAIT):  # wait for the kernel of a killed process, too
         if not point.is_done() and not point.failure():
-            if exit_code < 0:
-                ending = f"was killed by {signal.Signals(-exit_code).name}"
-            else:
-                ending = f"ended with exit status {exit_code}"
-            point.fail(reason or f"the process {ending}", point.log_end())
+            killed = f"was killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else ""
+            ending = f"the process {killed or f'ended with exit status {exit_code}'}"
+            point.fail(reason or ending, point.log_end())
     return Event("ended", point)

@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -82,19 +83,18 @@ def declared_parameters(notebook: str | Path) -> dict[str, object]:
         raise ConfigError(
             f"{notebook} declares no parameters; tag its first code cell `parameters` and give each a default"
         )
-    return {name: _literal(parameter["default"]) for name, parameter in parameters.items()}
+    defaults: dict[str, object] = {}
+    for name, parameter in parameters.items():
+        try:
+            defaults[name] = ast.literal_eval(parameter["default"])
+        except (ValueError, SyntaxError):
+            defaults[name] = UNKNOWN
+    return defaults
 
 
 def escape_braces(path: str | Path) -> str:
     """Return a path as papermill needs it, because papermill replaces what stands in braces."""
     return str(path).replace("{", "{{").replace("}", "}}")
-
-
-def _literal(text: str) -> object:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return UNKNOWN
 
 
 def _check_value(name: str, value: Any, default: object) -> None:
@@ -132,20 +132,14 @@ def point_name(parameters: Mapping[str, Any]) -> str:
 
 
 def _value_text(value: Any) -> str:
-    if isinstance(value, str) and _reads_as_itself(value):
-        text = value
-    else:
-        text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    if isinstance(value, str):
+        with suppress(
+            ConfigError
+        ):  # the string "1" keeps its quotes: its directory is not that of the number
+            text = value if read_values(value) == [value] else text
     safe = re.sub(r"[^A-Za-z0-9._+-]+", "-", text)
     return text if safe == text == text.lower() else f"{safe[:40].strip('-')}-{digest(value)}"
-
-
-def _reads_as_itself(text: str) -> bool:
-    """False for the string "1", whose directory must not be called like that of the number."""
-    try:
-        return read_values(text) == [text]
-    except ConfigError:
-        return False
 
 
 def read_values(text: str) -> list[Any]:

@@ -141,10 +141,20 @@ def _verdicts(pairs: Iterator[tuple[str, object]], timeout: float, workers: int)
     cache: dict[tuple[str | None, str], Verdict] = {}
     position = 0
     while batch := list(islice(pairs, BATCH_SIZE)):
-        _check_types(batch, position)
+        boxes: dict[str, str | None] = {}
+        answers = []
+        for at, (text, gold) in enumerate(batch, position):
+            if not isinstance(text, str):
+                raise DataError(
+                    f"texts[{at}] is {type(text).__name__}, not str; pass '' for a completion without text"
+                )
+            if not (gold is None or isinstance(gold, (str, numbers.Number))):
+                raise DataError(f"golds[{at}] is {type(gold).__name__}; a gold is text, a number or None")
+            if text not in boxes:
+                boxes[text] = extract(text)
+            missing = gold is None or (isinstance(gold, float) and math.isnan(gold))
+            answers.append((boxes[text], "" if missing else str(gold)))
         position += len(batch)
-        boxes = {text: extract(text) for text in {text for text, _ in batch}}
-        answers = [(boxes[text], _gold_text(gold)) for text, gold in batch]
         if len(cache) > CACHE_SIZE:
             cache.clear()
         cache |= _judge_all([pair for pair in dict.fromkeys(answers) if pair not in cache], timeout, workers)
@@ -171,19 +181,3 @@ def _judge_all(pairs: list[tuple[str | None, str]], timeout: float, workers: int
         for (gold, answer), (status, seconds) in zip(expensive, results, strict=True):
             verdicts[answer, gold] = Verdict(status, answer, seconds)
     return verdicts
-
-
-def _gold_text(gold: object) -> str:
-    missing = gold is None or (isinstance(gold, float) and math.isnan(gold))
-    return "" if missing else str(gold)
-
-
-def _check_types(pairs: list[tuple[str, object]], position: int) -> None:
-    """Refuse what is no (text, gold); `position` is that of the first pair, for the message."""
-    for at, (text, gold) in enumerate(pairs, position):
-        if not isinstance(text, str):
-            raise DataError(
-                f"texts[{at}] is {type(text).__name__}, not str; pass '' for a completion without text"
-            )
-        if not (gold is None or isinstance(gold, (str, numbers.Number))):
-            raise DataError(f"golds[{at}] is {type(gold).__name__}; a gold is text, a number or None")

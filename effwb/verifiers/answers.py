@@ -145,7 +145,8 @@ def _read_part(source: str) -> Answer:
         answer = reader(source)
         if answer is not None:
             return answer
-    return Answer("math", source)
+    value, unit = split_unit(source)  # anything else with a unit: "\sqrt{2} \text{ cm}"
+    return replace(_read_part(value), unit=unit) if unit else Answer("math", source)
 
 
 def _as_number(source: str) -> Answer | None:
@@ -158,10 +159,16 @@ def _as_number(source: str) -> Answer | None:
 
 def _as_relation(source: str) -> Answer | None:
     r"""An equation, an interval or an inequality; of "x \in A" and "1/3 \approx 0.33" only the answer."""
-    sides = [side.strip() for side in split_top(source, _RELATION)]
+    pieces = split_top(source, _RELATION)
+    sides = [piece.strip() for piece in pieces]
     if len(sides) < 2 or not all(sides):
         return None
-    operators = _operators(source)
+    operators, at = [], 0
+    for piece in pieces[:-1]:
+        match = _RELATION.match(source, at + len(piece))
+        assert match is not None  # split_top cut there
+        operators.append(match.group())
+        at = match.end()
     if operators == [r"\in"]:
         return _read_part(sides[1])
     approx = _APPROX.search(source)
@@ -170,16 +177,6 @@ def _as_relation(source: str) -> Answer | None:
     if all(operator in ("=", ":=", r"\approx") for operator in operators):
         return Answer("equation", source, tuple(_read_part(side) for side in sides))
     return _as_interval(source, sides, operators) or Answer("inequality", source)
-
-
-def _operators(source: str) -> list[str]:
-    operators, at = [], 0
-    for side in split_top(source, _RELATION)[:-1]:
-        match = _RELATION.match(source, at + len(side))
-        assert match is not None  # split_top cut there
-        operators.append(match.group())
-        at = match.end()
-    return operators
 
 
 _FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
@@ -268,19 +265,15 @@ def _as_text(source: str) -> Answer | None:
         return Answer("text", source)
     value, unit = split_unit(source)
     if _COLON.fullmatch(value):
-        return Answer("text", value, number=_ratio_value(value), unit=unit)
+        ratio = re.fullmatch(r"([1-9]\d*)\s*:\s*([1-9]\d*)", value)  # 3:4, not a time such as 9:05 or 12:00
+        number = read_number(f"{ratio[1]}/{ratio[2]}") if ratio else None
+        return Answer("text", value, number=number, unit=unit)
     prose = (
         _PROSE.search(re.sub(r"_\{[^{}]*\}", "", value))
         or re.search("[A-Za-z]{4,}", _COMMAND.sub(" ", value))
         or (unit and split_unit(value)[1])  # two units: "9 hens 10 ducks"
     )
     return Answer("text", source) if prose else None
-
-
-def _ratio_value(source: str) -> Number | None:
-    """The value of "3:4"; `None` for a time such as 9:05 or 12:00."""
-    match = re.fullmatch(r"([1-9]\d*)\s*:\s*([1-9]\d*)", source)
-    return read_number(f"{match[1]}/{match[2]}") if match else None
 
 
 def _as_plus_minus(source: str) -> Answer | None:
@@ -292,19 +285,5 @@ def _as_plus_minus(source: str) -> Answer | None:
     return Answer("list", source, parts)
 
 
-def _as_measured(source: str) -> Answer | None:
-    r"""Anything else with a unit: "\sqrt{2} \text{ cm}"."""
-    value, unit = split_unit(source)
-    return replace(_read_part(value), unit=unit) if unit else None
-
-
-_READERS = (  # tried in this order
-    _as_number,
-    _as_relation,
-    _as_union,
-    _as_bracketed,
-    _as_matrix,
-    _as_text,
-    _as_plus_minus,
-    _as_measured,
-)
+# tried in this order
+_READERS = (_as_number, _as_relation, _as_union, _as_bracketed, _as_matrix, _as_text, _as_plus_minus)

@@ -23,7 +23,6 @@ MAX_NESTING = 24
 MAX_SEPARATORS = 128
 _INTEGER = re.compile("-?[0-9]{1,300}")
 _TIME = re.compile(r"\d{1,2}:[0-5]\d")
-_HUNDREDTH = Fraction(1, 100)
 
 
 class NeedsAlgebra(Exception):
@@ -138,7 +137,7 @@ def _same_numbers(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
     if (gold.unit == "%") == (answer.unit == "%"):
         return same
     per_cent, plain = (gold.number, answer.number) if gold.unit == "%" else (answer.number, gold.number)
-    return (same and abs(plain.value) >= 1) or per_cent.times(_HUNDREDTH).same(plain)
+    return (same and abs(plain.value) >= 1) or per_cent.times(Fraction(1, 100)).same(plain)
 
 
 def _same_text(gold: Answer, answer: Answer, algebra: Algebra) -> bool:

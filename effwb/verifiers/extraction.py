@@ -12,7 +12,6 @@ torchtitan #4442).
 import re
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
-_UNBRACED = re.compile(r"\s+([^\s${}]+)")  # the "5" of "\boxed 5"
 
 
 def extract(text: str) -> str | None:
@@ -32,23 +31,17 @@ def extract(text: str) -> str | None:
         >>> extract(r"<think>2+2</think> The answer is \boxed{4}.")
         '4'
     """
-    answer = _after_thinking(text)
-    boxes = list(_BOX.finditer(answer)) if answer is not None else []
-    if answer is None or not boxes:
+    answer = text.rpartition("</think>")[2]  # the whole text if there is no end tag
+    boxes = list(_BOX.finditer(answer))
+    if "<think>" in answer or not boxes:
         return None
     start = boxes[-1].end()
     brace = re.compile(r"\s*\{").match(answer, start)
     if brace is None:
-        unbraced = _UNBRACED.match(answer, start)
+        unbraced = re.compile(r"\s+([^\s${}]+)").match(answer, start)  # the "5" of "\boxed 5"
         return unbraced.group(1).rstrip(".,;:") if unbraced else None
     end = closing_brace(answer, brace.end() - 1)
     return None if end is None else answer[brace.end() : end].strip()
-
-
-def _after_thinking(text: str) -> str | None:
-    """What follows the last `</think>`, the whole text without thinking, `None` if thinking never ended."""
-    rest = text.rpartition("</think>")[2]  # the whole text if there is no end tag
-    return None if "<think>" in rest else rest
 
 
 def closing_brace(text: str, start: int) -> int | None:

@@ -114,7 +114,11 @@ def clean(raw: str) -> str:
     for command, count in ((r"\frac", 2), (r"\binom", 2), (r"\sqrt", 1), (r"\exp", 1), (r"\pmod", 1)):
         text = _brace_arguments(text, command, count)
     text = re.sub(r"\\exp\{", "e^{", _brace_powers(text))
-    return _trim(re.sub(r"\s+", " ", text))
+    text = re.sub(r"^(?:[=:\s]|\\approx(?![A-Za-z]))+", "", re.sub(r"\s+", " ", text)).strip()
+    text = re.sub(r"[.,;:\s]+$", "", text) if not text.endswith("\\") else text
+    while text.startswith("{") and closing_brace(text, 0) == len(text) - 1:  # braces around the whole
+        text = text[1:-1].strip()
+    return text
 
 
 def spelling(text: str) -> str:
@@ -246,12 +250,3 @@ def _tex_argument(text: str, at: int) -> tuple[str, int]:
     token = re.compile(r"\\[A-Za-z]+|\\.|.|$", re.DOTALL).match(text, at)
     assert token is not None  # the pattern takes any character, or the end
     return token.group(), token.end()
-
-
-def _trim(text: str) -> str:
-    """Drop a leading "=" or "≈", closing punctuation, and braces around the whole."""
-    text = re.sub(r"^(?:[=:\s]|\\approx(?![A-Za-z]))+", "", text).strip()
-    text = re.sub(r"[.,;:\s]+$", "", text) if not text.endswith("\\") else text
-    while text.startswith("{") and closing_brace(text, 0) == len(text) - 1:
-        text = text[1:-1].strip()
-    return text

@@ -56,7 +56,11 @@ class Number:
 
     def stands_for(self, value: Fraction) -> bool:
         """Whether this decimal approximates a `value` that has no finite decimal (1/3 has none, 1/4 has)."""
-        return self.approximates(value) and not _is_finite_decimal(value)
+        denominator = value.denominator
+        for prime in (2, 5):
+            while denominator % prime == 0:
+                denominator //= prime
+        return denominator != 1 and self.approximates(value)
 
     def approximates(self, value: Fraction) -> bool:
         """Whether this decimal has at least `MIN_DIGITS` digits and is `value` rounded or cut."""
@@ -105,11 +109,3 @@ def _build(part: dict[str, str]) -> Number | None:
     if "b" in part or "repeat" in part or not ("." in part.get("a", "") or "exp" in part):
         return Number(value)
     return Number(value, scale / 10**places, len(mantissa.replace(".", "").lstrip("0")))
-
-
-def _is_finite_decimal(value: Fraction) -> bool:
-    denominator = value.denominator
-    for prime in (2, 5):
-        while denominator % prime == 0:
-            denominator //= prime
-    return denominator == 1

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
 
 from ..errors import DataError
 from . import extract, verify
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 WAYS = ("effwb", "math-verify", "spelling")
 
@@ -42,8 +40,6 @@ def opinions(answers: Iterable[str | None], golds: Iterable[object], timeout: fl
         >>> opinions(["1/2", "3"], ["0.5", "3"])["spelling"].tolist()
         ['wrong', 'correct']
     """
-    import pandas as pd
-
     answers = [None if pd.isna(answer) else str(answer) for answer in answers]
     gold_texts = [str(gold) for gold in golds]
     if len(answers) != len(gold_texts):
@@ -72,8 +68,6 @@ def disagree(stored: Sequence[str], table: pd.DataFrame) -> np.ndarray:
         bool (answers,). True where the stored verdict is not effwb's verdict now, where math-verify scores
         the answer differently, or where answer and gold have the same letters and the answer is not correct.
     """
-    import numpy as np
-
     effwb, math_verify, spelling = ((table[way] == "correct").to_numpy() for way in WAYS)
     changed = np.asarray(stored) != table["effwb"].to_numpy()
     differs = table["math-verify"].notna().to_numpy() & (effwb != math_verify)

@@ -170,7 +170,13 @@ class Pool:
 
     def _serve(self, job: "_Job") -> None:
         """Take a worker and give it pairs of the job until none is left."""
-        worker = self._take()
+        with self.changed:
+            while not self.idle and len(self.workers) >= self.limit:
+                self.changed.wait()
+            if not self.idle:
+                self.workers.append(Worker())
+                self.idle.append(self.workers[-1])
+            worker = self.idle.pop()
         try:
             while job.todo:
                 try:
@@ -182,15 +188,6 @@ class Pool:
             with self.changed:
                 self.idle.append(worker)
                 self.changed.notify()
-
-    def _take(self) -> Worker:
-        with self.changed:
-            while not self.idle and len(self.workers) >= self.limit:
-                self.changed.wait()
-            if self.idle:
-                return self.idle.pop()
-            self.workers.append(Worker())
-            return self.workers[-1]
 
     def close(self) -> None:
         """End every worker process; the next call starts new ones."""

@@ -220,8 +220,7 @@ def same_scalar(gold: sympy.Expr, answer: sympy.Expr) -> bool:
         return True
     trees = [_expanded(gold), _expanded(answer)]
     for real_only in (True, False):
-        verdict = _agree_at_points(trees, real_only)
-        if verdict is not None:
+        if (verdict := _agree_at_points(trees, real_only)) is not None:
             return verdict
     return _same_by_math_verify(*trees)
 

@@ -30,7 +30,10 @@ def main() -> None:
         connection.send_bytes(json.dumps(f"{type(problem).__name__}: {problem}").encode())
         return
     connection.send_bytes(b'"ready"')
-    while _wait_for_request(connection, parent):
+    while True:
+        while not connection.poll(10):
+            if os.getppid() != parent:  # the parent is gone; a fork of it may still hold the pipe open
+                return
         try:
             gold, answer, timeout = json.loads(connection.recv_bytes())
         except EOFError:
@@ -45,11 +48,3 @@ def main() -> None:
             status = "unparsed"  # sympy fails with any exception on objects it cannot order or evaluate
         signal.setitimer(signal.ITIMER_REAL, 0)
         connection.send_bytes(json.dumps(status).encode())
-
-
-def _wait_for_request(connection: Connection, parent: int) -> bool:
-    """Wait for a request; `False` if the parent is gone (a fork of it may still hold the pipe open)."""
-    while not connection.poll(10):
-        if os.getppid() != parent:
-            return False
-    return True
