@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import notebook, profiles
 from effwb.analysis.finished import BASE, EVALUATION, describe_run
-from effwb.analysis.run_set import RunAnalysis, RunSet
+from effwb.analysis.run_analysis import RunAnalysis
+from effwb.analysis.run_set import RunSet
 from effwb.designs import DESIGNS, fit_design
 from effwb.errors import ConfigError, one_of
 from effwb.evaluation import evaluate

@@ -47,7 +47,7 @@ def test_the_import_brings_nothing_heavy():
 
 @pytest.mark.parametrize(("module", "name"), [("effwb", "store"), ("effwb.training", "effects")])
 def test_a_name_of_version_0_1_says_where_it_went(module, name):
-    with pytest.raises(ImportError, match="is now .*RunSet"):
+    with pytest.raises(ImportError, match=r"is now .*RunSet"):
         exec(f"from {module} import {name}")
     with pytest.raises(AttributeError, match="has no attribute 'no_such_name'"):
         _ = importlib.import_module(module).no_such_name

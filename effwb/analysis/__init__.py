@@ -4,6 +4,7 @@
 """
 
 from effwb.analysis.effect_tables import aes_table, effects, level_table, over_seeds
-from effwb.analysis.run_set import RunAnalysis, RunSet
+from effwb.analysis.run_analysis import RunAnalysis
+from effwb.analysis.run_set import RunSet
 
 __all__ = ["RunAnalysis", "RunSet", "aes_table", "effects", "level_table", "over_seeds"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from effwb.analysis.run_set import RunAnalysis, RunSet
+from effwb.analysis.run_analysis import RunAnalysis
+from effwb.analysis.run_set import RunSet
 from effwb.errors import one_of
 from effwb.frontier import Frontier, reg, reg_interval
 from effwb.metrics import Interval, aes_interval, clustered_interval, interval_columns

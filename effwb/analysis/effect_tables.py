@@ -13,7 +13,7 @@ from effwb.metrics import aes, clustered_interval
 from effwb.rollouts import problems_of
 
 if TYPE_CHECKING:
-    from effwb.analysis.run_set import RunAnalysis
+    from effwb.analysis.run_analysis import RunAnalysis
 
 MAX_SEEDS = 10  # more values than this are problems or rollouts, passed by mistake
 

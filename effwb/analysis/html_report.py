@@ -15,7 +15,8 @@ import pandas as pd
 from effwb import __version__
 from effwb.analysis.comparison import DIGITS, ISO_AES, MAX_RUNS, compare
 from effwb.analysis.rollout_view import LEGEND, read_rollout
-from effwb.analysis.run_set import RunAnalysis, RunSet
+from effwb.analysis.run_analysis import RunAnalysis
+from effwb.analysis.run_set import RunSet
 from effwb.errors import ConfigError
 from effwb.export.text_tables import readable
 from effwb.frontier import Frontier

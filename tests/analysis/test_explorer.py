@@ -6,7 +6,8 @@ import pytest
 
 from effwb.analysis import explorer as E
 from effwb.analysis.comparison import compare, same_budgets
-from effwb.analysis.run_set import RunAnalysis, RunSet
+from effwb.analysis.run_analysis import RunAnalysis
+from effwb.analysis.run_set import RunSet
 from effwb.errors import ConfigError, DataError, EngineError
 from effwb.frontier import Frontier, reg
 from tests.made_up import write_evaluation

@@ -84,7 +84,7 @@ class TestFind:
 
 class TestReadingIsLazy:
     def test_no_table_is_read_before_it_is_needed(self, finished, monkeypatch):
-        monkeypatch.setattr("effwb.analysis.run_set.read_evaluation", None)
+        monkeypatch.setattr("effwb.analysis.run_analysis.read_evaluation", None)
         assert RunSet.find(finished).names == ["free", "low"]
 
     def test_only_the_columns_of_a_curve_are_read(self, tmp_path, read_columns):
@@ -100,7 +100,7 @@ class TestReadingIsLazy:
         assert not {"completion_ids", "text", "prompt_ids"} & names
 
     def test_few_runs_keep_their_tables_and_all_keep_their_curves(self, finished, monkeypatch):
-        monkeypatch.setattr("effwb.analysis.run_set.KEPT", 1)
+        monkeypatch.setattr("effwb.analysis.run_analysis.KEPT", 1)
         run_set = RunSet.find(finished)
         first, curve = run_set["free"], run_set.curve("free")
         assert run_set["free"] is first

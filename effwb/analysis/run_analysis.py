@@ -1,0 +1,195 @@
+"""`RunAnalysis`: one finished run with what is computed from it; `Library` reads runs and keeps them."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from effwb.analysis.finished import RunInfo, measure_of, read_evaluation, run_info
+from effwb.curves import BudgetCurve, budget_curve, first_right, score_table
+from effwb.errors import DataError
+from effwb.evaluation import Evaluation
+from effwb.frontier import Frontier
+from effwb.rollouts import problems_of, solved
+from effwb.runs import RunDir
+
+ALL = "all"  # the benchmark that stands for all problems of a run
+KEPT = 32  # runs whose tables stay in memory
+
+
+@dataclass(frozen=True, eq=False)
+class RunAnalysis(Evaluation):
+    """One finished run on all of its problems, or on those of one benchmark.
+
+    Attributes:
+        name: Name of the run, unique within its set.
+        run_dir: Directory of its evaluation.
+        rollouts: A row per rollout: problem_id, sample, length (tokens), finish_reason, verdict; see `texts`.
+        probes: A row per forced answer: problem_id, sample, budget (tokens), verdict.
+        curve: Accuracy at each token budget.
+        info: What the run is: method, seed, design, parameters.
+        benchmark: Which problems these are; "all" for all of them.
+    """
+
+    info: RunInfo
+    benchmark: str = ALL
+
+    @property
+    def method(self) -> str:
+        """Short name of what was trained or prompted, the same for all seeds of it."""
+        return self.info.method
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training."""
+        return self.info.seed
+
+    def texts(self) -> pd.DataFrame:
+        """Read the rollouts with their texts and tokens (`rollouts.COLUMNS`); they are not kept."""
+        table = RunDir(self.run_dir).read("rollouts")
+        return table if self.benchmark == ALL else table[_benchmark_of(table) == self.benchmark]
+
+    @property
+    def model(self) -> str | None:
+        """Directory of the trained model; None where nothing was trained."""
+        return None if self.info.training_dir is None else str(self.info.training_dir / "model")
+
+    @property
+    def metrics(self) -> pd.DataFrame | None:
+        """The training's metrics, a row per step; None where nothing was trained."""
+        from effwb.training.record import read_metrics
+
+        folder = self.info.training_dir
+        return None if folder is None else read_metrics(folder / "train" / "metrics.jsonl")
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """What the design had learned at the end of training; None where nothing was trained."""
+        folder = self.info.training_dir
+        return None if folder is None else json.loads((folder / "train" / "DONE").read_text())["design"]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings of the run: its config.json."""
+        return RunDir(self.run_dir).config
+
+    def summary(self) -> dict[str, Any]:
+        """Accuracy with its 95 % interval over problems, mean lengths (tokens), share of truncated."""
+        return {**super().summary(), "name": self.method}
+
+    @cached_property
+    def per_problem(self) -> pd.DataFrame:
+        """Share of correct rollouts and mean length (tokens) of each problem, sorted by id."""
+        table = self.rollouts.assign(correct=solved(self.rollouts).astype(float))
+        return table.groupby("problem_id")[["correct", "length"]].mean()
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """0 or 1 for each rollout (row) at each budget (column); see `curves.score_table`."""
+        return score_table(self.rollouts, self.probes, self.curve.budgets)
+
+    @cached_property
+    def outcomes(self) -> pd.DataFrame:
+        """What became of each rollout, indexed like `scores`.
+
+        Columns: `length`, `finish_reason`, `verdict`, `first_right` (tokens after which the answer was first
+        right) and `wasted` (tokens after that); NaN where the answer is never right.
+        """
+        table = self.rollouts.set_index(["problem_id", "sample"]).sort_index()
+        first = np.minimum(first_right(self.scores), table["length"])
+        return table.assign(first_right=first, wasted=table["length"] - first)
+
+    @cached_property
+    def levels(self) -> dict[str, int] | None:
+        """Difficulty of each problem; None where the problems have no levels that are numbers."""
+        problems = problems_of(self.run_dir)
+        if "level" not in problems or not problems["level"].astype(str).str.isdigit().all():
+            return None
+        return dict(zip(problems["problem_id"], problems["level"].astype(int), strict=True))
+
+    def on(self, benchmark: str) -> RunAnalysis:
+        """The same run on the problems of one benchmark.
+
+        Raises:
+            DataError: The run has no problem of it.
+        """
+        if benchmark == self.benchmark:
+            return self
+        rollouts = self.rollouts[_benchmark_of(self.rollouts) == benchmark]
+        if len(rollouts) == 0:
+            raise DataError(f"{self.name} has no problem of {benchmark!r}")
+        curve = budget_curve(rollouts, self.probes, self.curve.budgets, name=self.curve.name)
+        return replace(self, rollouts=rollouts, curve=curve, benchmark=benchmark)
+
+
+def _benchmark_of(rollouts: pd.DataFrame) -> pd.Series:
+    """Where the problem of each rollout comes from: its id without the digest at the end."""
+    return rollouts["problem_id"].astype(str).str.rpartition("-")[0]
+
+
+class Library:
+    """Reads the runs of a `RunSet` and of all sets made from it, and keeps what was read."""
+
+    def __init__(self, runs: Mapping[str, RunDir]):
+        self.runs = dict(runs)
+        self._analyses: OrderedDict[tuple[str, str], RunAnalysis] = OrderedDict()
+        self._curves: dict[tuple[str, str], BudgetCurve] = {}
+        self._frontiers: dict[tuple, Frontier] = {}
+        self._infos: dict[str, RunInfo] = {}
+        self._measures: dict[str, str] = {}
+        self._benchmarks: dict[str, list[str]] = {}
+
+    def info(self, name: str) -> RunInfo:
+        """What a run is, from its config.json."""
+        if name not in self._infos:
+            self._infos[name] = run_info(self.runs[name].path)
+        return self._infos[name]
+
+    def measure(self, name: str) -> str:
+        """What a run must share with another to be compared with it."""
+        if name not in self._measures:
+            self._measures[name] = measure_of(self.runs[name])
+        return self._measures[name]
+
+    def benchmarks(self, name: str) -> list[str]:
+        """The sources of a run's problems."""
+        if name not in self._benchmarks:
+            ids = problems_of(self.runs[name].path)[["problem_id"]]
+            self._benchmarks[name] = sorted(_benchmark_of(ids).unique())
+        return self._benchmarks[name]
+
+    def read(self, name: str, benchmark: str) -> RunAnalysis:
+        """A run on one benchmark, out of memory where it is one of the last that were read."""
+        key = (name, benchmark)
+        if key not in self._analyses:
+            if benchmark == ALL:
+                evaluation = read_evaluation(self.runs[name].path, name)
+                self._analyses[key] = RunAnalysis(**vars(evaluation), info=self.info(name))
+            else:
+                self._analyses[key] = self.read(name, ALL).on(benchmark)
+            self._curves[key] = self._analyses[key].curve
+        self._analyses.move_to_end(key)
+        while len(self._analyses) > KEPT:
+            self._analyses.popitem(last=False)
+        return self._analyses[key]
+
+    def curve(self, name: str, benchmark: str) -> BudgetCurve:
+        """The curve of a run; it stays in memory, the tables do not have to."""
+        if (name, benchmark) not in self._curves:
+            self.read(name, benchmark)
+        return self._curves[name, benchmark]
+
+    def frontier(self, names: list[str], benchmark: str, method: str) -> Frontier:
+        """The frontier of some runs."""
+        key = (tuple(names), benchmark, method)
+        if key not in self._frontiers:
+            curves = {name: self.curve(name, benchmark) for name in names}
+            self._frontiers[key] = Frontier.from_curves(curves, method)
+        return self._frontiers[key]
