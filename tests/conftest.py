@@ -11,9 +11,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_collection_modifyitems(items):
-    """Let a worker run the tests of a file together, because they share fixtures; notebooks share none."""
+    """Let one worker run the tests of a file that has fixtures for all of them; others go where there is room."""
+    shared = {path for path in {item.path for item in items} if 'scope="module"' in path.read_text()}
     for item in items:
-        if item.get_closest_marker("notebook") is None:
+        if item.path in shared:
             item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
