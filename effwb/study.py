@@ -16,7 +16,7 @@ from effwb.analysis.finished import BASE, EVALUATION, describe_run
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
 from effwb.designs import DESIGNS, fit_design
-from effwb.errors import ConfigError, one_of
+from effwb.errors import ConfigError
 from effwb.evaluation import evaluate
 from effwb.frontier import Frontier
 from effwb.profiles import Profile, Training
@@ -273,6 +273,8 @@ class Study:
             The runs in order: the base under each seed, then each point under each seed.
         """
         listed = points.values() if isinstance(points, Mapping) else points
+        for point in listed:  # before the reference is sampled
+            _check_point(point, self.profile)
         if reference is None and any(map(_needs_reference, listed)):
             reference = self.reference()
         runs = run_points(
@@ -417,7 +419,7 @@ def run_points(
     if BASE in named:
         raise ConfigError(f"a point cannot be called {BASE!r}: that is the model all start from")
     for point in named.values():
-        _check_designs(point)
+        _check_point(point, profile)
     root, folders = Path(run_root), []
     options = dict(profile=profile, reference=reference, monitor=monitor, report_to=report_to, watch=watch)
 
@@ -444,11 +446,12 @@ def run_points(
     return RunSet.of(root, folders)
 
 
-def _check_designs(point: Point) -> None:
-    """Raise `ConfigError` if a point, or one that is trained before it, has an unknown design."""
-    one_of("design", point.design, DESIGNS)
+def _check_point(point: Point, profile: Profile) -> None:
+    """Raise `ConfigError` if a point, or one that is trained before it, has an illegal name or value."""
+    fit_design(point.design, point.max_tokens or profile.max_tokens, **point.params)
+    profile.training.override(**point.training)
     if point.after is not None:
-        _check_designs(point.after)
+        _check_point(point.after, profile)
 
 
 def _train_point(

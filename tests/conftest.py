@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_collection_modifyitems(items):
-    """Let one worker run the tests of a file that has fixtures for all of them; others go where there is room."""
+    """Let one worker run the tests of a file that share a fixture; others go where there is room."""
     shared = {path for path in {item.path for item in items} if 'scope="module"' in path.read_text()}
     for item in items:
         if item.path in shared:

@@ -181,6 +181,10 @@ class TestPointsInOrder:
             run([Point("lapo_discovery"), Point("lapo_internalisation")])
         with pytest.raises(ConfigError, match="unknown design 'kmi'"):
             run([Point("vanilla", after=Point("kmi"))])
+        with pytest.raises(ConfigError, match=r"'wieght'.*Did you mean 'weight'"):
+            run([Point("vanilla"), Point("kimi", {"wieght": 0.5})])
+        with pytest.raises(ConfigError, match="stepz"):
+            run([Point("vanilla"), Point("kimi", training={"stepz": 5})])
         with pytest.raises(ConfigError, match="cannot be called 'base'"):
             run({"base": Point("kimi")})
         with pytest.raises(ConfigError, match="two points have the same name"):
@@ -189,7 +193,7 @@ class TestPointsInOrder:
         assert not list(tmp_path.iterdir())
 
     def test_parameters_that_are_objects_become_short_text(self, tmp_path, calls):
-        point = Point("reo_rl", {"budgets": "oracle", "frontier": Frontier([0, 10], [0.0, 1.0])})
+        point = Point("reo_rl", {"budgets": "oracle", "frontier": Frontier([0, 24, 48], [0.0, 0.5, 1.0])})
         study.run_points([point], None, None, TINY, run_root=tmp_path, base=False)
         (config,) = tmp_path.rglob("config.json")
         described = json.loads(config.read_text())["run"]
