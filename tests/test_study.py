@@ -193,7 +193,8 @@ class TestPointsInOrder:
         assert not list(tmp_path.iterdir())
 
     def test_parameters_that_are_objects_become_short_text(self, tmp_path, calls):
-        point = Point("reo_rl", {"budgets": "oracle", "frontier": Frontier([0, 24, 48], [0.0, 0.5, 1.0])})
+        frontier = Frontier(list(range(0, 56, 8)), [k / 6 for k in range(7)])
+        point = Point("reo_rl", {"budgets": "oracle", "frontier": frontier})
         study.run_points([point], None, None, TINY, run_root=tmp_path, base=False)
         (config,) = tmp_path.rglob("config.json")
         described = json.loads(config.read_text())["run"]
