@@ -50,10 +50,10 @@ def shut_down(llm: LLM, keep_process_groups: bool) -> None:
     """
     from vllm.v1.engine import core
 
-    kept: AbstractContextManager = nullcontext()
+    cleanup: AbstractContextManager = nullcontext()
     if keep_process_groups:
-        kept = replaced_attribute(core, "cleanup_dist_env_and_memory", gc.collect)
-    with kept:
+        cleanup = replaced_attribute(core, "cleanup_dist_env_and_memory", gc.collect)
+    with cleanup:
         llm.llm_engine.engine_core.shutdown()
 
 
