@@ -366,9 +366,7 @@ class Study:
 
 
 def _needs_reference(point: Point | None) -> bool:
-    if point is None or point.design not in DESIGNS:
-        return False
-    return DESIGNS[point.design].needs_reference or _needs_reference(point.after)
+    return point is not None and (DESIGNS[point.design].needs_reference or _needs_reference(point.after))
 
 
 def run_points(
