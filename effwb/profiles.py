@@ -126,10 +126,18 @@ class Training(CheckedValues):
         clip_low: Clipping range of the ratio below 1.
         clip_high: Clipping range above 1; larger than `clip_low` is clip-higher.
         kl: Coefficient of the KL term against the starting model.
+        kl_estimator: How the KL term of a token is estimated from the log-ratio d = log pi - log pi_start:
+            "k1" is d, "k2" and "mse" are d^2 / 2, "k3" is exp(-d) - 1 + d.
+        kl_place: Where the KL term stands: in the "loss", or in the "reward" of each token, as in PPO.
         loss: TRL's `loss_type`. "dapo" averages over the tokens of a round, "grpo" over each rollout first,
             "dr_grpo" divides by the cap.
         warmup_steps: Steps over which the learning rate rises from 0.
+        schedule: The learning rate after the warm-up: "constant", or falling to 0 along a "cosine" or a line
+            ("linear").
         weight_decay: Weight decay of AdamW.
+        adam_beta1: Decay of AdamW's mean of the gradients.
+        adam_beta2: Decay of AdamW's mean of their squares.
+        adam_eps: Added to AdamW's denominator.
         max_grad_norm: Gradients are clipped to this norm.
         weights: Dtype of the weights.
         precision: Dtype of the matrix products.
@@ -158,9 +166,15 @@ class Training(CheckedValues):
     clip_low: Share = 0.2
     clip_high: NotNegative = 0.2
     kl: NotNegative = 0.0
+    kl_estimator: Literal["k1", "k2", "k3", "mse"] = "k3"
+    kl_place: Literal["loss", "reward"] = "loss"
     loss: Literal["grpo", "dapo", "dr_grpo", "bnpo", "cispo"] = "dapo"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
     weight_decay: NotNegative = 0.0
+    adam_beta1: Annotated[float, Field(ge=0, le=0.999999)] = 0.9
+    adam_beta2: Annotated[float, Field(ge=0, le=0.999999)] = 0.999
+    adam_eps: NotNegative = 1e-8
     max_grad_norm: NotNegative = 1.0
     weights: Dtype = "float32"
     precision: Literal["float32", "bfloat16"] = "bfloat16"

@@ -91,6 +91,8 @@ class Design:
     - `losses`: the values of `Training.loss` that its advantages fit. None: all.
     - `forced_share`: the probability of a forced mode as the loss takes it. None: the model's own.
     - `takes_state_of`: names of designs, besides itself, whose state it can start from.
+    - `ADDED_PARAMETERS`: parameters that the design did not always have, each with the value that stands for
+      what it did before. With that value a training has the identity of the older runs.
 
     Args:
         rule: How rewards become advantages: "group" (default), "group_no_std", "rloo", "batch", "decoupled"
@@ -103,6 +105,8 @@ class Design:
             deviations. False: they do not.
         weighting: Statistics over the batch count each "rollout" (default) or each "token" once, the latter
             as verl's masked whitening does. Only rules "batch" and "decoupled" have such statistics.
+        whiten: True: the advantages are whitened once more, over all tokens of the batch, with the population
+            std. Default False.
         cap: The cap in tokens that the token parameters belong to. None: the paper's.
     """
 
@@ -117,6 +121,7 @@ class Design:
     losses: ClassVar[tuple[str, ...] | None] = None
     forced_share: ClassVar[float | None] = None
     takes_state_of: ClassVar[tuple[str, ...]] = ()
+    ADDED_PARAMETERS: ClassVar[dict[str, Any]] = {"whiten": False}
 
     rule: str = "group"
     std: str | None = None
@@ -124,6 +129,7 @@ class Design:
     truncated: str = "wrong"
     masked_in_statistics: bool = True
     weighting: str = "rollout"
+    whiten: bool = False
     cap: float | None = None
 
     def __post_init__(self) -> None:
@@ -139,7 +145,7 @@ class Design:
             raise ConfigError(f"rule={self.rule!r} divides by no std, got std={self.std!r}; use rule='group'")
         if self.weighting == "token" and self.rule not in ("batch", "decoupled"):
             raise ConfigError(f"weighting='token' is for the rules batch and decoupled, not {self.rule!r}")
-        self.flag("masked_in_statistics")
+        self.flag("masked_in_statistics", "whiten")
         self.within("eps", 0.0)
         self.within("cap", 0.0, open_low=True, optional=True)
         self.check()

@@ -50,6 +50,16 @@ WATCH = ("auto", "lines", "none")
 # Fields of Training that decide where a run computes, and how its sums are rounded: no part of its identity.
 PLACEMENT = ("processes", "accelerate_config")
 ROUNDING = ("micro_batch", "tokens_per_forward", "gradient_checkpointing", "keep_checkpoints", "save_every")
+# Fields that Training did not always have, and what a run did before it had them. A run with that value has the
+# identity of the older run, which is read back.
+ADDED_SETTINGS: dict[str, Any] = {
+    "kl_estimator": "k3",
+    "kl_place": "loss",
+    "schedule": "constant",
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_eps": 1e-8,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,13 +238,17 @@ class TrainingRun:
         from importlib.metadata import version
 
         ignored = ("n_problems", *PLACEMENT, *ROUNDING)
+        settings = _without_added(self.settings.as_dict(), ADDED_SETTINGS)
         return {
             "model": self.source.name,
             "weights": models.fingerprint(self.source),
             "tokenizer": models.tokenizer_fingerprint(self.tokenizer),
-            "design": {"name": self.design.NAME, **_jsonable(self.design.parameters())},
+            "design": {
+                "name": self.design.NAME,
+                **_jsonable(_without_added(self.design.parameters(), self.design.ADDED_PARAMETERS)),
+            },
             "design_state": digest(self.design.state()),
-            "settings": {k: v for k, v in self.settings.as_dict().items() if k not in ignored},
+            "settings": {k: v for k, v in settings.items() if k not in ignored},
             "max_tokens": self.max_tokens,
             "answer_tokens": self.profile.answer_tokens if self.design.probes else None,
             "template": self.template.identity(),
@@ -378,6 +392,11 @@ class TrainingRun:
             marker = {"steps": self.settings.steps, "design": self.design.state()}
             write_atomic(self.run_dir / "train" / "DONE", json.dumps(marker).encode())
         wait()
+
+
+def _without_added(values: dict[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+    """The values without those that say what a run did before it had a setting for it."""
+    return {name: v for name, v in values.items() if name not in added or v != added[name]}
 
 
 def _jsonable(parameters: dict) -> dict:

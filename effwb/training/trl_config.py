@@ -82,9 +82,12 @@ def grpo_config(
         output_dir=str(folder),
         max_steps=settings.steps,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if settings.warmup_steps else "constant",
+        lr_scheduler_type=_scheduler(settings),
         warmup_steps=settings.warmup_steps,
         weight_decay=settings.weight_decay,
+        adam_beta1=settings.adam_beta1,
+        adam_beta2=settings.adam_beta2,
+        adam_epsilon=settings.adam_eps,
         max_grad_norm=settings.max_grad_norm,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=accumulate,
@@ -116,6 +119,12 @@ def grpo_config(
         dataloader_pin_memory=cuda,
         **_vllm_options(settings.engine, longest_prompt + cap),
     )
+
+
+def _scheduler(settings: Training) -> str:
+    if settings.schedule == "constant":
+        return "constant_with_warmup" if settings.warmup_steps else "constant"
+    return settings.schedule
 
 
 def _vllm_options(engine: str, context: int) -> dict:
