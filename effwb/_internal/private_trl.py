@@ -65,6 +65,11 @@ def drop_rewards_from_log(trainer: GRPOTrainer) -> None:
         del metrics[name]
 
 
+def add_to_log(trainer: GRPOTrainer, name: str, value: float) -> None:
+    """Add a number of a micro-batch to TRL's log, which has the mean over the micro-batches of a step."""
+    trainer._metrics["train"][name].append(value)
+
+
 def name_cpu_without_index(trainer: GRPOTrainer) -> None:
     """Call the CPU "cpu": Accelerate's "cpu:0" of one process among several is unknown to `torch.load`."""
     import torch

@@ -266,6 +266,10 @@ class Design:
             return advantages.decoupled(parts, weights, **self._rule_options(group))
         return self.by_rule(total, group)
 
+    def unwhitened(self, group: Group) -> np.ndarray:
+        """Return the advantages before they are whitened over all tokens, see `whiten`. Pure."""
+        return self.advantage(group)
+
     def by_rule(self, reward_PG: np.ndarray, group: Group) -> np.ndarray:
         """Turn one reward (P, G) into advantages, float (P, G), by this design's rule and mask."""
         return advantages.RULES[self.rule](reward_PG, **self._rule_options(group))

@@ -41,6 +41,7 @@ def check(
     """
     _check_rounds(settings, design)
     _check_engine(settings)
+    _check_loss(settings, design)
     accumulation(settings)
     design.check_cap(cap)
     held_out = getattr(design, "monitor", None) == "held_out"
@@ -59,10 +60,6 @@ def check(
             raise DataError(
                 f"the reference misses {len(missing)} of {len(problems)} problems, e.g. {missing[:3]}"
             )
-    if design.losses is not None and settings.loss not in design.losses:
-        raise ConfigError(
-            f"{design.NAME} needs loss={' or '.join(map(repr, design.losses))}, got {settings.loss!r}"
-        )
     if design.openings(settings.group_size) is not None and settings.engine.startswith("trl"):
         raise ConfigError(
             f"{design.NAME} forces how rollouts begin, which engine {settings.engine!r} cannot do; use "
@@ -103,6 +100,29 @@ def _check_engine(s: Training) -> None:
         raise ConfigError(
             f"engine 'vllm' merges adapters into the weights at every round, which {s.weights} would round; "
             "use weights='float32' or engine 'transformers'"
+        )
+
+
+def _check_loss(s: Training, design: Design) -> None:
+    """A KL estimator or place without a KL (kl=0) is no error: a sweep over `kl` may begin at 0."""
+    if design.losses is not None and s.loss not in design.losses:
+        raise ConfigError(
+            f"{design.NAME} needs loss={' or '.join(map(repr, design.losses))}, got {s.loss!r}"
+        )
+    if s.loss == "cispo" and s.clip_high <= 1:
+        raise ConfigError(
+            f"clip_high={s.clip_high:g} with loss='cispo': there it is the upper bound of the ratio itself, so "
+            f"that all gradients would be multiplied by {s.clip_high:g}; set clip_high above 1, e.g. 5"
+        )
+    if s.kl and s.kl_place == "reward" and design.ratio == "sequence":
+        raise ConfigError(
+            f"kl_place='reward' gives each token an advantage of its own, but {design.NAME} has one ratio for "
+            "the whole rollout, which averages them; use kl_place='loss'"
+        )
+    if s.warmup_steps and s.warmup_steps >= s.steps:
+        raise ConfigError(
+            f"warmup_steps={s.warmup_steps} must be below steps={s.steps}: the learning rate would not reach "
+            f"{s.learning_rate:g}"
         )
 
 

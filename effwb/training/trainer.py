@@ -1,8 +1,9 @@
 """TRL's GRPOTrainer with effwb's rollouts and advantages, and a forward pass that skips padding.
 
-TRL keeps the loss, clipping, KL, LoRA, accelerate with DDP, FSDP and DeepSpeed, its vLLM, and checkpoints.
+TRL keeps the loss, clipping, LoRA, accelerate with DDP, FSDP and DeepSpeed, its vLLM, and checkpoints.
 Three things are replaced: the rollouts of a round (`rounds`), the advantages (a `Design`), and the forward
-pass (`forward`). The private methods overridden here are listed in `effwb._internal.private_trl`.
+pass (`forward`). One is added: KL terms and whitening that TRL does not have (`objective`). The private methods
+overridden here are listed in `effwb._internal.private_trl`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from datasets import Dataset
 from trl import GRPOTrainer
 
 from effwb._internal import private_trl
-from effwb.designs import Group
 from effwb.designs.segments import per_token
 from effwb.errors import TrainingError
 from effwb.runs import write_atomic, write_parquet
 from effwb.samplers.transformers.cache import left_pad
+from effwb.training import objective
 from effwb.training.forward import log_probs
-from effwb.training.rounds import Collector, Round, without_advantage
+from effwb.training.round_metrics import round_metrics
+from effwb.training.rounds import Collector, Round
 
 STATE = "effwb.json"  # written last into a checkpoint, so a checkpoint without it is incomplete
 TEXT_OPTIONS = ("batch_size", "compute_entropy", "compute_aux_loss")  # of a forward pass on text
@@ -54,6 +56,10 @@ class GroupTrainer(GRPOTrainer):
         self.round_metrics: dict[str, float] = {}  # of the round, until the next row
         self.round: Any = None  # the `Round` that is being trained on
         self.updates = self.settings.updates_per_round * self.settings.iterations
+        place, estimator = self.settings.kl_place if self.settings.kl else None, self.settings.kl_estimator
+        self.kl_in_reward = place == "reward"
+        self.own_kl_in_loss = place == "loss" and estimator != "k3"  # "k3" in the loss is TRL's own
+        self.logps: Any = None  # of the micro-batch whose loss is being computed, if the own KL needs them
         rounds = -(-args.max_steps // self.updates)
         super().__init__(
             model=model,
@@ -90,8 +96,9 @@ class GroupTrainer(GRPOTrainer):
         monitor_tokens = self._sample_monitor(number)
         rollouts = self.round = self.collector.collect(self, number)
         group = self.collector.group(rollouts)
-        advantage, mask = design.advantage(group), design.mask(group)
-        self.round_metrics = metrics = _metrics(rollouts, group, design.reward(group), advantage, mask)
+        advantage, mask = design.unwhitened(group), design.mask(group)
+        metrics = round_metrics(rollouts, group, design.reward(group), advantage, mask)
+        self.round_metrics = metrics
         metrics["tokens"] += monitor_tokens
         metrics |= {f"state/{name}": float(value) for name, value in design.diagnostics(group).items()}
         design.observe(group)
@@ -99,10 +106,20 @@ class GroupTrainer(GRPOTrainer):
         if closing is not None:
             p_empty_P = self._p_empty(rollouts, closing)
             metrics["modes/p_empty"] = float(p_empty_P.mean())
-        out = super()._generate_and_score_completions(inputs)
+        out = self._scored(inputs)
+        kl = self._kl_of_reward(out) if self.kl_in_reward else None
         if design.forced_share is not None:
             out["old_per_token_logps"] = self._old_logps(out, rollouts, p_empty_P)
-        return self._with_advantages(out, rollouts, advantage, mask, design.edges(group))
+        batch = self._with_advantages(out, rollouts, advantage, mask, design.edges(group))
+        return self._with_token_terms(batch, kl)
+
+    def _scored(self, inputs) -> dict:
+        """TRL's batch; its loss has a KL term only where that is the one that the settings ask for."""
+        self.beta = self.settings.kl  # not 0: TRL computes the log-probabilities of the starting model
+        out = super()._generate_and_score_completions(inputs)
+        if self.kl_in_reward or self.own_kl_in_loss:
+            self.beta = 0.0
+        return out
 
     def _sample_monitor(self, number: int) -> int:
         """Every `design.every` rounds, show laser_d its monitoring set; returns the tokens sampled.
@@ -134,18 +151,29 @@ class GroupTrainer(GRPOTrainer):
         They are those of the model that drew them, except for the mode. The first token chooses the mode, and
         the design forces the share of each.
         """
-        old = out.get("old_per_token_logps")
-        if old is None:
-            ids = torch.cat([out["prompt_ids"], out["completion_ids"]], dim=1)
-            mask = torch.cat([out["prompt_mask"], out["completion_mask"]], dim=1)
-            width, rows = out["completion_ids"].shape[1], self.args.per_device_train_batch_size
-            old, *_ = self._get_per_token_logps_and_entropies(self.model, ids, mask, width, batch_size=rows)
+        old = self._sampling_logps(out)
         old, log_share = old.clone(), np.log(self.design.forced_share)
         for i, row in enumerate(rollouts.completions):
             p = row // rollouts.group_size
             empty = rollouts.outcomes[row].empty
             old[i, 0] = log_share + (0.0 if empty else old[i, 0] - torch.log1p(-p_empty_P[p]))
         return old
+
+    @torch.no_grad()
+    def _sampling_logps(self, out: dict) -> torch.Tensor:
+        """Log-probabilities (B, T) of the rollouts under the model that drew them, which is the present one."""
+        if "old_per_token_logps" in out:
+            return out["old_per_token_logps"]
+        ids = torch.cat([out["prompt_ids"], out["completion_ids"]], dim=1)
+        mask = torch.cat([out["prompt_mask"], out["completion_mask"]], dim=1)
+        width, rows = out["completion_ids"].shape[1], self.args.per_device_train_batch_size
+        return self._get_per_token_logps_and_entropies(self.model, ids, mask, width, batch_size=rows)[0]
+
+    def _kl_of_reward(self, out: dict) -> torch.Tensor:
+        """The KL estimate of each token as the reward has it, float64 (B, T), 0 on padding."""
+        logps, reference = self._sampling_logps(out).double(), out.pop("ref_per_token_logps").double()
+        kl = objective.kl_per_token(logps, reference, self.settings.kl_estimator)
+        return kl * out["completion_mask"]
 
     def _with_advantages(
         self, out: dict, rollouts: Round, advantage: np.ndarray, mask: np.ndarray, edges: np.ndarray | None
@@ -178,7 +206,36 @@ class GroupTrainer(GRPOTrainer):
             out["num_items_in_batch"] = self.accelerator.gather(count).sum()
         return out
 
+    def _with_token_terms(self, batch: dict, kl: torch.Tensor | None) -> dict:
+        """The batch with the KL in the reward and with whitened advantages, where there are any.
+
+        The reward of token t is less by `Training.kl` times its KL, so its advantage is less by the sum of that
+        over t and all later tokens (gamma 1). The baseline of the group is taken before that, as in the code
+        of Arora & Zanette (2502.04463).
+
+        Args:
+            batch: TRL's batch with the design's advantages, (B,) or (B, T), not whitened.
+            kl: The KL of each token, (B, T); None where the reward has none.
+        """
+        if kl is None and not self.design.whiten:
+            return batch
+        mask, advantage = objective.loss_mask(batch), batch["advantages"].double()
+        if advantage.ndim == 1:
+            advantage = advantage[:, None].expand(mask.shape)
+        if kl is not None:
+            advantage = advantage - self.settings.kl * objective.returns_to_go(kl)
+            self.round_metrics["kl"] = float(objective.token_mean(kl, mask, self.accelerator))
+        if self.design.whiten:
+            advantage = objective.whiten(advantage, mask, self.accelerator)
+        return batch | {"advantages": advantage.float()}
+
     def _get_per_token_logps_and_entropies(self, model, input_ids, attention_mask, logits_to_keep, **options):
+        values = self._log_probs(model, input_ids, attention_mask, logits_to_keep, **options)
+        if self.own_kl_in_loss and torch.is_grad_enabled():
+            self.logps = values[0]
+        return values
+
+    def _log_probs(self, model, input_ids, attention_mask, logits_to_keep, **options):
         images = any(value is not None for name, value in options.items() if name not in TEXT_OPTIONS)
         if images or options.get("compute_aux_loss"):  # this forward pass is for text alone
             return super()._get_per_token_logps_and_entropies(
@@ -188,7 +245,7 @@ class GroupTrainer(GRPOTrainer):
         if not alone and len(input_ids) > rows:  # a whole round, `rows` rollouts at a time
             options["batch_size"] = rows
             parts = [
-                self._get_per_token_logps_and_entropies(model, ids, mask, logits_to_keep, **options)
+                self._log_probs(model, ids, mask, logits_to_keep, **options)
                 for ids, mask in zip(input_ids.split(rows), attention_mask.split(rows), strict=True)
             ]
             logps, entropies, _ = zip(*parts, strict=True)
@@ -214,11 +271,21 @@ class GroupTrainer(GRPOTrainer):
     def compute_loss(
         self, model, inputs, return_outputs: bool = False, num_items_in_batch=None
     ) -> torch.Tensor:
-        """TRL's loss; raises `TrainingError` where it is not finite."""
+        """TRL's loss, and a KL term that TRL does not have; raises `TrainingError` where it is not finite."""
         loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if self.own_kl_in_loss:
+            loss = loss + self.settings.kl * self._kl_of_loss(inputs)
         if not torch.isfinite(loss):
             self._fail(f"the loss is {loss.item()}", inputs["row"].tolist())
         return loss
+
+    def _kl_of_loss(self, batch: dict) -> torch.Tensor:
+        """The KL of a micro-batch by the estimator of the settings, summed as the loss sums over tokens."""
+        logps, self.logps = self.logps, None
+        kl = objective.kl_per_token(logps, batch["ref_per_token_logps"], self.settings.kl_estimator)
+        mean = objective.token_mean(kl.detach(), objective.loss_mask(batch), self.accelerator)
+        private_trl.add_to_log(self, "kl", float(mean))
+        return objective.as_in_loss(self, batch, kl)
 
     def _get_grad_norm(self, model, grad_norm=None):
         norm = super()._get_grad_norm(model, grad_norm)
@@ -262,38 +329,3 @@ def last_checkpoint(folder: Path) -> Path | None:
     """The newest complete checkpoint in `folder`; None where there is none."""
     complete = [path.parent for path in folder.glob(f"checkpoint-*/{STATE}")]
     return max(complete, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
-
-
-def _metrics(
-    rollouts: Round, group: Group, rewards: dict[str, np.ndarray], advantage: np.ndarray, mask: np.ndarray
-) -> dict[str, float]:
-    """The numbers of a round, named as in metrics.jsonl. A truncated rollout is not accurate."""
-    length, correct = group.length_PG, group.correct_PG & group.finished_PG
-    metrics = {
-        "accuracy": correct.mean(),
-        "length/mean": length.mean(),
-        "length/correct": _mean(length[correct]),
-        "length/wrong": _mean(length[~correct]),
-        "truncated": 1 - group.finished_PG.mean(),
-        **{f"reward/{name}": part.mean() for name, part in rewards.items()},
-        "spread": rewards["total"].std(axis=1).mean(),
-        "zero_variance": without_advantage(advantage).mean(),
-        "masked": 1 - mask.mean(),
-        "refilled": rollouts.refilled,
-        "tokens": rollouts.tokens,
-    }
-    budgets, at_budget = rollouts.probe_budgets_PGK, rollouts.probe_correct_PGK
-    if budgets is not None and at_budget is not None:
-        shared = budgets[0, 0] if (budgets == budgets[0, 0]).all() else []  # budgets of all rollouts
-        metrics |= {f"probe/{budget}": at_budget[..., k].mean() for k, budget in enumerate(shared)}
-        metrics |= {"probe_unparsed": rollouts.unparsed, "probe_mean": at_budget.mean()}
-    if group.empty_PG is not None:  # rollouts that think, and those that do not
-        metrics["modes/empty"] = group.empty_PG.mean()
-        for name, members in (("think", ~group.empty_PG), ("empty", group.empty_PG)):
-            metrics[f"accuracy/{name}"] = _mean(correct[members])
-            metrics[f"length/{name}"] = _mean(length[members])
-    return {name: float(value) for name, value in metrics.items()}
-
-
-def _mean(values: np.ndarray) -> float:
-    return values.mean() if values.size else np.nan
