@@ -18,6 +18,7 @@ import plotly.graph_objects as go
 from effwb.plots.style import COLOURS, DASHES, GREY, LineStyle, check_window, line_styles, with_alpha
 from effwb.plots.training_layout import Runs, Styles, axis_number, dash_legend, figure_layout, run_legend
 from effwb.plots.training_panels import (
+    AT_BUDGETS,
     PHASES,
     TIME,
     MetricSeries,
@@ -50,15 +51,17 @@ def training_figure(
 
     - A line has at most 500 points: means at equal distances, and of the measured values the least and the
       greatest of each stretch, so that no spike is lost.
-    - At most six probe budgets and four reward components are drawn of one run. A comparison of runs shows
-      one probe budget, the total reward and the total time.
+    - At most six probe budgets, four budgets of any other kind and four reward components are drawn of one
+      run. A comparison of runs shows one budget of each kind, the total reward and the total time.
 
     Args:
         metrics: One row per step, or a dict from names to such tables to compare runs. Columns: `step` and
             any of `stage`, `accuracy`, `probe/<budget>`, `length/mean|correct|wrong` (tokens),
             `reward/total`, `reward/<component>`, `truncated` and `zero_variance` (shares), `entropy` and `kl`
             (nats per token), `grad_norm`, `loss`, `time/sample|grade|probe|train|other` (seconds). Designs
-            with two modes add `accuracy/think|empty`, `length/think|empty`, `modes/empty|p_empty`.
+            with two modes add `accuracy/think|empty`, `length/think|empty`, `modes/empty|p_empty`. Behind
+            these come `mean@<G>/<budget>`, `pass@<G>/<budget>` and `probe_pass/<budget>`, in panels of their
+            own with a line per budget.
         window: Number of steps in a moving mean, which ends at the step shown and stays within its stage.
         methods: The method of each name, which decides its colour; default: read from the name.
         title: Title of the figure.
@@ -154,7 +157,7 @@ def _panel_traces(panel: PanelSpec, runs: Runs, styles: Styles) -> list[Trace]:
             if column.startswith("probe/"):
                 thin.append(_probe_line(panel, run, column, name, styles.get(name)))
                 continue
-            if j == 0 or not styles:
+            if j == 0 if styles else not column.startswith(AT_BUDGETS):
                 thin.append(_value_line(panel, run, column, name, styles.get(name)))
             thick.append(_mean_line(panel, run, column, name, styles.get(name)))
     return thin + thick + (dash_legend(panel) if styles else [])

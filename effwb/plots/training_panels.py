@@ -12,6 +12,8 @@ from effwb.errors import DataError
 from effwb.plots.style import COLOURS
 
 MAX_PROBES = 6  # budgets drawn of one run; of several runs one is drawn, in the middle
+AT_BUDGETS = ("mean@", "pass@", "probe_pass/")  # <name>/<budget>: a panel each, with a line per budget
+MAX_BUDGETS = 4  # drawn of these; their legend is in one row
 MAX_COMPONENTS = 4  # reward components drawn beside their total: a legend over a panel has room for no more
 PHASES = ("sample", "grade", "probe", "train", "other")
 ACCURACY, LENGTH, REWARD, TIME = "accuracy", "length (tokens)", "reward", "seconds per step"
@@ -37,11 +39,13 @@ class PanelSpec(NamedTuple):
     colours: tuple[str, ...] = COLOURS
 
 
+_UP_TO_1 = {"autorangeoptions": {"clipmin": 0, "clipmax": 1}}
+
 PANELS = (
     PanelSpec(
         ACCURACY,
         {"accuracy": "full length", "accuracy/think": "thinking", "accuracy/empty": "not thinking"},
-        axis={"autorangeoptions": {"clipmin": 0, "clipmax": 1}},
+        axis=_UP_TO_1,
         colours=("#000000", *COLOURS[2:4]),
     ),
     PanelSpec(
@@ -116,7 +120,8 @@ def metric_series(name: str, metrics: pd.DataFrame, window: int) -> MetricSeries
         step = table["step"][is_repeated].iloc[0]
         raise DataError(f"step {step}{run} occurs in two stages; count steps on from stage to stage")
     known = {c for panel in PANELS for c in panel.legends}
-    columns = [c for c in table if c in known or str(c).startswith(("reward/", "probe/", "state/"))]
+    families = ("reward/", "probe/", "state/", *AT_BUDGETS)
+    columns = [c for c in table if c in known or str(c).startswith(families)]
     values = table.set_index("step")[columns].astype(float)
     values = values.where(np.isfinite(values)).dropna(axis=1, how="all")
     stage_number = (table["stage"] != table["stage"].shift()).cumsum().to_numpy()
@@ -128,7 +133,7 @@ def metric_series(name: str, metrics: pd.DataFrame, window: int) -> MetricSeries
 
 
 def metric_panels(runs: Mapping[str, MetricSeries], is_comparison: bool) -> list[PanelSpec]:
-    """`PANELS` with the columns that at least one run has; reward components and probes are added by name.
+    """`PANELS` with the columns that at least one run has; reward components and budgets are added by name.
 
     Raises:
         DataError: No run has a column that can be drawn.
@@ -142,15 +147,41 @@ def metric_panels(runs: Mapping[str, MetricSeries], is_comparison: bool) -> list
             components = _spread_out(components, 0 if is_comparison else MAX_COMPONENTS)
             legends |= {c: c.removeprefix("reward/") for c in components}
         if panel.title == ACCURACY:
-            probes = sorted((c for c in columns if c.startswith("probe/")), key=lambda c: float(c[6:]))
+            probes = sorted((c for c in columns if c.startswith("probe/")), key=_budget)
             probes = _spread_out(probes, 1 if is_comparison else MAX_PROBES)
             legends |= {c: f"stopped at {c[6:]} tokens" for c in probes}
         if legends:
             panels.append(panel._replace(legends=legends))
+    panels += _budget_panels(columns, runs, is_comparison)
     if not panels:
         legal = [c for panel in PANELS for c in panel.legends]
         raise DataError(f"nothing to draw; metrics may have the columns {legal}")
     return panels
+
+
+def _budget_panels(
+    columns: list[str], runs: Mapping[str, MetricSeries], is_comparison: bool
+) -> list[PanelSpec]:
+    """A panel for each of the `AT_BUDGETS`; a comparison shows the middle one of the budgets of all runs."""
+    families: dict[str, list[str]] = {}
+    for column in (c for c in columns if c.startswith(AT_BUDGETS)):
+        families.setdefault(column.partition("/")[0], []).append(column)
+    panels = []
+    for name, at_budget in families.items():
+        shared = [c for c in at_budget if all(c in run.values for run in runs.values())]
+        rising = sorted(shared or at_budget, key=_budget)
+        drawn = {c: c.partition("/")[2] for c in _spread_out(rising, 1 if is_comparison else MAX_BUDGETS)}
+        quantity, preposition, sign = name, "within", "≤ "
+        if name == "probe_pass":
+            quantity, preposition, sign = "pass if stopped", "at", ""
+        first, *others = drawn.values()
+        title = f"{quantity} by budget (tokens)" if others else f"{quantity} {preposition} {first} tokens"
+        panels.append(PanelSpec(title, {c: sign + text for c, text in drawn.items()}, axis=_UP_TO_1))
+    return panels
+
+
+def _budget(column: str) -> float:
+    return float(column.partition("/")[2])
 
 
 def state_panels(runs: Mapping[str, MetricSeries], _is_comparison: bool) -> list[PanelSpec]:

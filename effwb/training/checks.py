@@ -106,18 +106,16 @@ def _check_engine(s: Training) -> None:
 def _check_loss(s: Training, design: Design) -> None:
     """A KL estimator or place without a KL (kl=0) is no error: a sweep over `kl` may begin at 0."""
     if design.losses is not None and s.loss not in design.losses:
-        raise ConfigError(
-            f"{design.NAME} needs loss={' or '.join(map(repr, design.losses))}, got {s.loss!r}"
-        )
+        raise ConfigError(f"{design.NAME} needs loss={' or '.join(map(repr, design.losses))}, got {s.loss!r}")
     if s.loss == "cispo" and s.clip_high <= 1:
         raise ConfigError(
-            f"clip_high={s.clip_high:g} with loss='cispo': there it is the upper bound of the ratio itself, so "
-            f"that all gradients would be multiplied by {s.clip_high:g}; set clip_high above 1, e.g. 5"
+            f"clip_high={s.clip_high:g} with loss='cispo': there it is the upper bound of the ratio itself, "
+            f"and would scale all gradients by {s.clip_high:g}; set clip_high above 1, e.g. 5"
         )
     if s.kl and s.kl_place == "reward" and design.ratio == "sequence":
         raise ConfigError(
-            f"kl_place='reward' gives each token an advantage of its own, but {design.NAME} has one ratio for "
-            "the whole rollout, which averages them; use kl_place='loss'"
+            f"kl_place='reward' gives each token an advantage of its own, but {design.NAME} has one ratio "
+            "for the whole rollout, which averages them; use kl_place='loss'"
         )
     if s.warmup_steps and s.warmup_steps >= s.steps:
         raise ConfigError(

@@ -1,7 +1,7 @@
 """Parts of the training objective that TRL does not have.
 
-They are the estimators of the KL to the starting model, that KL in the reward of each token, and the whitening
-of advantages over the tokens of a round. B rollouts of a batch have T tokens each, padding included.
+They are the estimators of the KL to the starting model, and what that KL in the reward of each token needs:
+returns, and whitening over the tokens of a round. B rollouts of a batch have T tokens each, padding included.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from trl import GRPOTrainer
 
-WHITEN_EPS = 1e-8
+SMALLEST_VARIANCE = 1e-8  # that whitening divides by
 
 
 def loss_mask(batch: dict) -> torch.Tensor:
@@ -31,8 +31,8 @@ def kl_per_token(logps: torch.Tensor, reference: torch.Tensor, estimator: str) -
     """An estimate of KL(pi || pi_start) at each token, from the token that was drawn.
 
     With d = log pi - log pi_start: "k1" is d, "k2" and "mse" are d^2 / 2, "k3" is exp(-d) - 1 + d. Schulman,
-    "Approximating KL divergence", 2020. In the loss, the gradient of "k1" is 0 on average over the tokens that
-    pi draws; that of "k2" is the gradient of the KL.
+    "Approximating KL divergence", 2020. In the loss, the gradient of "k1" is 0 on average over the tokens
+    that pi draws; that of "k2" is the gradient of the KL.
 
     Args:
         logps: log pi, (B, T).
@@ -85,7 +85,9 @@ def token_mean(values: torch.Tensor, mask: torch.Tensor, accelerator: Accelerato
 
 
 def whiten(values: torch.Tensor, mask: torch.Tensor, accelerator: Accelerator) -> torch.Tensor:
-    """(values - mean) / (population std + 1e-8) over the tokens in `mask`, on all processes.
+    """(values - mean) / sqrt(max(variance, 1e-8)) over the tokens in `mask`, on all processes.
+
+    The variance is that of the population. This is `normalize` of OpenRLHF's replay buffer.
 
     Args:
         values: Advantages, (B, T).
@@ -96,5 +98,5 @@ def whiten(values: torch.Tensor, mask: torch.Tensor, accelerator: Accelerator) -
         (B, T); 0 outside the mask.
     """
     centred = values - token_mean(values, mask, accelerator)
-    std = token_mean(centred**2, mask, accelerator).sqrt()
-    return centred / (std + WHITEN_EPS) * mask
+    variance = token_mean(centred**2, mask, accelerator)
+    return centred / variance.clamp(min=SMALLEST_VARIANCE).sqrt() * mask

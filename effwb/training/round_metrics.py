@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from effwb.designs import Group
+from effwb.metrics import mean_at_k, pass_at_k
 from effwb.training.rounds import Round, without_advantage
 
 
@@ -17,7 +18,7 @@ def round_metrics(
         rollouts: The round.
         group: The same round as the design reads it.
         rewards: The components of the reward and their total, each (P, G).
-        advantage: The advantages before they are whitened, (P, G) or (P, G, K + 1).
+        advantage: The design's advantages, (P, G) or (P, G, K + 1).
         mask: Bool (P, G); False leaves the loss.
 
     Returns:
@@ -43,7 +44,7 @@ def round_metrics(
         shared = budgets[0, 0] if (budgets == budgets[0, 0]).all() else []  # budgets of all rollouts
         metrics |= {f"probe/{budget}": at_budget[..., k].mean() for k, budget in enumerate(shared)}
         metrics |= {
-            f"probe_pass/{budget}": at_budget[..., k].any(axis=1).mean() for k, budget in enumerate(shared)
+            f"probe_pass/{budget}": pass_at_k(at_budget[..., k], group.G) for k, budget in enumerate(shared)
         }
         metrics |= {"probe_unparsed": rollouts.unparsed, "probe_mean": at_budget.mean()}
     if group.empty_PG is not None:  # rollouts that think, and those that do not
@@ -55,7 +56,7 @@ def round_metrics(
 
 
 def doubling_budgets(cap: int) -> list[int]:
-    """cap / 32, cap / 16, ..., cap in whole tokens, rising; those below one token are left out.
+    """Budgets of cap / 32, cap / 16, ..., cap in whole tokens, rising; those below one token are left out.
 
     >>> doubling_budgets(96)
     [3, 6, 12, 24, 48, 96]
@@ -84,8 +85,8 @@ def within_budgets(correct_PG: np.ndarray, length_PG: np.ndarray, cap: int) -> d
     """
     G, budgets = correct_PG.shape[1], doubling_budgets(cap)
     counted = {budget: correct_PG & (length_PG <= budget) for budget in budgets}
-    mean = {f"mean@{G}/{budget}": float(c_PG.mean()) for budget, c_PG in counted.items()}
-    return mean | {f"pass@{G}/{budget}": float(c_PG.any(axis=1).mean()) for budget, c_PG in counted.items()}
+    mean = {f"mean@{G}/{budget}": mean_at_k(c_PG) for budget, c_PG in counted.items()}
+    return mean | {f"pass@{G}/{budget}": pass_at_k(c_PG, G) for budget, c_PG in counted.items()}
 
 
 def _mean(values: np.ndarray) -> float:

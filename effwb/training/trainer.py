@@ -2,7 +2,7 @@
 
 TRL keeps the loss, clipping, LoRA, accelerate with DDP, FSDP and DeepSpeed, its vLLM, and checkpoints.
 Three things are replaced: the rollouts of a round (`rounds`), the advantages (a `Design`), and the forward
-pass (`forward`). One is added: KL terms and whitening that TRL does not have (`objective`). The private methods
+pass (`forward`). One is added: the KL terms that TRL does not have (`objective`). The private methods
 overridden here are listed in `effwb._internal.private_trl`.
 """
 
@@ -96,7 +96,9 @@ class GroupTrainer(GRPOTrainer):
         monitor_tokens = self._sample_monitor(number)
         rollouts = self.round = self.collector.collect(self, number)
         group = self.collector.group(rollouts)
-        advantage, mask = design.unwhitened(group), design.mask(group)
+        whiten_here = design.whiten and self.kl_in_reward  # the KL comes before the whitening
+        advantage = design.unwhitened(group) if whiten_here else design.advantage(group)
+        mask = design.mask(group)
         metrics = round_metrics(rollouts, group, design.reward(group), advantage, mask)
         self.round_metrics = metrics
         metrics["tokens"] += monitor_tokens
@@ -111,7 +113,7 @@ class GroupTrainer(GRPOTrainer):
         if design.forced_share is not None:
             out["old_per_token_logps"] = self._old_logps(out, rollouts, p_empty_P)
         batch = self._with_advantages(out, rollouts, advantage, mask, design.edges(group))
-        return self._with_token_terms(batch, kl)
+        return batch if kl is None else self._with_kl_in_reward(batch, kl)
 
     def _scored(self, inputs) -> dict:
         """TRL's batch; its loss has a KL term only where that is the one that the settings ask for."""
@@ -161,7 +163,7 @@ class GroupTrainer(GRPOTrainer):
 
     @torch.no_grad()
     def _sampling_logps(self, out: dict) -> torch.Tensor:
-        """Log-probabilities (B, T) of the rollouts under the model that drew them, which is the present one."""
+        """Log-probabilities (B, T) of the rollouts under the model that drew them: the present one."""
         if "old_per_token_logps" in out:
             return out["old_per_token_logps"]
         ids = torch.cat([out["prompt_ids"], out["completion_ids"]], dim=1)
@@ -206,25 +208,22 @@ class GroupTrainer(GRPOTrainer):
             out["num_items_in_batch"] = self.accelerator.gather(count).sum()
         return out
 
-    def _with_token_terms(self, batch: dict, kl: torch.Tensor | None) -> dict:
-        """The batch with the KL in the reward and with whitened advantages, where there are any.
+    def _with_kl_in_reward(self, batch: dict, kl: torch.Tensor) -> dict:
+        """The batch with the KL in the reward of each token, and then whitened if the design whitens.
 
-        The reward of token t is less by `Training.kl` times its KL, so its advantage is less by the sum of that
-        over t and all later tokens (gamma 1). The baseline of the group is taken before that, as in the code
-        of Arora & Zanette (2502.04463).
+        The reward of token t is less by `Training.kl` times its KL, so its advantage is less by the sum of
+        that over t and all later tokens (gamma 1). The baseline of the group is taken before that and the
+        whitening after it, over all tokens of the round, as in the code of Arora & Zanette (2502.04463).
 
         Args:
             batch: TRL's batch with the design's advantages, (B,) or (B, T), not whitened.
-            kl: The KL of each token, (B, T); None where the reward has none.
+            kl: The KL of each token, float64 (B, T), 0 on padding.
         """
-        if kl is None and not self.design.whiten:
-            return batch
         mask, advantage = objective.loss_mask(batch), batch["advantages"].double()
+        self.round_metrics["kl"] = float(objective.token_mean(kl, mask, self.accelerator))
         if advantage.ndim == 1:
-            advantage = advantage[:, None].expand(mask.shape)
-        if kl is not None:
-            advantage = advantage - self.settings.kl * objective.returns_to_go(kl)
-            self.round_metrics["kl"] = float(objective.token_mean(kl, mask, self.accelerator))
+            advantage = advantage[:, None]
+        advantage = advantage - self.settings.kl * objective.returns_to_go(kl)
         if self.design.whiten:
             advantage = objective.whiten(advantage, mask, self.accelerator)
         return batch | {"advantages": advantage.float()}

@@ -67,6 +67,33 @@ def test_probes_are_drawn_where_they_were_measured_and_never_too_many():
     assert (ends[0], ends[-1]) == ("1", "512")
 
 
+def at_budgets(names=("mean@8",)):
+    """Metrics of a run with six budgets, such as mean@8/16, for each name."""
+    return run_metrics().assign(**{f"{name}/{16 * 2**i}": 0.1 * i for name in names for i in range(6)})
+
+
+def test_mean_and_pass_at_budgets_have_panels_behind_all_others():
+    names = ["mean@8", "pass@8", "probe_pass"]
+    fig = plots.training_figure(at_budgets(names=names))
+    titles = axis_titles(fig, "yaxis")
+    assert titles[:9] == axis_titles(plots.training_figure(run_metrics()), "yaxis")
+    assert titles[9:] == [
+        "mean@8 by budget (tokens)",
+        "pass@8 by budget (tokens)",
+        "pass if stopped by budget (tokens)",
+    ]
+    lines = [t.name for t in fig.data if t.yaxis == "y10"]
+    assert lines == ["≤ 16", "≤ 64", "≤ 128", "≤ 512"]  # the smallest, the largest, and two between
+    assert [t.name for t in fig.data if t.yaxis == "y12"] == ["16", "64", "128", "512"]
+
+
+def test_a_comparison_shows_a_budget_that_all_runs_have():
+    short = at_budgets().drop(columns=["mean@8/64", "mean@8/128", "mean@8/256", "mean@8/512"])
+    fig = plots.training_figure({"a": at_budgets(), "b": short})
+    assert axis_titles(fig, "yaxis")[-1] == "mean@8 within 16 tokens"
+    assert {t.legendgroup for t in fig.data if t.yaxis == "y10"} == {"a", "b"}
+
+
 def test_few_reward_components_are_drawn_and_in_a_comparison_only_the_total():
     many = run_metrics().assign(**{f"reward/at_{2**i}": 0.1 for i in range(9)})
     drawn = {t.name for t in plots.training_figure(many).data if t.showlegend and "at_" in t.name}

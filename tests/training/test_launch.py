@@ -21,10 +21,29 @@ POCKET = profiles.profile("pocket")
 SMALL = dict(steps=2, problems_per_round=3, group_size=4, micro_batch=6, save_every=1, learning_rate=3e-4)
 
 
+def recording(with_kl_in_reward):
+    """The trainer's method, with a KL that depends on the tokens alone; it saves the advantages."""
+
+    def record(self, batch, kl):
+        kl = batch["completion_ids"] % 7 * 0.3 * batch["completion_mask"]
+        out = with_kl_in_reward(self, batch, kl.double())
+        lengths = batch["completion_mask"].sum(1).tolist()
+        rows = [row[:n].numpy() for row, n in zip(out["advantages"], lengths, strict=True)]
+        file = Path(os.environ["RECORD_DIR"]) / f"tokens-{os.environ.get('RANK', '0')}.npz"
+        np.savez(file, *rows)
+        return out
+
+    return record
+
+
 class RecordingDesign(LengthGroupNorm):
     """Saves the advantages of every step, for each process."""
 
     def observe(self, group):
+        if "RANK" in os.environ and self.whiten:  # a process of a launch; it takes only one step
+            from effwb.training.trainer import GroupTrainer
+
+            GroupTrainer._with_kl_in_reward = recording(GroupTrainer._with_kl_in_reward)
         rank, step = os.environ.get("RANK", "0"), time.monotonic_ns()
         np.savez(
             Path(os.environ["RECORD_DIR"]) / f"{rank}-{step}.npz",
@@ -77,6 +96,30 @@ def test_two_processes_have_the_advantages_of_one(easy, tmp_path, monkeypatch):
         RecordingDesign(), easy, tmp_path / "two"
     )  # the number of processes is no part of the identity
     assert again.metrics.equals(two_processes)
+
+
+@pytest.mark.long
+def test_two_processes_whiten_over_the_tokens_of_both(easy, tmp_path, monkeypatch):
+    """With the KL in the reward."""
+    from effwb.training.trainer import GroupTrainer
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # for the class RecordingDesign
+    monkeypatch.setattr(GroupTrainer, "_with_kl_in_reward", recording(GroupTrainer._with_kl_in_reward))
+    metrics, rows = {}, {}
+    for name, processes in (("one", 1), ("two", 2)):
+        (tmp_path / f"recorded-{name}").mkdir()
+        monkeypatch.setenv("RECORD_DIR", str(tmp_path / f"recorded-{name}"))
+        settings = dict(steps=1, kl=0.1, kl_place="reward", processes=processes)
+        metrics[name] = run(RecordingDesign(whiten=True), easy, tmp_path / name, **settings).metrics.iloc[0]
+        files = [np.load(tmp_path / f"recorded-{name}" / f"tokens-{rank}.npz") for rank in range(processes)]
+        rows[name] = [file[key] for file in files for key in file.files]
+    assert len(rows["one"]) == len(rows["two"]) == 12
+    for one, two in zip(rows["one"], rows["two"], strict=True):
+        assert one == pytest.approx(two, abs=1e-6)
+    tokens = np.concatenate(rows["two"])
+    assert (tokens.mean(), tokens.std()) == (pytest.approx(0, abs=1e-6), pytest.approx(1, abs=1e-6))
+    assert metrics["one"]["kl"] == pytest.approx(metrics["two"]["kl"], rel=1e-9)
+    assert metrics["one"]["grad_norm"] == pytest.approx(metrics["two"]["grad_norm"], rel=1e-3)
 
 
 @pytest.mark.long

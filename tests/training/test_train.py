@@ -544,6 +544,14 @@ class TestBadInput:
             ("kimi", {"engine": "trl-vllm-colocate", "top_p": 0.9}, "silence long rollouts"),
             ("kimi", {"engine": "vllm", "lora_rank": 4, "weights": "bfloat16"}, "merges adapters"),
             ("reo_rl", {"design_params": {"budgets": [10, 96]}}, "strictly inside"),
+            ("kimi", {"loss": "cispo"}, "clip_high=0.2 with loss='cispo'.*set clip_high above 1, e.g. 5"),
+            ("kimi", {"loss": "cispo", "clip_high": 1.0}, "clip_high=1 with loss='cispo'"),
+            (
+                "adapt_think",
+                {"loss": "grpo", "kl": 0.1, "kl_place": "reward"},
+                "adapt_think has one ratio for the whole rollout.*use kl_place='loss'",
+            ),
+            ("kimi", {"warmup_steps": 2}, "warmup_steps=2 must be below steps=2"),
             ("laser_d", {"design_params": {"monitor": "held_out"}}, "needs train\\(monitor="),
         ],
     )
