@@ -128,8 +128,8 @@ class Training(CheckedValues):
             bound of the ratio itself, above 1.
         kl: Coefficient of the KL term against the starting model.
         kl_estimator: How the KL term of a token is estimated from the log-ratio d = log pi - log pi_start:
-            "k1" is d, "k2" and "mse" are d^2 / 2, "k3" is exp(-d) - 1 + d. In the loss, the gradient of "k1" is
-            0 on average.
+            "k1" is d, "k2" and "mse" are d^2 / 2, "k3" is exp(-d) - 1 + d. In the loss, the gradient of "k1"
+            is 0 on average.
         kl_place: Where the KL term stands: in the "loss", or in the "reward" of each token, as in PPO.
         loss: TRL's `loss_type`. "dapo" averages over the tokens of a round, "grpo" over each rollout first,
             "dr_grpo" divides by the cap.
