@@ -238,7 +238,7 @@ def test_returns_and_whitening_by_hand():
 # ------------------------------------------------------------------------------- the optimizer
 def optimizer_of(easy, folder, monkeypatch, **settings):
     """(the optimizer's settings, the learning rate of each update) of a run that does not train."""
-    seen = []
+    optimizers = []
 
     def without_training(self, **_):
         self.create_optimizer_and_scheduler(num_training_steps=self.args.max_steps)
@@ -247,11 +247,11 @@ def optimizer_of(easy, folder, monkeypatch, **settings):
             rates.append(self.optimizer.param_groups[0]["lr"])
             self.optimizer.step()
             self.lr_scheduler.step()
-        seen.append((self.optimizer.param_groups[0], rates))
+        optimizers.append((self.optimizer.param_groups[0], rates))
 
     monkeypatch.setattr(GroupTrainer, "train", without_training)
     run(easy, folder, "kimi", steps=8, updates_per_round=1, kl=0.0, **settings)
-    return seen[0]
+    return optimizers[0]
 
 
 def test_adam_settings_reach_the_optimizer(easy, tmp_path, monkeypatch):
