@@ -188,9 +188,9 @@ class Training(CheckedValues):
     accelerate_config: str = ""
 
 
-# Where and how a real model is trained, and what a recipe sits on: the method's settings are the values that
-# most papers' recipes state (128 problems, 8 rollouts, learning rate 1e-6, PPO's clip of 0.2, no KL), and they
-# count where a paper leaves a field open and for designs that have no recipe. `effwb.recipes` has each paper's.
+# Where and how a real model is trained, and what the recipes (`effwb.recipes`) go over. The settings of the
+# method are those that most papers state (128 problems, 8 rollouts, learning rate 1e-6, PPO's clip of 0.2, no
+# KL). They count where a paper leaves a field open, and for designs that have no recipe.
 REAL_TRAINING = Training(
     n_problems=4000,
     steps=200,

@@ -74,8 +74,8 @@ def choose(
     """Return the recipe that a training uses.
 
     Args:
-        wanted: A kind of recipe, a `Recipe`, fields of `profiles.Training` by name, or None: the kind that the
-            profile names, or nothing for a design of your own.
+        wanted: A kind of recipe, a `Recipe`, fields of `profiles.Training` by name, or None: the kind that
+            the profile names, or nothing for a design of your own.
         design: Name of the design.
         profile: The profile.
         model: Name of the starting model.
@@ -90,5 +90,7 @@ def choose(
     if wanted is None and design not in RECIPES:
         return Recipe(design, "own")
     if not isinstance(wanted, str | None):
-        raise ConfigError(f'recipe must be "paper", "pocket", a Recipe, a table of fields or None, got {wanted!r}')
+        raise ConfigError(
+            f'recipe must be "paper", "pocket", a Recipe, a table of fields or None, got {wanted!r}'
+        )
     return recipe(design, wanted or profile.recipe, model)

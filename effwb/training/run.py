@@ -51,8 +51,8 @@ WATCH = ("auto", "lines", "none")
 # Fields of Training that decide where a run computes, and how its sums are rounded: no part of its identity.
 PLACEMENT = ("processes", "accelerate_config")
 ROUNDING = ("micro_batch", "tokens_per_forward", "gradient_checkpointing", "keep_checkpoints", "save_every")
-# Fields that Training did not always have, and what a run did before it had them. A run with that value has the
-# identity of the older run, which is read back.
+# Fields that Training did not always have, and what a run did before it had them. A run with that value has
+# the identity of the older run, which is read back.
 ADDED_SETTINGS: dict[str, Any] = {
     "kl_estimator": "k3",
     "kl_place": "loss",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from effwb.errors import ConfigError
 from effwb.profiles import Profile, Training
 from effwb.recipes import RECIPES, Difference, Recipe, choose, recipe
 from effwb.rollouts import FORCED_ROOM
+from effwb.training.points import Point
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -53,9 +55,9 @@ class RunSettings:
             )
 
     def explain(self, error: ConfigError) -> ConfigError:
-        """The error with the values of the recipe that it names, so that the caller sees where they are from."""
-        values = self.recipe.values.items()
-        named = [f"{n}={v!r}" for n, v in values if n in str(error) and n not in self.set_by_caller]
+        """The error, with the values that it names and that are the recipe's."""
+        own = {n: v for n, v in self.recipe.values.items() if n not in self.set_by_caller}
+        named = [f"{n}={v!r}" for n, v in own.items() if re.search(rf"\b{n}\b", str(error))]
         if not named:
             return error
         return ConfigError(f"{error}. The {self.recipe} has {', '.join(named)}; another value replaces it")
@@ -96,7 +98,7 @@ def run_settings(
     """Put the settings of a training together.
 
     Args:
-        design: A name in `DESIGNS`, or a `Design` object, which is taken as it is, with its parameters and cap.
+        design: A name in `DESIGNS`, or a `Design` object, whose parameters and cap are taken as they are.
         profile: The profile.
         recipe: A kind of recipe ("paper", "pocket"), a `Recipe`, a table of fields of `profiles.Training`, or
             None for what the profile names.
@@ -122,6 +124,33 @@ def run_settings(
         raise ConfigError("design_params need a design given by name; set them in the Design object")
     chosen_fields = frozenset(n for n, value in given.items() if value is not None)
     return RunSettings(chosen, settings, cap, design, start, recipe_cap, chosen_fields)
+
+
+def point_settings(
+    point: Point, profile: Profile, *, model: str | None, recipe: RecipeChoice, given: Mapping[str, Any]
+) -> RunSettings:
+    """What a point is trained with.
+
+    Args:
+        point: The point.
+        profile: The profile.
+        model: The starting model; None: the profile's.
+        recipe: As in `run_settings`.
+        given: Fields of `profiles.Training`, and `max_tokens`, that win over the recipe; the point's own win
+            over them.
+
+    Raises:
+        ConfigError: As in `run_settings`.
+    """
+    wins = overrides(point, given)
+    return run_settings(point.design, profile, recipe, design_params=point.params, model=model, **wins)
+
+
+def overrides(point: Point, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The `max_tokens` and the `training` that win over the recipe of a point."""
+    own = {"max_tokens": point.max_tokens, **point.training}
+    training = {**given, **{name: value for name, value in own.items() if value is not None}}
+    return {"max_tokens": training.pop("max_tokens", None), "training": training}
 
 
 def recipe_record(run: RunSettings, differences: Sequence[Difference]) -> dict[str, Any]:
