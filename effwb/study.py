@@ -104,8 +104,7 @@ class Study:
             max_tokens: Cap of a completion in tokens; None: the profile's, in training the recipe's.
             train_source: Where the training problems come from (`problems.load`); None: the profile's source.
             eval_engine: Engine that samples outside training; None: the profile's.
-            recipe: What the designs train with: "paper", "pocket", a `Recipe` or fields of
-                `profiles.Training`; None: what the profile names.
+            recipe: What the designs train with, as in `train`; None: what the profile names.
             training: Fields of `profiles.Training` that win over profile and recipe; None changes nothing.
 
         Raises:
@@ -140,6 +139,12 @@ class Study:
     def max_tokens(self) -> int:
         """The cap of a completion in tokens."""
         return self.profile.max_tokens
+
+    @property
+    def train_options(self) -> dict[str, Any]:
+        """Profile, recipe and overrides, for calls of `train` and `train_stages` with this study's settings."""
+        given = {name: value for name, value in self._given.items() if value is not None}
+        return {"profile": self.profile, "recipe": self.recipe, **given}
 
     @cached_property
     def _problems(self) -> tuple[Dataset, Dataset]:

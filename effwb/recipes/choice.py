@@ -41,10 +41,14 @@ def recipe(design: str, kind: str = "paper", model: str = "") -> Recipe:
     one_of("recipe", kind, KINDS)
     if kind == "pocket":
         return _pocket(design)
-    sizes = _PAPERS[design]
     # "7b" is a size of "Qwen-7B", not of "Qwen3-1.7B"
-    fits = (size for size in sizes if size and re.search(rf"(?<![\d.]){re.escape(size)}\b", model.lower()))
-    return sizes[next(fits, ALL_SIZES)]
+    fits = (size for size in sizes(design) if re.search(rf"(?<![\d.]){re.escape(size)}\b", model.lower()))
+    return _PAPERS[design][next(fits, ALL_SIZES)]
+
+
+def sizes(design: str) -> dict[str, Recipe]:
+    """The paper's recipes of a design for the sizes of model that have one of their own, such as "7b"."""
+    return {size: own for size, own in _PAPERS[design].items() if size != ALL_SIZES}
 
 
 def _pocket(design: str) -> Recipe:
@@ -74,8 +78,9 @@ def choose(
     """Return the recipe that a training uses.
 
     Args:
-        wanted: A kind of recipe, a `Recipe`, fields of `profiles.Training` by name, or None: the kind that
-            the profile names, or nothing for a design of your own.
+        wanted: A kind of recipe, the name of a design whose paper's settings are used, a `Recipe`, fields of
+            `profiles.Training` by name, or None: the kind that the profile names, or nothing for a design of
+            your own.
         design: Name of the design.
         profile: The profile.
         model: Name of the starting model.
@@ -90,7 +95,9 @@ def choose(
     if wanted is None and design not in RECIPES:
         return Recipe(design, "own")
     if not isinstance(wanted, str | None):
-        raise ConfigError(
-            f'recipe must be "paper", "pocket", a Recipe, a table of fields or None, got {wanted!r}'
-        )
+        legal = '"paper", "pocket", the name of a design, a Recipe, a table of fields or None'
+        raise ConfigError(f"recipe must be {legal}, got {wanted!r}")
+    one_of("recipe", wanted or profile.recipe, (*KINDS, *RECIPES))
+    if wanted in RECIPES:
+        return recipe(wanted, "paper", model)
     return recipe(design, wanted or profile.recipe, model)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from effwb.recipes.choice import RECIPES
+from effwb.recipes.choice import RECIPES, sizes
 from effwb.recipes.files import NOT_PRINTED
-from effwb.recipes.values import METHOD_FIELDS, RUN_FIELDS, Recipe
+from effwb.recipes.values import METHOD_FIELDS, RUN_FIELDS, Recipe, text
 
+# ruff: noqa: E501  (the lines of a page)
 INTRODUCTION = """\
 # Recipes: the papers' settings
 
@@ -27,8 +28,9 @@ own.open  # what the paper leaves open, with our choice
 own.table()  # the table below
 ```
 
-`train(design, ..., recipe="paper")` and `Study.open(..., recipe="paper")` choose it, `recipe={"kl": 0.001}` gives fields by name, and the default is what
-`profile.recipe` names. What is set later wins: the profile's training settings, then the recipe's values, then `Study.open(training=...)` or the keywords
+`train(design, ..., recipe="paper")` and `Study.open(..., recipe="paper")` choose it, and `recipe={"kl": 0.001}` gives fields by name. With
+`recipe="lapo_discovery"`, the name of a design, all designs train with that paper's settings: a fair comparison of methods needs one recipe for all. The
+default is what `profile.recipe` names. What is set later wins: the profile's training settings, then the recipe's values, then `Study.open(training=...)` or the keywords
 of `train`, then `Point.training`.
 
 - **A recipe sets** the training settings, the cap of the rollouts that train, and parameters of the design that differ from its defaults.
@@ -61,7 +63,17 @@ def section(recipe: Recipe) -> str:
     rest = (
         f"\nLeft open, the profile's values: {', '.join(f'`{name}`' for name in plain)}.\n" if plain else ""
     )
-    return "\n".join([heading, "", *lines, rest])
+    return "\n".join([heading, "", *lines, rest, *_other_sizes(recipe)])
+
+
+def _other_sizes(recipe: Recipe) -> list[str]:
+    """What is different for models of other sizes, a line for each."""
+    lines, general = [], recipe.stated()
+    for size, own in sizes(recipe.design).items():
+        fields = [(name, value) for name, value in own.stated().items() if value != general.get(name)]
+        said = ", ".join(f"`{n}` {text(value)} ({own.sources[n]})" for n, value in fields)
+        lines.append(f"Models of {size.upper()}: {said}.\n")
+    return lines
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ class Difference(NamedTuple):
     why: str
 
     def __str__(self) -> str:
-        here = "nothing like it" if self.here is None else _text(self.here)
-        return f"{self.field}: {here} here, {_text(self.paper)} in the paper ({self.why})"
+        here = "nothing like it" if self.here is None else text(self.here)
+        return f"{self.field}: {here} here, {text(self.paper)} in the paper ({self.why})"
 
 
 @dataclass(frozen=True)
@@ -134,13 +134,13 @@ class Recipe:
             differs = self.differs.get(name)
             paper = differs.paper if differs else None if name in self.open else value
             why = differs.why if differs else self.open.get(name, "")
-            rows.append((name, _text(paper), _text(value), why, self.sources.get(name, "")))
+            rows.append((name, text(paper), text(value), why, self.sources.get(name, "")))
         for name, why in self.open.items():
             if name not in stated:
-                rows.append((name, _text(None), _text(getattr(self.training, name, None)), why, ""))
+                rows.append((name, text(None), text(getattr(self.training, name, None)), why, ""))
         for name, differs in self.differs.items():
             if name not in stated:
-                row = (name, _text(differs.paper), _text(differs.here), differs.why)
+                row = (name, text(differs.paper), text(differs.here), differs.why)
                 rows.append((*row, self.sources.get(name, "")))
         order = {name: k for k, name in enumerate((*METHOD_FIELDS, *RUN_FIELDS))}
         rows.sort(key=lambda row: order.get(row[0], len(order)))
@@ -218,7 +218,7 @@ def short_name(model: str) -> str:
     return model.rstrip("/").rpartition("/")[2].rpartition(":")[2].lower()
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
     """A value in a table: numbers short, lists with commas, a dash where there is none."""
     if value is None or value == "":
         return "-"

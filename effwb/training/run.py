@@ -124,9 +124,9 @@ def train(
         model: The starting model; None is the profile's.
         run_dir: Directory of the run.
         profile: The profile, with the training settings in `profile.training`.
-        recipe: "paper": the settings of the design's paper go over the profile's (`effwb.recipes`). "pocket":
-            the profile's settings, the same for all designs. Or a `Recipe`, or fields of `profiles.Training`
-            by name. None: what `profile.recipe` says.
+        recipe: "paper": the settings of the design's paper go over the profile's (`effwb.recipes`). The name
+            of a design: those of that design's paper. "pocket": the profile's, the same for all designs. Or a
+            `Recipe`, or fields of `profiles.Training` by name. None: what `profile.recipe` says.
         design_params: Parameters of a design given by name, in tokens of this run.
         max_tokens: The cap: most tokens of a completion; None is the recipe's, or else the profile's.
         seed: Seed of the problem order, the rollouts and TRL.

@@ -100,8 +100,8 @@ def run_settings(
     Args:
         design: A name in `DESIGNS`, or a `Design` object, whose parameters and cap are taken as they are.
         profile: The profile.
-        recipe: A kind of recipe ("paper", "pocket"), a `Recipe`, a table of fields of `profiles.Training`, or
-            None for what the profile names.
+        recipe: A kind of recipe ("paper", "pocket"), the name of a design whose paper's settings are used, a
+            `Recipe`, a table of fields of `profiles.Training`, or None for what the profile names.
         design_params: Parameters of a design given by name, in tokens of this run; they win over the recipe.
         max_tokens: The cap; None: the recipe's for a design given by name, or else the profile's.
         model: The starting model; None: the profile's.

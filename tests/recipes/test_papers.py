@@ -286,6 +286,15 @@ def test_unknown_names(design, kind, message):
         recipe(design, kind)
 
 
+def test_the_page_of_the_documents_is_current():
+    from effwb.recipes.page import page
+
+    stored = (Path(__file__).parents[2] / "docs/recipes.md").read_text(encoding="utf-8")
+    assert stored == page(), "run: python -m effwb.recipes.page > docs/recipes.md"
+    sections = re.findall(r"^## (\w+)$", stored, re.M)
+    assert set(sections) >= set(DESIGNS)
+
+
 def test_a_recipe_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         recipe("reo_rl").kind = "mine"
