@@ -142,7 +142,7 @@ class Study:
 
     @property
     def train_options(self) -> dict[str, Any]:
-        """Profile, recipe and overrides, for calls of `train` and `train_stages` with this study's settings."""
+        """Profile, recipe and overrides, for calls of `train` and `train_stages` with these settings."""
         given = {name: value for name, value in self._given.items() if value is not None}
         return {"profile": self.profile, "recipe": self.recipe, **given}
 

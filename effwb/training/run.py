@@ -118,7 +118,7 @@ def train(
     `processes` above 1 it trains on as many GPUs of this machine, with the same advantages as on one.
 
     Args:
-        design: A name in `DESIGNS`, which gets the paper's defaults scaled to the cap (`fit_design`), or a
+        design: A name in `DESIGNS`, which gets its defaults scaled to the cap (`fit_design`), or a
             `Design` object that belongs to this cap already.
         problems: The training problems.
         model: The starting model; None is the profile's.
