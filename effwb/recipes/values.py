@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from effwb.designs import DESIGNS
 from effwb.profiles import REAL_TRAINING, Training
 from effwb.prompts import template
 
@@ -169,7 +171,8 @@ class Recipe:
             question_suffix: What its template appends to a question; None is not compared.
         """
         changed = dict(params or {})
-        rows = [row for name, row in self.differs.items() if name not in (*self.values, *changed)]
+        compared = {*self.values, *changed, *(["train_source"] if sources else [])}
+        rows = [row for name, row in self.differs.items() if name not in compared]
         for name, value in self.values.items():
             here = n_problems if name == "n_problems" else getattr(settings, name)
             if here != value and here is not None:
@@ -185,9 +188,13 @@ class Recipe:
             paper = self.differs[name].paper if name in self.differs else expected
             if paper != here:
                 rows.append(Difference(name, paper, here, "set for this run"))
-        if model and self.model and short_name(model) not in map(short_name, self.model):
+        if model and self.model and not any(_is_model(model, name) for name in self.model):
             rows.append(Difference("model", self.model, model, "start where the paper does with model="))
-        rows += self._problem_differences(set(sources), question_suffix)
+        rows += self._source_difference(set(sources))
+        if question_suffix is not None and self.template and "template" not in self.differs:
+            paper = template(self.template).question_suffix
+            if question_suffix != paper:
+                rows.append(Difference("template", paper, question_suffix, "the profile's template"))
         return rows
 
     def _warmup_difference(self, settings: Training) -> list[Difference]:
@@ -196,17 +203,22 @@ class Recipe:
             return []
         return [Difference("warmup_steps", f"{self.warmup_share:g} of the steps", here, "set for this run")]
 
-    def _problem_differences(self, sources: set[str], question_suffix: str | None) -> list[Difference]:
-        rows = []
-        if sources and self.train_source and short_name(self.train_source) not in map(short_name, sources):
-            here, why = ", ".join(sorted(sources)), "the problems that this run was given"
-            if "train_source" not in self.differs:
-                rows.append(Difference("train_source", self.train_source, here, why))
-        if question_suffix is not None and self.template and "template" not in self.differs:
-            paper = template(self.template).question_suffix
-            if question_suffix != paper:
-                rows.append(Difference("template", paper, question_suffix, "the profile's template"))
-        return rows
+    def _source_difference(self, sources: set[str]) -> list[Difference]:
+        if not sources or not self.train_source:
+            return []
+        differs, here = self.differs.get("train_source"), ", ".join(sorted(sources))
+        if short_name(self.train_source) in map(short_name, sources):
+            return [differs] if differs else []
+        paper = differs.paper if differs else self.train_source
+        return [Difference("train_source", paper, here, "the problems that this run was given")]
+
+
+def _is_model(model: str, name: str) -> bool:
+    """Whether a starting model is the named one: by its own name, or the run of a design that comes first."""
+    path = Path(model)
+    if path.name == "model" and name in DESIGNS:  # <run>/model, as `train` leaves it
+        return path.parent.name.startswith(name)
+    return short_name(model) == short_name(name)
 
 
 def short_name(model: str) -> str:

@@ -150,7 +150,7 @@ def test_reo_rl_is_table_4():
     assert own.warmup_share == 0.001
     assert own.apply(REAL_TRAINING, steps=4000).warmup_steps == 4
     in_table_4 = {name for name, source in own.sources.items() if source.startswith("2506.07104, Table 4")}
-    stated = {*PAPERS["reo_rl"], "warmup_steps", "max_tokens", "advantage_normalization"} - {"kl"}
+    stated = {*PAPERS["reo_rl"], "warmup_steps", "max_tokens", "whiten"} - {"kl"}
     assert in_table_4 == stated
     assert own.open.keys() >= {"steps", "loss", "n_problems"}
     for model, cap in [

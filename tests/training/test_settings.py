@@ -124,7 +124,7 @@ class TestDifferences:
         assert (rows["entropy"].paper, rows["entropy"].here) == (0.001, None)
         assert set(rows) == {"entropy", "train_source"}
         rows = self.fields("reo_rl", REAL)
-        assert set(rows) == {"train_source", "advantage_normalization", "segment", "l_min", "model"}
+        assert set(rows) == {"train_source", "whiten", "segment", "l_min", "model"}
         assert rows["model"].here == REAL.model
         own = self.fields("reo_rl", REAL, model="data/AReaL-boba-RL-1.5B/")
         assert "model" not in own
@@ -139,12 +139,20 @@ class TestDifferences:
         assert "steps" not in rows, "the paper leaves them open"
 
     def test_the_papers_own_reading_is_no_difference(self):
-        assert "segment" not in self.fields("reo_rl", REAL, design_params={"segment": "paper"})
+        fields = self.fields("reo_rl", REAL, design_params={"segment": "paper", "whiten": True})
+        assert not {"segment", "whiten"} & fields.keys()
 
     def test_the_problems(self, easy):
         rows = {row.field: row for row in run_settings("brpo", REAL).differences(easy)}
         assert (rows["train_source"].paper, rows["train_source"].here) == ("deepscaler", "pocket")
         assert (rows["n_problems"].paper, rows["n_problems"].here) == (40315, 16)
+        rows = {row.field: row for row in run_settings("reo_rl", REAL).differences(easy)}
+        assert (rows["train_source"].paper[:4], rows["train_source"].here) == ("135k", "pocket")
+
+    def test_a_second_stage_starts_from_the_first(self):
+        first, other = "runs/lapo_discovery-seed0/model", "runs/vanilla-seed0/model"
+        assert "model" not in self.fields("lapo_internalization", REAL, model=first)
+        assert self.fields("lapo_internalization", REAL, model=other)["model"].paper == ("lapo_discovery",)
 
     def test_the_template(self):
         run = run_settings("length_group_norm", REAL)
