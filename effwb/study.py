@@ -189,7 +189,7 @@ class Study:
             {n: {"max_tokens": r.max_tokens, **r.training.as_dict()} for n, r in runs.items()}
         )
 
-    def recipes(self, *points: Point) -> pd.DataFrame:
+    def differences(self, *points: Point) -> pd.DataFrame:
         """In which points each training is not the paper's experiment.
 
         Args:

@@ -113,7 +113,7 @@ def add_train(subparsers: Any) -> None:
     """Add the command `effwb train`."""
     add = add_command(subparsers, run_train, "train a model as a JSON file says", TRAIN_EXAMPLES).add_argument
     add("config", type=Path, help="JSON file with the arguments of effwb.training.train")
-    recipe_help = "paper: the settings of the design's paper; a design: those of its; pocket: the profile's"
+    recipe_help = "paper, pocket, or a design whose paper's settings are used; default: the file's"
     add("--recipe", help=recipe_help)
     add("--child", action="store_true", help=argparse.SUPPRESS)  # one of several processes
 

@@ -35,7 +35,7 @@ of `train`, then `Point.training`.
 
 - **A recipe sets** the training settings, the cap of the rollouts that train, and parameters of the design that differ from its defaults.
 - **It only compares** start model, training problems and template. They belong to the whole experiment, which is evaluated with them too.
-- A training says first in which points it is not the paper's experiment. The list is kept in `config.json`, and `Study.recipes(point)` is a table of it.
+- A training says first in which points it is not the paper's experiment. The list is kept in `config.json`, and `Study.differences(point)` is a table of it.
 
 The unit of `steps` is an optimizer update. Papers count rounds of rollouts; with `updates_per_round` above 1 their numbers are multiplied by it. Where
 the column *paper* has a dash, the paper prints nothing.

@@ -113,17 +113,16 @@ def run_settings(
     name = design if isinstance(design, str) else design.NAME
     start, given = model or profile.model, dict(training or {})
     chosen = choose(recipe, name, profile, start)
-    settings = chosen.apply(profile.training, **given)
-    recipe_cap = max_tokens is None and isinstance(design, str) and chosen.max_tokens is not None
-    cap = chosen.max_tokens if recipe_cap else max_tokens or profile.max_tokens
-    assert cap is not None
+    settings = chosen.apply(profile.training, given)
+    recipes_cap = chosen.max_tokens if max_tokens is None and isinstance(design, str) else None
+    cap = next(c for c in (max_tokens, recipes_cap, profile.max_tokens) if c is not None)
     if isinstance(design, str):
         own = chosen.params if chosen.design == design else {}
         design = fit_design(design, cap, **{**own, **(design_params or {})})
     elif design_params:
         raise ConfigError("design_params need a design given by name; set them in the Design object")
     chosen_fields = frozenset(n for n, value in given.items() if value is not None)
-    return RunSettings(chosen, settings, cap, design, start, recipe_cap, chosen_fields)
+    return RunSettings(chosen, settings, cap, design, start, recipes_cap is not None, chosen_fields)
 
 
 def point_settings(
@@ -164,11 +163,15 @@ def recipe_record(run: RunSettings, differences: Sequence[Difference]) -> dict[s
 
 
 def recipe_lines(run: RunSettings, differences: Sequence[Difference]) -> list[str]:
-    """What a training says about its recipe when it begins."""
-    if run.recipe.kind != "paper":
+    """What a training says about its recipe when it begins: a line on the pocket model, else one per point."""
+    if not differences:
         return []
-    lines = [f"{run.recipe}; the paper leaves open: {', '.join(run.recipe.open) or 'nothing'}"]
-    return lines + [f"  differs: {row}" for row in differences]
+    paper = RECIPES[run.design.NAME].paper
+    if run.recipe.kind == "pocket":
+        names = ", ".join(row.field for row in differences)
+        return [f"{run.recipe}: one setting for all designs; not as in {paper}: {names}"]
+    lines = [f"{run.recipe}; left open by the paper: {', '.join(run.recipe.open) or 'nothing'}"]
+    return lines + [f"  not as in {paper}: {row}" for row in differences]
 
 
 def _alike(a: Any, b: Any) -> bool:

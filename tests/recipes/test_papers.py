@@ -148,7 +148,7 @@ def test_the_values_are_those_of_the_paper(design):
 def test_reo_rl_is_table_4():
     own = RECIPES["reo_rl"]
     assert own.warmup_share == 0.001
-    assert own.apply(REAL_TRAINING, steps=4000).warmup_steps == 4
+    assert own.apply(REAL_TRAINING, {"steps": 4000}).warmup_steps == 4
     in_table_4 = {name for name, source in own.sources.items() if source.startswith("2506.07104, Table 4")}
     stated = {*PAPERS["reo_rl"], "warmup_steps", "max_tokens", "whiten"} - {"kl"}
     assert in_table_4 == stated

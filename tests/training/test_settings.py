@@ -111,7 +111,8 @@ def test_the_papers_recipe_of_every_design_passes_the_checks_of_train(design, ea
         )
     check(run.training, run.design, run.max_tokens, many, reference, None)
     assert accumulation(run.training)[0] == 4
-    assert run.recipe is RECIPES[design]
+    assert run.recipe.values == RECIPES[design].values
+    assert run.recipe.kind == "paper"
 
 
 class TestDifferences:
@@ -176,12 +177,20 @@ class TestDifferences:
     def test_the_lines_that_a_training_begins_with(self):
         run = run_settings("lead", REAL)
         lines = recipe_lines(run, run.differences())
-        assert lines[0].startswith("recipe 'paper' of lead (2605.09806); the paper leaves open: ")
-        assert (
-            "  differs: entropy: nothing like it here, 0.001 in the paper (TRL's loss has no entropy term)"
-            in lines
+        assert lines[0].startswith(
+            "recipe 'paper' of lead (2605.09806); left open by the paper: weight_decay,"
         )
-        assert recipe_lines(run_settings("lead", POCKET), []) == []
+        entropy = "entropy: nothing like it here, 0.001 in the paper (TRL's loss has no entropy term)"
+        assert f"  not as in 2605.09806: {entropy}" in lines
+        pocket = run_settings("lead", POCKET)
+        (line,) = recipe_lines(pocket, pocket.differences())
+        assert line.startswith("recipe 'pocket' of lead: one setting for all designs; not as in 2605.09806: ")
+        assert "learning_rate" in line
+
+    def test_the_table_of_a_study(self):
+        table = Study.open(REAL).differences(Point("reo_rl"), Point("lead"))
+        assert set(table["point"]) == {"reo_rl", "lead"}
+        assert tuple(table.columns) == ("point", "field", "paper", "here", "why")
 
 
 class TestBadInput:
@@ -256,8 +265,8 @@ class TestRuns:
         )
         assert "recipe" not in settings["identity"]
         shown = capsys.readouterr()
-        assert "differs: group_size: 4 here, 16 in the paper" in shown.out
-        assert "differs" not in shown.err
+        assert "not as in 2506.07104: group_size: 4 here, 16 in the paper" in shown.out
+        assert "2506.07104" not in shown.err
         assert len(run.metrics) == 4
         lead = self.small(
             "shorter_better", easy, tmp_path / "sb", steps=8, save_every=8, micro_batch=2, kl=0.0
