@@ -163,7 +163,7 @@ def recipe_record(run: RunSettings, differences: Sequence[Difference]) -> dict[s
 
 
 def recipe_lines(run: RunSettings, differences: Sequence[Difference]) -> list[str]:
-    """What a training says about its recipe when it begins: a line on the pocket model, else one per point."""
+    """What a training says about its recipe when it begins; on the pocket model that is one line."""
     if not differences:
         return []
     paper = RECIPES[run.design.NAME].paper
