@@ -178,7 +178,7 @@ class TestDifferences:
         run = run_settings("lead", REAL)
         lines = recipe_lines(run, run.differences())
         assert lines[0].startswith(
-            "recipe 'paper' of lead (2605.09806); left open by the paper: weight_decay,"
+            "recipe 'paper' of lead (2605.09806); left open by the paper: adam_eps,"
         )
         entropy = "entropy: nothing like it here, 0.001 in the paper (TRL's loss has no entropy term)"
         assert f"  not as in 2605.09806: {entropy}" in lines
