@@ -41,7 +41,7 @@ _NAMES = {  # name -> the module that defines it; a module stands for itself
 _MODULES = (
     *("analysis", "budgets", "curves", "designs", "errors", "evaluation", "export", "frontier", "metrics"),
     *("models", "notebook", "plots", "pocket", "probes", "problems", "profiles", "prompts", "rollouts"),
-    *("runs", "samplers", "study", "sweep", "training", "verifiers"),
+    *("recipes", "runs", "samplers", "study", "sweep", "training", "verifiers"),
 )
 _MOVED = {  # names of version 0.1, for the error message
     "explorer": "effwb.analysis.explorer",

@@ -190,7 +190,9 @@ class Training(CheckedValues):
     accelerate_config: str = ""
 
 
-# The setting most of the papers share: batches of 128 prompts, 8 to 16 rollouts, learning rate 1e-6
+# Where and how a real model is trained, and what the recipes (`effwb.recipes`) go over. The settings of the
+# method are those that most papers state (128 problems, 8 rollouts, learning rate 1e-6, PPO's clip of 0.2, no
+# KL). They count where a paper leaves a field open, and for designs that have no recipe.
 REAL_TRAINING = Training(
     n_problems=4000,
     steps=200,
@@ -198,7 +200,6 @@ REAL_TRAINING = Training(
     group_size=8,
     learning_rate=1e-6,
     micro_batch=4,
-    clip_high=0.28,
     gradient_checkpointing=True,
     engine="trl-vllm-colocate",
 )
@@ -224,7 +225,9 @@ class Profile(CheckedValues):
         dtype: Dtype of the model in evaluation.
         engine: Engine that samples in evaluation (`effwb.samplers.SAMPLERS`).
         shard_problems: Problems in a shard of a run directory, the unit that is sampled and saved at once.
-        training: How the model is trained.
+        training: How the model is trained; the recipe of a design goes over it.
+        recipe: Which recipe a design trains with: "paper", its paper's, or "pocket", the settings in
+            `training` for all designs (`effwb.recipes`).
     """
 
     model: str
@@ -241,6 +244,7 @@ class Profile(CheckedValues):
     engine: str = "transformers"
     shard_problems: Positive = 32
     training: Training = REAL_TRAINING
+    recipe: Literal["paper", "pocket"] = "pocket"
 
     @property
     def budgets(self) -> list[int]:
@@ -295,6 +299,7 @@ def _reasoning(model: str, **values: Any) -> Profile:
         temperature=0.6,
         top_p=0.95,
         dtype="bfloat16",
+        recipe="paper",
     )
     return Profile(model=model, **{**defaults, **values})
 

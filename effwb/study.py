@@ -15,7 +15,7 @@ from effwb import notebook, profiles
 from effwb.analysis.finished import BASE, EVALUATION, describe_run
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
-from effwb.designs import DESIGNS, fit_design
+from effwb.designs import DESIGNS
 from effwb.errors import ConfigError
 from effwb.evaluation import evaluate
 from effwb.frontier import Frontier
@@ -26,6 +26,7 @@ from effwb.samplers import Sampler, open_sampler
 from effwb.training.points import Point, frozen_reference, load_train_and_eval, run_name, short_value
 from effwb.training.preview import preview
 from effwb.training.run import TrainResult, train
+from effwb.training.settings import RecipeChoice, RunSettings, overrides, point_settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,8 @@ class Study:
     Made by `Study.open`.
 
     Attributes:
-        profile: The scale, with all overrides; `profile.training` are the training settings.
+        profile: The scale, with all overrides; `profile.training` are the settings that the recipes go over.
+        recipe: The recipe of all trainings, as `train` takes it; None: what the profile names.
         run_root: Directory of the runs, one below it for each.
         figures_dir: Directory of the figures.
         prefix: How the names of its figures begin.
@@ -62,9 +64,12 @@ class Study:
         prefix: str = "",
         train_source: str | None = None,
         eval_engine: str | None = None,
+        recipe: RecipeChoice = None,
+        given: Mapping[str, Any] | None = None,
     ):
         self.profile, self.run_root, self.figures_dir, self.prefix = profile, run_root, figures_dir, prefix
-        self.train_source, self.eval_engine = train_source, eval_engine
+        self.train_source, self.eval_engine, self.recipe = train_source, eval_engine, recipe
+        self._given = dict(given or {})  # what wins over the recipes: training settings and max_tokens
         self._folders: list[Path] = []
 
     @classmethod
@@ -81,6 +86,7 @@ class Study:
         max_tokens: int | None = None,
         train_source: str | None = None,
         eval_engine: str | None = None,
+        recipe: RecipeChoice = None,
         training: Mapping[str, Any] | None = None,
     ) -> Study:
         """Open an experiment and check its settings; nothing is loaded yet.
@@ -95,10 +101,11 @@ class Study:
             prefix: How the names of the figures begin, for example "20".
             n_problems: Problems of an evaluation; None: the profile's.
             n_samples: Rollouts per problem of an evaluation; None: the profile's.
-            max_tokens: Cap of a completion in tokens; None: the profile's.
+            max_tokens: Cap of a completion in tokens; None: the profile's, in training the recipe's.
             train_source: Where the training problems come from (`problems.load`); None: the profile's source.
             eval_engine: Engine that samples outside training; None: the profile's.
-            training: Fields of `profiles.Training` over the profile's; a value of None changes nothing.
+            recipe: What the designs train with, as in `train`; None: what the profile names.
+            training: Fields of `profiles.Training` that win over profile and recipe; None changes nothing.
 
         Raises:
             ConfigError: An unknown profile, field or notebook parameter, or a value that is not legal.
@@ -119,17 +126,25 @@ class Study:
             prefix=prefix,
             train_source=train_source,
             eval_engine=eval_engine,
+            recipe=recipe,
+            given={"max_tokens": max_tokens, **(training or {})},
         )
 
     @property
     def training(self) -> Training:
-        """The training settings."""
+        """The training settings that the recipes of the designs go over."""
         return self.profile.training
 
     @property
     def max_tokens(self) -> int:
         """The cap of a completion in tokens."""
         return self.profile.max_tokens
+
+    @property
+    def train_options(self) -> dict[str, Any]:
+        """Profile, recipe and overrides, for calls of `train` and `train_stages` with these settings."""
+        given = {name: value for name, value in self._given.items() if value is not None}
+        return {"profile": self.profile, "recipe": self.recipe, **given}
 
     @cached_property
     def _problems(self) -> tuple[Dataset, Dataset]:
@@ -150,11 +165,47 @@ class Study:
         """All that was trained and evaluated through this object, in that order."""
         return RunSet.of(self.run_root, dict.fromkeys(self._folders))
 
-    def settings(self) -> pd.DataFrame:
-        """The training settings as a table, one field per row."""
+    def run_settings(self, point: Point, model: str | None = None) -> RunSettings:
+        """What a point is trained with: settings, cap and design, after its recipe and all overrides.
+
+        Args:
+            point: The point.
+            model: Model to start from; default: the profile's.
+        """
+        return point_settings(point, self.profile, model=model, recipe=self.recipe, given=self._given)
+
+    def settings(self, *points: Point) -> pd.DataFrame:
+        """The training settings as a table, one field per row and a column for each point.
+
+        Args:
+            *points: Points; without any, the settings that the recipes of the designs go over.
+        """
         import pandas as pd
 
-        return pd.Series(self.training.as_dict(), name="value").to_frame()
+        if not points:
+            return pd.Series(self.training.as_dict(), name="value").to_frame()
+        runs = {point.name: self.run_settings(point) for point in points}
+        return pd.DataFrame(
+            {n: {"max_tokens": r.max_tokens, **r.training.as_dict()} for n, r in runs.items()}
+        )
+
+    def differences(self, *points: Point) -> pd.DataFrame:
+        """In which points each training is not the paper's experiment.
+
+        Args:
+            *points: The points.
+
+        Returns:
+            A row per difference: point, field, paper, here, why.
+        """
+        import pandas as pd
+
+        rows = [
+            {"point": point.name, **row._asdict()}
+            for point in points
+            for row in self.run_settings(point).differences(template=self.profile.template)
+        ]
+        return pd.DataFrame(rows, columns=["point", "field", "paper", "here", "why"])
 
     def sampler(self, model: str | None = None) -> Sampler:
         """A sampler for a model, to be used as a context manager.
@@ -224,8 +275,8 @@ class Study:
         Returns:
             A row per rollout; see `training.preview`.
         """
-        profile = self.profile.override(max_tokens=point.max_tokens)
-        design = fit_design(point.design, profile.max_tokens, **point.params)
+        run = self.run_settings(point, model)
+        profile, design = self.profile.override(max_tokens=run.max_tokens, training=run.training), run.design
         if design.needs_reference and reference is None:
             reference = self.reference()
         with self.sampler(model) as sampler:
@@ -243,7 +294,8 @@ class Study:
         """Directory in which `preview` keeps the rollouts; designs with the same prompts share it."""
         own_prompts = DESIGNS[point.design].hint or DESIGNS[point.design].modes
         stem = f"preview-{point.design}" if own_prompts else "preview"
-        return self.run_root / f"{stem}-{point.max_tokens or self.max_tokens}x{self.training.group_size}"
+        run = self.run_settings(point)
+        return self.run_root / f"{stem}-{run.max_tokens}x{run.training.group_size}"
 
     def train(
         self,
@@ -274,7 +326,7 @@ class Study:
         """
         listed = points.values() if isinstance(points, Mapping) else points
         for point in listed:  # before the reference is sampled
-            _check_point(point, self.profile)
+            _check_point(point, self.profile, model=model, recipe=self.recipe, given=self._given)
         if reference is None and any(map(_needs_reference, listed)):
             reference = self.reference()
         runs = run_points(
@@ -287,6 +339,8 @@ class Study:
             base=base,
             model=model,
             eval_engine=self.eval_engine,
+            recipe=self.recipe,
+            given=self._given,
             reference=reference,
             report_to=report_to,
             watch=watch,
@@ -380,6 +434,8 @@ def run_points(
     base: bool = True,
     model: str | None = None,
     eval_engine: str | None = None,
+    recipe: RecipeChoice = None,
+    given: Mapping[str, Any] | None = None,
     reference: Mapping | None = None,
     monitor: Dataset | None = None,
     report_to: Sequence[str] = (),
@@ -400,6 +456,8 @@ def run_points(
         base: Evaluate the starting model as well, as the method "base".
         model: Model to start from; default: the profile's.
         eval_engine: Engine of the evaluations; default: the profile's.
+        recipe: See `train`.
+        given: What wins over the recipe: fields of `profiles.Training`, and `max_tokens`.
         reference: See `train`.
         monitor: See `train`.
         report_to: See `train`.
@@ -416,10 +474,12 @@ def run_points(
         raise ConfigError("two points have the same name; give a mapping with a name for each")
     if BASE in named:
         raise ConfigError(f"a point cannot be called {BASE!r}: that is the model all start from")
+    settings: dict[str, Any] = dict(profile=profile, recipe=recipe, given=given or {})
     for point in named.values():
-        _check_point(point, profile)
+        _check_point(point, model=model, **settings)
     root, folders = Path(run_root), []
-    options = dict(profile=profile, reference=reference, monitor=monitor, report_to=report_to, watch=watch)
+    shown = dict(report_to=report_to, watch=watch)
+    options: dict[str, Any] = dict(**settings, reference=reference, monitor=monitor, **shown)
 
     def measure(model: str, name: str, seed: int, **design: Any) -> None:
         folder = root / run_name(name, seed) / EVALUATION
@@ -444,34 +504,41 @@ def run_points(
     return RunSet.of(root, folders)
 
 
-def _check_point(point: Point, profile: Profile) -> None:
+def _check_point(point: Point, profile: Profile, **settings: Any) -> None:
     """Raise `ConfigError` if a point, or one that is trained before it, has an illegal name or value."""
-    fit_design(point.design, point.max_tokens or profile.max_tokens, **point.params)
-    profile.training.override(**point.training)
+    point_settings(point, profile, **settings).check_context()
     if point.after is not None:
-        _check_point(point.after, profile)
+        _check_point(point.after, profile, **settings)
 
 
 def _train_point(
-    name: str, points: Mapping[str, Point], train_problems: Dataset, root: Path, seed: int, **options: Any
+    name: str,
+    points: Mapping[str, Point],
+    train_problems: Dataset,
+    root: Path,
+    seed: int,
+    *,
+    given: Mapping[str, Any],
+    **options: Any,
 ) -> TrainResult:
     """Train one point under a seed, or read it back; the point that it comes after is trained first."""
     point = points[name]
     if point.after is not None:
         earlier = next((other for other in points if points[other] == point.after), point.after.name)
         before = _train_point(
-            earlier, {**points, earlier: point.after}, train_problems, root, seed, **options
+            earlier, {**points, earlier: point.after}, train_problems, root, seed, given=given, **options
         )
         options["model"] = before.model
         if point.after.design in DESIGNS[point.design].takes_state_of:
             options["state"] = before.state
+    wins = overrides(point, given)
     return train(
         point.design,
         train_problems,
         run_dir=root / run_name(name, seed),
         design_params=point.params or None,
-        max_tokens=point.max_tokens,
+        max_tokens=wins["max_tokens"],
         seed=seed,
         **options,
-        **point.training,
+        **wins["training"],
     )

@@ -20,6 +20,7 @@ PUBLIC = {  # module -> names that must stay where they are
     "effwb.rollouts": "sample",
     "effwb.probes": "probe",
     "effwb.designs": "Group DESIGNS Design design fit_design make_design",
+    "effwb.recipes": "RECIPES Recipe recipe",
     "effwb.training": "train TrainResult",
     "effwb.plots": "frontier_figure curve_figure training_figure length_figure reward_figure",
     "effwb.sweep": "run table",

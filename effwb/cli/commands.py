@@ -102,6 +102,8 @@ examples:
   {"design": "lead", "design_params": {"b_min": 1000}, "profile": "r1-qwen-1.5b", "problems": "deepscaler",
    "run_dir": "data/runs/lead", "training": {"steps": 100, "processes": 4}}
 
+The settings are those of the design's paper on a real profile ("recipe": "paper"); what the run has not of
+the paper's experiment is printed first.
 With several processes, accelerate is started with your own config, or the file training.accelerate_config.
 Run the same command again to continue after a kill.
 """
@@ -111,6 +113,8 @@ def add_train(subparsers: Any) -> None:
     """Add the command `effwb train`."""
     add = add_command(subparsers, run_train, "train a model as a JSON file says", TRAIN_EXAMPLES).add_argument
     add("config", type=Path, help="JSON file with the arguments of effwb.training.train")
+    recipe_help = "paper, pocket, or a design whose paper's settings are used; default: the file's"
+    add("--recipe", help=recipe_help)
     add("--child", action="store_true", help=argparse.SUPPRESS)  # one of several processes
 
 
@@ -120,7 +124,7 @@ def run_train(args: argparse.Namespace) -> int:
 
     if args.child:
         end_with_parent()
-    result = run_job(args.config, watch="none" if args.child else "lines")
+    result = run_job(args.config, watch="none" if args.child else "lines", recipe=args.recipe)
     if not args.child:
         print(f"the model: {result.model}")
     return 0

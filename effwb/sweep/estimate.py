@@ -22,6 +22,7 @@ from effwb import profiles
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import Profile
 from effwb.sweep.arithmetic import compute
+from effwb.training.settings import run_settings
 
 GIB = 2**30
 LENGTH = 1 / 4  # mean length of a rollout as a share of the cap, where it is neither given nor measured
@@ -166,13 +167,16 @@ def profile_of(parameters: Mapping[str, Any]) -> Profile:
     """Return the profile that a notebook runs at, with the fields that its parameters replace.
 
     Args:
-        parameters: The parameters of a notebook, by the names that the notebooks of effwb use.
+        parameters: The parameters of a notebook, by the names that the notebooks of effwb use. The training
+            is that of `design`, or of `vanilla` where there are several.
     """
     fields = {name: parameters.get(name) for name in ("n_problems", "n_samples", "max_tokens")}
     profile = profiles.profile(parameters.get("profile", "pocket"), **fields)
     settings = {name: parameters.get(name) for name in ("steps", "group_size", "learning_rate")}
-    training = profile.training.override(**{**settings, **parameters.get("training", {})})
-    return profile.override(training=training)
+    given = {**settings, **parameters.get("training", {})}
+    design, recipe = parameters.get("design", "vanilla"), parameters.get("recipe")
+    run = run_settings(design, profile, recipe, max_tokens=profile.max_tokens, training=given)
+    return profile.override(training=run.training)
 
 
 def work(count: Mapping[str, int], profile: Profile, length: float | None = None) -> Work:

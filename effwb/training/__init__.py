@@ -2,9 +2,11 @@
 
 from effwb.training.points import (
     Point,
+    Start,
     frozen_reference,
     load_train_and_eval,
     run_name,
+    starting_point,
 )
 from effwb.training.preview import group_of, preview, reference_statistics, score, spread
 from effwb.training.record import read_metrics
@@ -31,6 +33,7 @@ __all__ = [
     "Point",
     "Stage",
     "StagesResult",
+    "Start",
     "TrainResult",
     "frozen_reference",
     "group_of",
@@ -42,6 +45,7 @@ __all__ = [
     "score",
     "sft_warm_start",
     "spread",
+    "starting_point",
     "train",
     "train_stages",
 ]

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from effwb import profiles
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import Profile, Training
 from effwb.training.points import load_train_problems
 from effwb.training.run import TrainResult, train
+from effwb.training.settings import run_settings
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -26,6 +28,7 @@ REQUIRED = ("design", "problems", "run_dir")
 KEYS = (
     *REQUIRED,
     "profile",
+    "recipe",
     "design_params",
     "training",
     "model",
@@ -41,18 +44,20 @@ KEYS = (
 )
 
 
-def run_job(path: str | Path, watch: str = "lines") -> TrainResult:
+def run_job(path: str | Path, watch: str = "lines", recipe: str | None = None) -> TrainResult:
     """Train as a config.json says; a run that exists already is continued or read back.
 
     Its keys are the arguments of `train`, with these differences. `design` is a name, or the file of a
     pickled design. `problems` and `monitor` are sources for `problems.load`, of which `problems` draws
-    `n_problems` as the notebooks do, or tables with ids. `profile` is a name (default "pocket") or a table of
-    values. `training` holds fields of `profiles.Training`. File names are relative to the directory of
+    `n_problems` as the notebooks do (default: the recipe's, or else the profile's), or tables with ids.
+    `profile` is a name (default "pocket") or a table of values. `recipe` is a kind or a table of fields, and
+    `training` holds fields of `profiles.Training`. File names are relative to the directory of
     config.json, `run_dir` is relative to the working directory.
 
     Args:
         path: The config.json.
         watch: What is shown during the run, as in `train`.
+        recipe: Kind of recipe in place of the file's; None: the file's.
 
     Raises:
         ConfigError: If the file, a key or a value is not legal.
@@ -65,14 +70,24 @@ def run_job(path: str | Path, watch: str = "lines") -> TrainResult:
         scale = profiles.profile(scale)
     else:
         scale = Profile(**{**scale, "training": Training(**scale["training"])})
-    n = config.pop("n_problems", None) or scale.training.n_problems
-    settings = config.pop("training", {})
+    settings, n = config.pop("training", {}), config.pop("n_problems", None)
+    if recipe is not None:
+        config["recipe"] = recipe
     if config["design"].endswith(".pkl"):
         config["design"] = pickle.loads((folder / config["design"]).read_bytes())
+    elif n is None:
+        n = _planned(config, scale, settings).n_problems
     config["problems"] = _problems(config["problems"], folder, n)
     if config.get("monitor") is not None:
         config["monitor"] = _problems(config["monitor"], folder, None)
     return train(**config, profile=scale, watch=watch, **settings)
+
+
+def _planned(config: Mapping[str, Any], profile: Profile, training: Mapping[str, Any]) -> Training:
+    """The training settings of a job, before its problems are loaded."""
+    names = ("recipe", "design_params", "max_tokens", "model")
+    options = {name: config[name] for name in names if name in config}
+    return run_settings(config["design"], profile, **options, training=training).training
 
 
 def _read(path: Path) -> dict:

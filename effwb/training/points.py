@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effwb import problems
-from effwb.errors import DataError
-from effwb.profiles import Profile
+from effwb.errors import ConfigError, DataError
+from effwb.profiles import PROFILES, Profile
+from effwb.recipes import recipe
 from effwb.rollouts import sample
 from effwb.runs import digest
 from effwb.samplers import open_sampler
@@ -76,6 +77,64 @@ def run_name(name: str, seed: int) -> str:
     'kimi_weight=0.5-seed0'
     """
     return f"{name.replace(' ', '_').replace('/', '_')}-seed{seed}"
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the trainings of an experiment start from; its text is for captions.
+
+    Attributes:
+        text: What was done, in a few words.
+        folder: Directory of the runs below the run root; None: that of the profile.
+        model: Hub id or directory of the starting model; None: the profile's.
+        after: A point that is trained first and that the others come after; None: none.
+    """
+
+    text: str
+    folder: str | None = None
+    model: str | None = None
+    after: Point | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def starting_point(start_from: str | None, profile: str, design: str) -> Start:
+    """Choose what the trainings of an experiment start from.
+
+    Args:
+        start_from: None: the profile's model. "rl": a model that was trained by RL before, as in 2506.07104.
+            On a real profile it is the checkpoint that the paper of `design` fine-tunes. Where all designs
+            train with the profile's settings, as on the pocket model, it is a vanilla run that comes first.
+            Otherwise the hub id or the directory of a model.
+        profile: Name of the profile.
+        design: Name of the design whose paper "rl" means.
+
+    Raises:
+        ConfigError: "rl", and the paper names no such checkpoint for this model, or none that the hub has.
+
+    >>> str(starting_point("rl", "r1-qwen-7b", "reo_rl"))
+    'started from Skywork/Skywork-OR1-Math-7B'
+    """
+    own = PROFILES[profile].model
+    if start_from is None:
+        return Start(f"started from {own}")
+    if start_from != "rl":
+        name = Path(start_from).name
+        return Start(f"started from {start_from}", f"{profile}-from-{name}", start_from)
+    if PROFILES[profile].recipe == "pocket":
+        text = f"started from {own} after a vanilla run"
+        return Start(text, f"{profile}-from-vanilla", after=Point("vanilla"))
+    paper = recipe(design, "paper", own)
+    if len(paper.model) != 1 or "/" not in paper.model[0]:
+        named = " or ".join(paper.model) or "a model that it does not name"
+        raise ConfigError(
+            f"start_from='rl': {paper.paper} starts from {named}, for which no hub id is known; give its "
+            "directory or hub id as start_from"
+        )
+    if paper.model[0] == own:
+        raise ConfigError(f"start_from='rl': {paper.paper} fine-tunes {own} itself; use start_from=None")
+    return starting_point(paper.model[0], profile, design)
 
 
 def load_train_and_eval(

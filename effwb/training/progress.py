@@ -72,10 +72,12 @@ class Lines:
     Args:
         steps: Steps of the whole run.
         seconds: Least time between two lines.
+        notes: Lines that are printed once, before the first.
     """
 
-    def __init__(self, steps: int, seconds: float = 15.0):
+    def __init__(self, steps: int, seconds: float = 15.0, notes: Sequence[str] = ()):
         self.steps, self.seconds, self._last_print = steps, seconds, 0.0
+        _print_lines(notes)
         self._times: list[float] = []
         self._latest: dict[str, float] = {}  # a step without a new round has fewer numbers
 
@@ -105,10 +107,14 @@ class Live:
         steps: Steps of the whole run.
         title: Title of the figure.
         seconds: Least time between two drawings.
+        notes: Lines above the figure.
     """
 
-    def __init__(self, record: Record, steps: int, title: str, seconds: float = 5.0):
+    def __init__(
+        self, record: Record, steps: int, title: str, seconds: float = 5.0, notes: Sequence[str] = ()
+    ):
         self.record, self.steps, self.title, self.seconds = record, steps, title, seconds
+        self.notes = notes
         self._last_drawing = 0.0
 
     def __call__(self, row: dict) -> None:
@@ -122,6 +128,7 @@ class Live:
 
         figure = training_figure(read_metrics(self.record.path), title=self.title)
         clear_output(wait=True)  # with update_display, papermill would save every version of the figure
+        _print_lines(self.notes)  # the output that was cleared held them
         display(figure)
         self._last_drawing = time.monotonic()
 
@@ -132,7 +139,9 @@ def in_notebook() -> bool:
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
-def listeners(watch: str, record: Record, steps: int, title: str) -> list[Listener]:
+def listeners(
+    watch: str, record: Record, steps: int, title: str, notes: Sequence[str] = ()
+) -> list[Listener]:
     """What shows the progress of a run.
 
     Args:
@@ -140,6 +149,13 @@ def listeners(watch: str, record: Record, steps: int, title: str) -> list[Listen
         record: The metrics of the run.
         steps: Steps of the whole run.
         title: Title of the figure.
+        notes: Lines that are shown first.
     """
-    live: list[Listener] = [Live(record, steps, title)] if watch == "auto" and in_notebook() else []
-    return live + ([Lines(steps)] if watch != "none" else [])
+    is_live = watch == "auto" and in_notebook()
+    live: list[Listener] = [Live(record, steps, title, notes=notes)] if is_live else []
+    return live + ([Lines(steps, notes=notes)] if watch != "none" else [])
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.flush()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from effwb import models, prompts
-from effwb.designs import Design, fit_design
+from effwb.designs import Design
 from effwb.errors import ConfigError, DataError, one_of
 from effwb.probes import Prober
 from effwb.profiles import Profile, Training
@@ -26,6 +26,7 @@ from effwb.training.engines import ModelEngine, open_engine
 from effwb.training.launch import launch
 from effwb.training.record import Record, read_metrics
 from effwb.training.rounds import Collector, PromptSchedule
+from effwb.training.settings import RecipeChoice, recipe_lines, recipe_record, run_settings
 from effwb.training.trl_config import (
     finish_model,
     free_memory,
@@ -97,6 +98,7 @@ def train(
     *,
     run_dir: str | Path,
     profile: Profile,
+    recipe: RecipeChoice = None,
     design_params: Mapping | None = None,
     max_tokens: int | None = None,
     seed: int = 0,
@@ -116,14 +118,17 @@ def train(
     `processes` above 1 it trains on as many GPUs of this machine, with the same advantages as on one.
 
     Args:
-        design: A name in `DESIGNS`, which gets the paper's defaults scaled to the cap (`fit_design`), or a
+        design: A name in `DESIGNS`, which gets its defaults scaled to the cap (`fit_design`), or a
             `Design` object that belongs to this cap already.
         problems: The training problems.
         model: The starting model; None is the profile's.
         run_dir: Directory of the run.
         profile: The profile, with the training settings in `profile.training`.
+        recipe: "paper": the settings of the design's paper go over the profile's (`effwb.recipes`). The name
+            of a design: those of that design's paper. "pocket": the profile's, the same for all designs. Or a
+            `Recipe`, or fields of `profiles.Training` by name. None: what `profile.recipe` says.
         design_params: Parameters of a design given by name, in tokens of this run.
-        max_tokens: The cap: most tokens of a completion; None is the profile's.
+        max_tokens: The cap: most tokens of a completion; None is the recipe's, or else the profile's.
         seed: Seed of the problem order, the rollouts and TRL.
         effort: An effort prompt for all problems; None for none.
         reference: {problem id: {"length", "accuracy"}} of a frozen model, for designs that compare with it
@@ -133,13 +138,13 @@ def train(
         watch: What is shown: "auto" (lines, and a live figure in a notebook), "lines" or "none".
         report_to: Transformers' reporting integrations, such as "tensorboard", "trackio", "wandb".
         verify_timeout: Seconds per verdict.
-        **training: Fields of `profiles.Training` that replace the profile's, such as `steps=100`.
+        **training: Fields of `profiles.Training`, such as `steps=100`, that win over recipe and profile.
 
     Returns:
         The finished run.
 
     Raises:
-        ConfigError: If parameters, the cap or the engine do not fit, before the first step.
+        ConfigError: If parameters, the recipe, the cap or the engine do not fit, before the first step.
         DataError: If problems or the reference lack something, before the first step.
         IdentityError: If `run_dir` belongs to another run.
         TrainingError: If a loss or a gradient is not finite.
@@ -149,29 +154,39 @@ def train(
         result.metrics.plot("step", "length/mean")
     """
     one_of("watch", watch, WATCH)
-    settings = profile.training.override(**training)
-    cap = profile.max_tokens if max_tokens is None else max_tokens
-    if isinstance(design, str):
-        design = fit_design(design, cap, **(design_params or {}))
-    elif design_params:
-        raise ConfigError("design_params need a design given by name; set them in the Design object")
-    learning = copy.deepcopy(design)  # it changes while it trains; the caller's does not
+    chosen = run_settings(
+        design,
+        profile,
+        recipe,
+        design_params=design_params,
+        max_tokens=max_tokens,
+        model=model,
+        training=training,
+    )
+    learning = copy.deepcopy(chosen.design)  # it changes while it trains; the caller's does not
     if state is not None:
         learning.load_state(dict(state))
-    check(settings, learning, cap, problems, reference, monitor)
+    try:
+        check(chosen.training, learning, chosen.max_tokens, problems, reference, monitor)
+    except ConfigError as error:
+        raise chosen.explain(error) from None
+    chosen.check_context()
+    differences = chosen.differences(problems, profile.template)
     run = TrainingRun(
         design=learning,
         problems=problems,
-        model=model or profile.model,
+        model=chosen.model,
         run_dir=Path(run_dir),
         profile=profile,
-        settings=settings,
-        max_tokens=cap,
+        settings=chosen.training,
+        max_tokens=chosen.max_tokens,
         seed=seed,
         effort=effort,
-        reference=reference if design.needs_reference else None,  # an unread one is not part of the identity
+        reference=reference if learning.needs_reference else None,  # an unread one does not identify the run
         monitor=monitor,
         verify_timeout=verify_timeout,
+        recipe=recipe_record(chosen, differences),
+        notes=tuple(recipe_lines(chosen, differences)),
     )
     result = TrainResult(run.run_dir, copy.deepcopy(learning))
     run.finish(watch, list(report_to))
@@ -195,6 +210,8 @@ class TrainingRun:
         reference: {problem id: {"length", "accuracy"}} of a frozen model, or None.
         monitor: The monitoring problems of laser_d, or None.
         verify_timeout: Seconds per verdict.
+        recipe: The recipe, and what the run has not of the paper's experiment; recorded beside the identity.
+        notes: The same in lines for the user.
         schedule: The prompts of each round.
     """
 
@@ -210,6 +227,8 @@ class TrainingRun:
     reference: Mapping | None
     monitor: Dataset | None
     verify_timeout: float
+    recipe: Mapping = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     schedule: PromptSchedule = field(init=False)
 
     def __post_init__(self):
@@ -262,8 +281,9 @@ class TrainingRun:
         }
 
     def recorded(self) -> dict:
-        """What only decides how sums are rounded, or how long the run takes; kept beside the identity."""
-        return {"processes": world_size(), **{name: getattr(self.settings, name) for name in ROUNDING}}
+        """The recipe, and what only decides how sums are rounded or how long the run takes; no identity."""
+        rounding = {name: getattr(self.settings, name) for name in ROUNDING}
+        return {"processes": world_size(), **rounding, "recipe": dict(self.recipe)}
 
     @property
     def is_done(self) -> bool:
@@ -296,7 +316,8 @@ class TrainingRun:
     def _listeners(self, watch: str, record: Record) -> list[Listener]:
         from effwb.training.progress import listeners
 
-        return listeners(watch, record, self.settings.steps, f"{self.design.NAME}, {self.source.name}")
+        title = f"{self.design.NAME}, {self.source.name}"
+        return listeners(watch, record, self.settings.steps, title, self.notes)
 
     def execute(self, watch: str, report_to: list[str]) -> None:
         """Train in this process, from the last complete checkpoint or the beginning, and save the model."""

@@ -27,7 +27,7 @@ SMALL = {
     "14_l1_length_control": {**SHORT, "hints": [16, 64], "slopes": ["released"]},
     "15_laser_dler_gdpo": SHORT,
     "20_reo_rl": {**BRIEF, "forced": True},
-    "21_reo_rl_ablations": {**BRIEF, "max_tokens": 64, "most": 6},
+    "21_reo_rl_ablations": {**BRIEF, "max_tokens": 64, "most": 6, "start_from": "rl"},
     "22_anytime_mrt_brpo": BRIEF,
     "23_pocket_frontier": {**TINY, "caps": [32]},
     "30_lapo": {**SHORT, "statistics": ["median", "min"], "told_lengths": [16, 64]},
