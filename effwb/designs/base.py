@@ -216,10 +216,7 @@ class Design:
 
     @property
     def forces_at_cap(self) -> bool:
-        """Whether a truncated rollout is asked for its answer at the cap.
-
-        The verdict on that answer is then its `Group.correct_PG`.
-        """
+        """Whether a truncated rollout is asked for its answer at the cap, which gives its `correct_PG`."""
         return False
 
     def draw_hints(self, rng: np.random.Generator, problem_ids: Sequence[str]) -> np.ndarray:
@@ -295,7 +292,12 @@ class Design:
     def whitened(self, advantage: np.ndarray, group: Group) -> np.ndarray:
         """Return advantages from `unwhitened` whitened over all tokens of the batch, of the same shape."""
         tokens = token_counts(self.edges(group), group.length_PG)
-        return advantages.whiten_tokens(advantage, tokens, self.mask(group))
+        return advantages.whiten_tokens(advantage, tokens, self.mask(group), shift_zeros=self.shifts_zeros)
+
+    @property
+    def shifts_zeros(self) -> bool:
+        """Whether `whiten` moves groups without advantages away from 0, see `advantages.whiten_tokens`."""
+        return False
 
     def state(self) -> dict[str, Any]:
         """Return everything that must survive a restart, JSON-able, with the design's name under "design"."""

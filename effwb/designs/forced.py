@@ -30,9 +30,8 @@ class ForcedAnswers(Design):
         one_of("at_cap", self.at_cap, AT_CAP)
         if self.truncated == "graded":
             raise ConfigError(
-                f"{self.NAME}: truncated='graded' has no effect here; use truncated='wrong' (or 'masked') with "
-                "at_cap='forced', where a truncated rollout is judged by its forced answer, or at_cap='own', "
-                "where it is wrong"
+                f"{self.NAME}: truncated='graded' does not fit; use 'wrong' or 'masked', and say with at_cap "
+                "whether a truncated rollout is judged by its forced answer ('forced') or is wrong ('own')"
             )
 
     @property

@@ -429,10 +429,9 @@ class Collector:
         budgets: list[list[int]],
         answers: list[list[ForcedAnswer]],
     ) -> list[Outcome]:
-        """The outcomes with the verdicts of the forced answers.
+        """The outcomes with the verdicts of the forced answers; beyond its end the verdict at the cap counts.
 
-        Beyond its end a rollout counts with its verdict at the cap. A truncated one is wrong there, unless
-        the design forces an answer, which is then its last.
+        There a truncated rollout is wrong, unless the design forces an answer, which is then its last.
         """
         texts = [answer.text for row in answers for answer in row]
         golds = [task.answer for task, row in zip(tasks, answers, strict=True) for _ in row]
