@@ -194,7 +194,7 @@ def test_laser_d_released_falls_back_to_the_longest_response_of_the_batch(name):
         targets[reading] = design.targets(short)[:, 0].tolist(), list(design.diagnostics(short).values())
     # paper: ceil(4/3) = 2 sure, of 2 right ones half are within 2000, all within 3000: 2 x 1/2 >= 1 at 2048
     assert targets["paper"] == ([16384, 2048, 16384], [16384, 2048, 16384])
-    # code: floor(4/3) = 1 sure, of all 4 responses the longest of 12000 is within 12288; no longer than the batch
+    # code: floor(4/3) = 1 sure; all 4 responses are within 12288; no target is longer than the batch
     assert targets["released"] == ([2500, 2500, 2500], [2500, 2500, 2500])
     released = make_design(name, target=1024, monitor="held_out", reading="released")
     released.update_targets(monitored)
