@@ -11,7 +11,8 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effwb.errors import ConfigError, DataError, one_of
+from effwb._internal.checked import Text, checked_arguments
+from effwb.errors import DataError, one_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,7 @@ ANSWER = ("answer", "final_answer", "expected_answer", "solution")
 LEVEL = ("level", "difficulty")
 
 
+@checked_arguments(name=Text)
 def load(name: str, n: int | None = None, seed: int = 0, split: str | None = None) -> Dataset:
     """Load a set of problems.
 
@@ -54,8 +56,6 @@ def load(name: str, n: int | None = None, seed: int = 0, split: str | None = Non
         DataError: The source cannot be read, is empty, is too small, lacks columns, repeats a question, or
             has golds that no verifier can use.
     """
-    if n is not None and n < 1:
-        raise ConfigError(f"n must be at least 1, got {n}")
     kind, _, rest = name.partition(":")
     rows: list[dict] = []
     if name == "pocket":

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from effwb._internal.checked import Positive, Text, check_fields
 from effwb.errors import ConfigError, one_of
 from effwb.samplers.base import OPENINGS
 
@@ -95,7 +96,7 @@ class Prompting:
             token of the completion).
 
     Raises:
-        ConfigError: `hint_place` or `opening` is unknown, or `thinking` is not a bool.
+        ConfigError: A name is unknown, or a value has a wrong type.
 
     Example:
         >>> Prompting(effort="low", hint=200).hint_place
@@ -104,16 +105,17 @@ class Prompting:
 
     template: str | Template | None = None
     effort: str | None = None
-    hint: int | str | None = None
+    hint: Positive | Text | None = None
     hint_place: str = "user"
     thinking: bool = True
     opening: str = "free"
 
     def __post_init__(self):
+        check_fields(self)
         one_of("hint_place", self.hint_place, HINTS)
         one_of("opening", self.opening, OPENINGS)
-        if not isinstance(self.thinking, bool):
-            raise ConfigError(f"thinking must be True or False, got {self.thinking!r}")
+        if isinstance(self.template, str):
+            one_of("template", self.template, TEMPLATES)
 
 
 TEMPLATES = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from effwb import prompts
+from effwb._internal.checked import checked_arguments
 from effwb._internal.keywords import moved_keywords
 from effwb.errors import ConfigError, DataError
 from effwb.profiles import Sampling
@@ -35,6 +36,7 @@ COLUMNS = (
     **{f: f"Prompting({f}=...)" for f in ("template", "effort", "hint", "hint_place", "thinking", "opening")},
     ahead="effwb.evaluate(...), which samples and probes together",
 )
+@checked_arguments(sampler=Sampler, sampling=Sampling, prompting=Prompting)
 def sample(
     problems: Dataset,
     sampler: Sampler,
@@ -260,6 +262,7 @@ def problems_of(run_dir: str | Path) -> pd.DataFrame:
     return read_parquet(Path(run_dir) / "problems.parquet")
 
 
+@checked_arguments()
 def regrade(run_dir: str | Path, timeout: float = 5.0) -> pd.DataFrame:
     """Grade the stored texts of a run again, with the verifier as it is now.
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from effwb import notebook, profiles
+from effwb._internal.checked import Text, checked_arguments
 from effwb.analysis.finished import BASE, EVALUATION, describe_run
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 Points = Sequence[Point] | Mapping[str, Point]
+POINTS = Annotated[Sequence[Point], Field(min_length=1)] | Annotated[Mapping[str, Point], Field(min_length=1)]
 
 
 class Study:
@@ -68,6 +72,7 @@ class Study:
         self._folders: list[Path] = []
 
     @classmethod
+    @checked_arguments(profile=Text | Profile)
     def open(
         cls,
         profile: str | Profile = "pocket",
@@ -165,6 +170,7 @@ class Study:
         engine = self.eval_engine or self.profile.engine
         return open_sampler(model or self.profile.model, engine, dtype=self.profile.dtype)
 
+    @checked_arguments(sampler=Sampler)
     def sample(
         self,
         problems: Dataset,
@@ -198,6 +204,7 @@ class Study:
             progress=False,
         )
 
+    @checked_arguments()
     def reference(self, n: int | None = None) -> dict[str, dict[str, float]]:
         """Length and accuracy of the starting model on each training problem, for designs that need it.
 
@@ -208,6 +215,7 @@ class Study:
             self.profile, self.train_problems, run_root=self.run_root, n=n, engine=self.eval_engine
         )
 
+    @checked_arguments(point=Point)
     def preview(
         self, point: Point, *, model: str | None = None, reference: Mapping | None = None
     ) -> pd.DataFrame:
@@ -245,6 +253,7 @@ class Study:
         stem = f"preview-{point.design}" if own_prompts else "preview"
         return self.run_root / f"{stem}-{point.max_tokens or self.max_tokens}x{self.training.group_size}"
 
+    @checked_arguments(points=POINTS)
     def train(
         self,
         points: Points,
@@ -294,6 +303,7 @@ class Study:
         self._folders += [run.run_dir for run in runs]
         return runs
 
+    @checked_arguments(prompting=Prompting)
     def evaluate(
         self,
         name: str = BASE,
@@ -369,6 +379,7 @@ def _needs_reference(point: Point | None) -> bool:
     return point is not None and (DESIGNS[point.design].needs_reference or _needs_reference(point.after))
 
 
+@checked_arguments(points=POINTS, profile=Profile)
 def run_points(
     points: Points,
     train_problems: Dataset,

@@ -60,7 +60,7 @@ def test_bad_options(pocket, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"thinking": "False"}, "thinking must be True or False, got 'False'"),
+        ({"thinking": "False"}, "thinking must be bool, got 'False'"),
         ({"opening": "closed"}, "'closed'.*free, think, empty"),
         ({"hint_place": "end"}, "'end'.*user, max, think"),
     ],

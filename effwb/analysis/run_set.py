@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from effwb._internal.checked import checked_arguments
 from effwb.analysis import effect_tables
 from effwb.analysis.finished import (
     RunInfo,
@@ -258,6 +259,7 @@ class RunSet:
         tables = {run.name: run.metrics for run in self}
         return {name: table for name, table in tables.items() if table is not None}
 
+    @checked_arguments()
     def frontier(self, method: str = "max") -> Frontier:
         """The best accuracy of these runs at each budget; its owners are run names.
 
@@ -269,6 +271,7 @@ class RunSet:
         """
         return self._library.frontier(self.check_alike().names, self.benchmark, method)
 
+    @checked_arguments(frontier=Frontier)
     def reg(self, frontier: Frontier | None = None, l_max: int | None = None) -> pd.DataFrame:
         """A row per run: its Reasoning Efficiency Gap to one frontier (2506.07104, section 3).
 
@@ -296,6 +299,7 @@ class RunSet:
             rows.append(row)
         return pd.DataFrame(rows)
 
+    @checked_arguments(frontier=Frontier)
     def reg_changes(
         self, frontier: Frontier | None = None, baseline: str = "vanilla", l_max: int | None = None
     ) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effwb import problems
+from effwb._internal.checked import Positive, Text, check_fields, checked_arguments
 from effwb.errors import DataError
 from effwb.profiles import Profile
 from effwb.rollouts import sample
@@ -41,11 +42,14 @@ class Point:
         'l1_max after l1_exact'
     """
 
-    design: str
+    design: Text
     params: Mapping[str, Any] = field(default_factory=dict)
-    max_tokens: int | None = None
+    max_tokens: Positive | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     after: Point | None = None
+
+    def __post_init__(self):
+        check_fields(self)
 
     @property
     def name(self) -> str:
@@ -116,6 +120,7 @@ def load_train_problems(source: str, n: int | None) -> Dataset:
     return problems.load(source, n, **options)
 
 
+@checked_arguments(profile=Profile)
 def frozen_reference(
     profile: Profile,
     train_problems: Dataset,

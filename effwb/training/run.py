@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from effwb import models, prompts
+from effwb._internal.checked import Positive, Text, checked_arguments
 from effwb.designs import Design, fit_design
 from effwb.errors import ConfigError, DataError, one_of
 from effwb.probes import Prober
@@ -90,6 +91,7 @@ class TrainResult:
         return json.loads((self.run_dir / "train" / "DONE").read_text())["design"]
 
 
+@checked_arguments(design=Text | Design, profile=Profile, max_tokens=Positive)
 def train(
     design: str | Design,
     problems: Dataset,
