@@ -212,6 +212,7 @@ class Profile(CheckedValues):
         engine: Engine that samples in evaluation (`effwb.samplers.SAMPLERS`).
         shard_problems: Problems in a shard of a run directory, the unit that is sampled and saved at once.
         training: How the model is trained.
+        trust_remote_code: Whether code that comes with the model may run here. Read it first.
     """
 
     model: str
@@ -228,6 +229,7 @@ class Profile(CheckedValues):
     engine: str = "transformers"
     shard_problems: Positive = 32
     training: Training = REAL_TRAINING
+    trust_remote_code: bool = False
 
     @field_validator("engine")
     @classmethod
@@ -247,6 +249,11 @@ class Profile(CheckedValues):
         from effwb.budgets import scaled_grid
 
         return [int(b) for b in scaled_grid(min(self.grid_cap, self.max_tokens))]
+
+    @property
+    def sampler_options(self) -> dict[str, Any]:
+        """The options of `open_sampler` that every engine takes from a profile."""
+        return {"dtype": self.dtype, "trust_remote_code": self.trust_remote_code}
 
     def as_in_training(self) -> "Profile":
         """Return the same profile with the temperature and nucleus of training."""

@@ -18,7 +18,7 @@ from effwb._internal.checked import Text, checked_arguments
 from effwb.analysis.finished import BASE, EVALUATION, describe_run
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
-from effwb.designs import DESIGNS, fit_design
+from effwb.designs import find_design, fit_design
 from effwb.errors import ConfigError
 from effwb.evaluation import evaluate
 from effwb.frontier import Frontier
@@ -168,7 +168,7 @@ class Study:
             model: Hub id or directory; default: the model that training starts from.
         """
         engine = self.eval_engine or self.profile.engine
-        return open_sampler(model or self.profile.model, engine, dtype=self.profile.dtype)
+        return open_sampler(model or self.profile.model, engine, **self.profile.sampler_options)
 
     @checked_arguments(sampler=Sampler)
     def sample(
@@ -249,8 +249,9 @@ class Study:
 
     def preview_dir(self, point: Point) -> Path:
         """Directory in which `preview` keeps the rollouts; designs with the same prompts share it."""
-        own_prompts = DESIGNS[point.design].hint or DESIGNS[point.design].modes
-        stem = f"preview-{point.design}" if own_prompts else "preview"
+        cls = find_design(point.design)
+        own_prompts = cls.hint or cls.modes
+        stem = f"preview-{cls.NAME if ':' in point.design else point.design}" if own_prompts else "preview"
         return self.run_root / f"{stem}-{point.max_tokens or self.max_tokens}x{self.training.group_size}"
 
     @checked_arguments(points=POINTS)
@@ -376,7 +377,7 @@ class Study:
 
 
 def _needs_reference(point: Point | None) -> bool:
-    return point is not None and (DESIGNS[point.design].needs_reference or _needs_reference(point.after))
+    return point is not None and (find_design(point.design).needs_reference or _needs_reference(point.after))
 
 
 @checked_arguments(points=POINTS, profile=Profile)
@@ -435,7 +436,7 @@ def run_points(
     def measure(model: str, name: str, seed: int, **design: Any) -> None:
         folder = root / run_name(name, seed) / EVALUATION
         describe_run(folder, {"method": name, "seed": seed, **design})
-        with open_sampler(model, eval_engine or profile.engine, dtype=profile.dtype) as sampler:
+        with open_sampler(model, eval_engine or profile.engine, **profile.sampler_options) as sampler:
             evaluate(eval_problems, sampler, profile, run_dir=folder, name=name, seed=seed, progress=False)
         folders.append(folder)
 
@@ -474,7 +475,7 @@ def _train_point(
             earlier, {**points, earlier: point.after}, train_problems, root, seed, **options
         )
         options["model"] = before.model
-        if point.after.design in DESIGNS[point.design].takes_state_of:
+        if point.after.design in find_design(point.design).takes_state_of:
             options["state"] = before.state
     return train(
         point.design,

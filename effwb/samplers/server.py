@@ -47,6 +47,7 @@ class ServerSampler(RequestSampler):
         concurrency: The most requests under way at once.
         timeout: Seconds until a request without an answer has failed.
         patience: Seconds during which a failed request is sent again; long enough to restart the server.
+        trust_remote_code: Whether code that comes with the model's tokenizer and config may run here.
 
     Raises:
         ConfigError: For an unknown model or dtype, a bad URL, or a number out of range.
@@ -64,11 +65,12 @@ class ServerSampler(RequestSampler):
         concurrency: int = 128,
         timeout: float = 3600.0,
         patience: float = 300.0,
+        trust_remote_code: bool = False,
     ):
         check_value("concurrency", concurrency, Positive)
         check_value("timeout", timeout, AboveZero)
         check_value("patience", patience, NotNegative)
-        self.source = models.locate(model)
+        self.source = models.locate(model, trust_remote_code)
         self.tokenizer = models.load_tokenizer(self.source)
         self.dtype, self.served_model = models.check_dtype(dtype), served_model
         self.endpoint = Endpoint(url, concurrency, timeout, patience)

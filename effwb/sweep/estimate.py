@@ -217,7 +217,7 @@ def shape_of(model: str) -> Shape:
 
     config = models.load_config(model)
     with torch.device("meta"):
-        empty = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+        empty = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, trust_remote_code=False)
     text = config.get_text_config(decoder=True)
     return Shape(
         parameters=sum(p.numel() for p in empty.parameters()),
@@ -299,7 +299,7 @@ def calibrate(profile: Profile) -> Rates:
             "vanilla", train_problems, run_dir=f"{folder}/train", profile=profile, max_tokens=cap,
             watch="none", steps=steps, save_every=steps,
         ).metrics  # fmt: skip
-        with open_sampler(profile.model, profile.engine, dtype=profile.dtype) as sampler:
+        with open_sampler(profile.model, profile.engine, **profile.sampler_options) as sampler:
             start = time.perf_counter()
             rollouts = sample(
                 shard, sampler, small.n_samples, run_dir=f"{folder}/eval", progress=False,

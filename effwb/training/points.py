@@ -145,7 +145,7 @@ def frozen_reference(
     """
     profile = profile.as_in_training().override(max_tokens=max_tokens, n_samples=n)
     folder = Path(run_root) / f"reference-{profile.max_tokens}x{profile.n_samples}"
-    with open_sampler(profile.model, engine or profile.engine, dtype=profile.dtype) as sampler:
+    with open_sampler(profile.model, engine or profile.engine, **profile.sampler_options) as sampler:
         rollouts = sample(
             train_problems,
             sampler,

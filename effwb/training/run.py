@@ -215,7 +215,7 @@ class TrainingRun:
     schedule: PromptSchedule = field(init=False)
 
     def __post_init__(self):
-        self.source = models.locate(self.model)
+        self.source = models.locate(self.model, self.profile.trust_remote_code)
         self.tokenizer = models.load_tokenizer(self.source)
         self.template = prompts.template(self.profile.template)
         self.schedule = self._schedule(self.problems, self.settings.problems_per_round)
@@ -316,7 +316,7 @@ class TrainingRun:
                     shutil.rmtree(path)  # half written when the run was killed
         metrics = Metrics(record, self._listeners(watch, record))
         params = SamplingParams(self.max_tokens, self.settings.temperature, self.settings.top_p)
-        engine = open_engine(self.settings.engine, self.model, params)
+        engine = open_engine(self.settings.engine, self.model, params, self.profile.trust_remote_code)
         with quiet(folder), closing(engine):
             trainer = metrics.trainer = self._trainer(checkpoints, engine, metrics, report_to)
             trainer.train(resume_from_checkpoint=str(start) if start else None)

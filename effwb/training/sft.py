@@ -72,7 +72,7 @@ def sft_warm_start(
         IdentityError: If `run_dir` holds another warm start.
     """
     directory, name = RunDir(run_dir), model or profile.model
-    source = models.locate(name)
+    source = models.locate(name, profile.trust_remote_code)
     tokenizer = models.load_tokenizer(source)
     profile = profile.as_in_training().override(n_samples=n, engine=engine)
     options: dict[str, Any] = {
@@ -111,7 +111,7 @@ def _identity(profile: Profile, problems, source, tokenizer) -> dict:
 def _examples(profile: Profile, problems, model: str, folder: Path, seed: int) -> list[dict]:
     """`input_ids` and `labels` of both modes, equally many, in an order that the seed decides."""
     parts = []
-    with open_sampler(model, profile.engine, dtype=profile.dtype) as sampler:
+    with open_sampler(model, profile.engine, **profile.sampler_options) as sampler:
         for mode in ("think", "empty"):
             table = sample(
                 problems,

@@ -23,7 +23,7 @@ SPELLINGS = (SECRET, quote(SECRET, safe=""), base64.b64encode(SECRET.encode()).d
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Serves the model "pocket"; a POST is answered as the path of the URL says, with the key in the answer."""
+    """Serves the model "pocket"; the path of a POST says how it is answered, always with the key."""
 
     protocol_version = "HTTP/1.1"
 

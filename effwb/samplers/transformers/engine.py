@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from effwb import models
-from effwb.errors import ConfigError, EngineError
+from effwb._internal.checked import Positive, check_value
+from effwb.errors import EngineError
 from effwb.samplers.base import Cuts, Sampler
 from effwb.samplers.braces import BraceCloser, cut_at_brace
 from effwb.samplers.values import Completion, Prefixes, SamplingParams
@@ -43,6 +44,7 @@ class TransformersSampler(Sampler):
         batch_rows: The most completions decoded together.
         cache_tokens: The most tokens whose keys and values are held at once. None: what fits the device.
         probe_cells: The most cells of one attention mask. None: a good size for the device.
+        trust_remote_code: Whether code that comes with the model may run.
 
     Raises:
         ConfigError: For an unknown model or dtype, or a size that is not positive.
@@ -60,8 +62,9 @@ class TransformersSampler(Sampler):
         batch_rows: int = 256,
         cache_tokens: int | None = None,
         probe_cells: int | None = None,
+        trust_remote_code: bool = False,
     ):
-        self.source = models.locate(model)
+        self.source = models.locate(model, trust_remote_code)
         self.dtype = models.check_dtype(dtype)
         tokenizer = models.load_tokenizer(self.source)
         self._set_up(tokenizer, models.pick_device(device), batch_rows, cache_tokens, probe_cells)
@@ -72,8 +75,7 @@ class TransformersSampler(Sampler):
             ("cache_tokens", cache_tokens),
             ("probe_cells", probe_cells),
         ):
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be positive, got {value}")
+            check_value(name, value, Positive | None)
         self.tokenizer, self.device = tokenizer, device
         self.batch_rows, self._cache_tokens = batch_rows, cache_tokens
         # On a CPU a mask that fits the second-level cache is ten times faster than a large one (LOG.md).
