@@ -294,7 +294,7 @@ def _from_pretrained(auto_class: Any, source: ModelSource, **options) -> Any:
     except (OSError, ValueError, KeyError, struct.error) as error:  # what damaged or foreign files raise
         if "trust_remote_code" in str(error) and not source.trust_remote_code:
             raise ConfigError(
-                f"model {source.name!r} needs code that comes with its files in {source.path!r}; read it, and "
-                "pass trust_remote_code=True to the profile or to open_sampler if you trust it"
+                f"model {source.name!r} needs code that comes with its files in {source.path!r}; read it, "
+                "and pass trust_remote_code=True to the profile or to open_sampler if you trust it"
             ) from None
         raise ConfigError(f"model {source.name!r} cannot be loaded from {source.path!r}: {error}") from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from effwb import notebook, profiles
-from effwb._internal.checked import Text, checked_arguments
+from effwb._internal.checked import AtLeastTwo, Text, checked_arguments
 from effwb.analysis.finished import BASE, EVALUATION, describe_run
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
@@ -72,7 +72,7 @@ class Study:
         self._folders: list[Path] = []
 
     @classmethod
-    @checked_arguments(profile=Text | Profile)
+    @checked_arguments(profile=Text | Profile, n_samples=AtLeastTwo)
     def open(
         cls,
         profile: str | Profile = "pocket",

@@ -27,6 +27,7 @@ from pydantic import Field, InstanceOf, TypeAdapter, ValidationError
 from effwb.errors import ConfigError, one_of
 
 Positive = Annotated[int, Field(ge=1)]
+AtLeastTwo = Annotated[int, Field(ge=2)]  # samples per problem: a frontier without bias needs two halves
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]

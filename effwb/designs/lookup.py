@@ -86,8 +86,8 @@ def as_plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ConfigError(
-        f"the parameter {value!r} of a design cannot be sent to other processes: it must be a number, a text, a "
-        "list, a table with text as keys, or a curve"
+        f"the parameter {value!r} of a design cannot be sent to other processes: it must be a number, a "
+        "text, a list, a table with text as keys, or a curve"
     )
 
 

@@ -369,6 +369,7 @@ class TrainingRun:
                 report_to,
                 self.longest_prompt,
                 design.ratio,
+                self.profile.trust_remote_code,
             ),
             self.tokenizer,
             collector,

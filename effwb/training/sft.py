@@ -189,6 +189,7 @@ def _fine_tune(
         disable_tqdm=True,
         seed=seed,
         dataloader_pin_memory=cuda,
+        trust_remote_code=source.trust_remote_code,
     )
     with quiet(folder / TABLE):
         trainer = SFTTrainer(
