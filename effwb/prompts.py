@@ -204,31 +204,32 @@ def render(
 
     text = chat(thinking)
     if not thinking and text == chat(True):
-        if not opens_thinking(text):
+        if not opens_thinking(text, question):
             raise ConfigError(
                 "thinking=False has no effect on this chat template; it needs one that knows "
                 "enable_thinking, or one that ends by opening <think>"
             )
         text += "</think>"
     if sentence and hint_place == "think":
-        check_opened(text, "hint_place='think'")
+        check_opened(text, "hint_place='think'", question)
         text += sentence
     ids = tokenizer.encode(text, add_special_tokens=False)
     check_known(tokenizer, text, ids, f"the prompt of {question[:60]!r}")
     return text, ids
 
 
-def check_opened(prompt: str, feature: str) -> None:
+def check_opened(prompt: str, feature: str, question: str = "") -> None:
     """Check that a prompt leaves the thinking open.
 
     Args:
         prompt: The text of the prompt.
         feature: What needs this; the error message begins with it.
+        question: The question in the prompt; tags in it do not count.
 
     Raises:
         ConfigError: The prompt does not end inside the thinking.
     """
-    if not opens_thinking(prompt):
+    if not opens_thinking(prompt, question):
         raise ConfigError(
             f"{feature} needs a chat template that ends by opening <think>; this one ends {prompt[-30:]!r}"
         )
@@ -246,8 +247,14 @@ def closing_id(tokenizer: PreTrainedTokenizerBase) -> int:
     return ids[0]
 
 
-def opens_thinking(prompt: str) -> bool:
-    """Tell whether a prompt leaves `<think>` open, so that a completion begins inside the thinking."""
+def opens_thinking(prompt: str, question: str = "") -> bool:
+    """Tell whether a prompt leaves `<think>` open, so that a completion begins inside the thinking.
+
+    Args:
+        prompt: The text of the prompt.
+        question: The question in it. Tags there are part of the problem: only what follows it counts.
+    """
+    prompt = prompt.partition(question.strip())[2] or prompt if question.strip() else prompt
     return prompt.rfind("<think>") > prompt.rfind("</think>")
 
 

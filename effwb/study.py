@@ -26,6 +26,7 @@ from effwb.profiles import Profile, Training
 from effwb.prompts import Prompting
 from effwb.rollouts import sample
 from effwb.samplers import Sampler, open_sampler
+from effwb.training.checks import check_point, check_report_to, check_training
 from effwb.training.points import Point, frozen_reference, load_train_and_eval, run_name, short_value
 from effwb.training.preview import preview
 from effwb.training.run import TrainResult, train
@@ -284,7 +285,7 @@ class Study:
         """
         listed = points.values() if isinstance(points, Mapping) else points
         for point in listed:  # before the reference is sampled
-            _check_point(point, self.profile)
+            check_point(point, self.profile)
         if reference is None and any(map(_needs_reference, listed)):
             reference = self.reference()
         runs = run_points(
@@ -421,7 +422,7 @@ def run_points(
         The runs in order: the base under each seed, then each point under each seed.
 
     Raises:
-        ConfigError: Two points have the same name, a design is unknown, or a point is called "base".
+        ConfigError: Two points have the same name, a point is called "base", or `train` would refuse a point.
     """
     named = dict(points) if isinstance(points, Mapping) else {point.name: point for point in points}
     if len(named) < len(points):
@@ -429,7 +430,9 @@ def run_points(
     if BASE in named:
         raise ConfigError(f"a point cannot be called {BASE!r}: that is the model all start from")
     for point in named.values():
-        _check_point(point, profile)
+        check_point(point, profile)
+        check_training(point, profile, train_problems, reference, monitor)
+    check_report_to(report_to)
     root, folders = Path(run_root), []
     options = dict(profile=profile, reference=reference, monitor=monitor, report_to=report_to, watch=watch)
 
@@ -454,14 +457,6 @@ def run_points(
             result = _train_point(name, named, train_problems, root, seed, model=model, **options)
             measure(result.model, name, seed, design=point.design, params=params, after=after)
     return RunSet.of(root, folders)
-
-
-def _check_point(point: Point, profile: Profile) -> None:
-    """Raise `ConfigError` if a point, or one that is trained before it, has an illegal name or value."""
-    fit_design(point.design, point.max_tokens or profile.max_tokens, **point.params)
-    profile.training.override(**point.training)
-    if point.after is not None:
-        _check_point(point.after, profile)
 
 
 def _train_point(

@@ -283,7 +283,7 @@ class ShardProber:
 
     def _target(self, problem: Any, ids: list[int], finish_reason: str) -> ProbeTarget:
         """What to do with a rollout of `problem`, a row of the problems with their prompts."""
-        opened = prompts.opens_thinking(problem.prompt)
+        opened = prompts.opens_thinking(problem.prompt, problem.question)
         budgets = cuts_of(len(ids), finish_reason, self.budgets)
         return ProbeTarget(list(problem.prompt_ids), ids, opened, budgets)
 

@@ -173,8 +173,10 @@ class Endpoint:
                 timeout=httpx.Timeout(timeout, connect=CONNECT_TIMEOUT),
                 verify=certificates,
             )
-        except ValueError as error:  # of a proxy in the environment
-            raise ConfigError(f"no connection to {self.url}: {without_key(error)}") from None
+        except (ValueError, httpx.InvalidURL):  # their messages may show a password
+            raise ConfigError(
+                "a proxy in the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) is no URL that can be used"
+            ) from None
 
     async def _answer(self, client: httpx.AsyncClient, method: str, path: str, **request) -> dict:
         import httpx
@@ -182,7 +184,9 @@ class Endpoint:
         try:
             response = await client.request(method, path, **request)
         except httpx.RequestError as error:
-            raise RetryableError(f"{type(error).__name__}: {without_key(error)}".rstrip(": ")) from None
+            # about a redirect, the message shows parts of the new address
+            message = "an invalid redirect" if "location header" in str(error) else without_key(error)
+            raise RetryableError(f"{type(error).__name__}: {message}".rstrip(": ")) from None
         except (httpx.InvalidURL, httpx.HTTPError, ValueError) as error:  # headers or bodies that break HTTP
             raise EngineError(f"{self.url}/{path}: {type(error).__name__}: {without_key(error)}") from None
         if response.status_code in RETRIED_STATUSES:

@@ -3,15 +3,18 @@
 Types and ranges of single settings are checked by `effwb.profiles.Training` itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from effwb.designs import Design, Group
-from effwb.errors import ConfigError, DataError
-from effwb.profiles import Training
-from effwb.training.trl_config import accumulation, processes
+from effwb.designs import Design, Group, find_design, fit_design
+from effwb.errors import ConfigError, DataError, EngineError, one_of
+from effwb.profiles import Profile, Training
+from effwb.samplers.vllm_process import import_vllm
+from effwb.training.points import Point
+from effwb.training.trl_config import accumulation, lora_config, processes
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -41,6 +44,7 @@ def check(
     """
     _check_rounds(settings, design)
     _check_engine(settings)
+    _check_machine(settings)
     accumulation(settings)
     design.check_cap(cap)
     held_out = getattr(design, "monitor", None) == "held_out"
@@ -69,6 +73,73 @@ def check(
             "'transformers' (or, on a CPU, 'vllm')"
         )
     _rehearse(settings, design, cap, problems, reference)
+
+
+def check_point(point: Point, profile: Profile) -> None:
+    """Raise `ConfigError` if a point, or one that is trained before it, has an illegal name or value.
+
+    Args:
+        point: The point.
+        profile: The profile it is trained at.
+    """
+    fit_design(point.design, point.max_tokens or profile.max_tokens, **point.params)
+    profile.training.override(**point.training)
+    if point.after is not None:
+        check_point(point.after, profile)
+
+
+def check_training(
+    point: Point, profile: Profile, problems: "Dataset", reference: Mapping | None, monitor: "Dataset | None"
+) -> None:
+    """Raise what `train` would refuse about a point and those before it, so that none is trained in vain.
+
+    A design that starts from the state of the point before cannot be tried without that state.
+
+    Args:
+        point: The point.
+        profile: The profile it is trained at.
+        problems: See `check`.
+        reference: See `check`.
+        monitor: See `check`.
+
+    Raises:
+        ConfigError: As `check` does.
+        DataError: As `check` does.
+    """
+    if point.after is not None:
+        check_training(point.after, profile, problems, reference, monitor)
+        if point.after.design in find_design(point.design).takes_state_of:
+            return
+    cap = point.max_tokens or profile.max_tokens
+    settings = profile.training.override(**point.training)
+    check(settings, fit_design(point.design, cap, **point.params), cap, problems, reference, monitor)
+
+
+def check_report_to(names: Sequence[str]) -> None:
+    """Raise `ConfigError` for a reporting integration that Transformers lacks or that is not installed.
+
+    Args:
+        names: Names such as "tensorboard", "trackio", "wandb".
+    """
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    for name in names:
+        one_of("report_to", name, INTEGRATION_TO_CALLBACK)
+        if name in ("trackio", "wandb", "mlflow") and find_spec(name) is None:
+            raise ConfigError(f"report_to={name!r} needs the package {name}: pip install {name}")
+        if name == "tensorboard" and not (find_spec("tensorboard") or find_spec("tensorboardX")):
+            raise ConfigError("report_to='tensorboard' needs its package: pip install tensorboard")
+
+
+def _check_machine(s: Training) -> None:
+    """Refuse what this machine or installation lacks, before the weights are loaded."""
+    import torch
+
+    if s.engine.startswith("trl-vllm") and not torch.cuda.is_available():
+        raise EngineError(f"engine {s.engine!r} needs CUDA; on a CPU use 'transformers' or 'vllm'")
+    if s.engine == "vllm" and find_spec("vllm") is None:
+        import_vllm()  # says how to install it
+    lora_config(s)
 
 
 def _check_rounds(s: Training, design: Design) -> None:

@@ -19,10 +19,10 @@ from effwb.designs import Design, fit_design
 from effwb.errors import ConfigError, DataError, one_of
 from effwb.probes import Prober
 from effwb.profiles import Profile, Training
-from effwb.rollouts import FORCED_ROOM
+from effwb.rollouts import FORCED_ROOM, check_problems, check_texts
 from effwb.runs import RunDir, digest, write_atomic
 from effwb.samplers import SamplingParams, check_context
-from effwb.training.checks import check
+from effwb.training.checks import check, check_report_to
 from effwb.training.engines import ModelEngine, open_engine
 from effwb.training.launch import launch
 from effwb.training.record import Record, read_metrics
@@ -160,6 +160,10 @@ def train(
     learning = copy.deepcopy(design)  # it changes while it trains; the caller's does not
     if state is not None:
         learning.load_state(dict(state))
+    check_problems(problems)
+    check_report_to(report_to)
+    if not (Path(run_dir) / "train" / "DONE").exists():
+        check_texts(problems)
     check(settings, learning, cap, problems, reference, monitor)
     run = TrainingRun(
         design=learning,

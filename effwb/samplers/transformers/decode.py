@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from transformers.cache_utils import DynamicCache
 
+from effwb.errors import EngineError
 from effwb.samplers.transformers.cache import left_pad, positions
 from effwb.samplers.values import SamplingParams
 
@@ -47,6 +48,15 @@ class RandomStreams:
         return self._blocks[rows, steps % BLOCK]
 
 
+def check_finite(logits: torch.Tensor) -> None:
+    """Raise `EngineError` unless the largest logit of every row (..., V) is finite; -inf bans a token."""
+    if not torch.isfinite(logits.amax(-1)).all():
+        raise EngineError(
+            "the model's logits are not finite: its weights are damaged, or overflow in this dtype (try "
+            "dtype='float32'); nothing was sampled from them"
+        )
+
+
 def pick_tokens(logits: torch.Tensor, params: SamplingParams, uniform: np.ndarray | None) -> torch.Tensor:
     """Pick one token per row: the most likely at temperature 0, else by inverting the CDF.
 
@@ -57,7 +67,11 @@ def pick_tokens(logits: torch.Tensor, params: SamplingParams, uniform: np.ndarra
 
     Returns:
         Token ids (B,).
+
+    Raises:
+        EngineError: The logits are not finite.
     """
+    check_finite(logits)
     if params.temperature == 0:
         return logits.argmax(-1)
     probs = torch.softmax(logits.double() / params.temperature, -1)
