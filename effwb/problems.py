@@ -256,8 +256,8 @@ def _column(row: dict, names: tuple[str, ...], source: str) -> str:
         if name in row:
             return name
     raise DataError(
-        f"{source!r} has none of the columns {', '.join(names)}; it has {', '.join(map(str, row))}. A problem "
-        f"needs a question ({', '.join(QUESTION)}) and an answer ({', '.join(ANSWER)}; a solution needs one "
+        f"{source!r} has none of the columns {', '.join(names)}; it has {', '.join(map(str, row))}. A "
+        f"problem needs a question ({', '.join(QUESTION)}) and an answer ({', '.join(ANSWER)}; a solution needs one "
         "\\boxed answer)"
     )
 
