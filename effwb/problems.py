@@ -257,8 +257,8 @@ def _column(row: dict, names: tuple[str, ...], source: str) -> str:
             return name
     raise DataError(
         f"{source!r} has none of the columns {', '.join(names)}; it has {', '.join(map(str, row))}. A "
-        f"problem needs a question ({', '.join(QUESTION)}) and an answer ({', '.join(ANSWER)}; a solution needs one "
-        "\\boxed answer)"
+        f"problem needs a question ({', '.join(QUESTION)}) and an answer ({', '.join(ANSWER)}; a solution "
+        "needs one \\boxed answer)"
     )
 
 
