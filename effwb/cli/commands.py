@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effwb._internal.processes import end_with_parent
-from effwb.cli.options import count, directory, file_to_write, not_negative, path, positive, seed
+from effwb.cli.options import any_path, count, directory, file_to_write, not_negative, positive, seed
 from effwb.errors import one_of
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ def add_report(subparsers: Any) -> None:
     add(
         "-o",
         "--out",
-        type=path,
+        type=any_path,
         default=Path("report.html"),
         help="output file (default report.html)",
     )

@@ -42,7 +42,7 @@ def _number(text: str, legal: str, is_legal) -> float:
 
 def directory(text: str) -> Path:
     """A directory to write to, which need not exist yet."""
-    place = path(text)
+    place = any_path(text)
     if place.exists() and not place.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is a file, not a directory")
     return place
@@ -50,7 +50,7 @@ def directory(text: str) -> Path:
 
 def file_to_write(text: str) -> Path:
     """A file to write, in a directory that exists."""
-    place = path(text)
+    place = any_path(text)
     if place.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is a directory; name a file in it")
     if not place.parent.is_dir():
@@ -58,7 +58,7 @@ def file_to_write(text: str) -> Path:
     return place
 
 
-def path(text: str) -> Path:
+def any_path(text: str) -> Path:
     """A path; the empty one is refused."""
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError(f"must name a path, got {text!r}")
