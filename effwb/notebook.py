@@ -169,7 +169,7 @@ def _edited_parameters(cells: Sequence[str]) -> dict[str, Any]:
 
 def _literals(source: str) -> dict[str, Any]:
     """What a cell assigns to names, where that is a literal."""
-    values = {}
+    values: dict[str, Any] = {}
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign):
             with suppress(ValueError):

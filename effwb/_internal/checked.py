@@ -111,7 +111,8 @@ def check_fields(values: Any) -> None:
     Raises:
         ConfigError: As `check_value` does.
     """
-    for name, kind in _field_kinds(type(values)).items():
+    cls: Any = type(values)
+    for name, kind in _field_kinds(cls).items():
         check_value(name, getattr(values, name), kind)
 
 
@@ -223,7 +224,7 @@ def _by_instance(kind: Any) -> Any:
     origin, args = get_origin(kind), get_args(kind)
     if origin is None:
         is_own = isinstance(kind, type) and kind.__module__.partition(".")[0] == "effwb"
-        return InstanceOf[kind] if is_own else kind
+        return InstanceOf[kind] if is_own else kind  # type: ignore[misc]
     if origin is Literal:
         return kind
     if origin is Annotated:
@@ -233,7 +234,7 @@ def _by_instance(kind: Any) -> Any:
 
 
 @cache
-def _field_kinds(cls: type) -> dict[str, Any]:
+def _field_kinds(cls: Any) -> dict[str, Any]:
     import dataclasses
 
     hints = get_type_hints(cls, include_extras=True)

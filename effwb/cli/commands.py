@@ -88,8 +88,8 @@ def run_eval(args: argparse.Namespace) -> int:
     from effwb.samplers import open_sampler
 
     fields = ("model", "problems", "n_problems", "n_samples", "max_tokens", "temperature", "engine")
-    fields += ("trust_remote_code",)
-    profile = profiles.profile(args.profile, **{name: getattr(args, name) for name in fields})
+    overrides = {name: getattr(args, name) for name in (*fields, "trust_remote_code")}
+    profile = profiles.profile(args.profile, **overrides)
     is_own_file = args.problems is not None and Path(args.problems).suffix in (".jsonl", ".parquet")
     n = args.n_problems if is_own_file else profile.n_problems
     eval_problems = problems.load(profile.problems, n=n, seed=args.seed)

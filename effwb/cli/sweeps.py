@@ -98,6 +98,7 @@ def add_plan(subparsers: Any) -> None:
 
 def run_plan(args: argparse.Namespace) -> int:
     """Print the estimate for a notebook, or for all points of a sweep."""
+    from effwb.notebook import profile_of
     from effwb.sweep import estimate
     from effwb.sweep.parameters import declared_parameters, grid_points
 
@@ -106,7 +107,7 @@ def run_plan(args: argparse.Namespace) -> int:
     declared, (axes, fixed) = declared_parameters(args.notebook), _read_grid(args)
     axes |= {name: [value] for name, value in fixed.items()}
     points = [{**declared, **point} for point in (grid_points(declared, axes).values() if axes else [{}])]
-    point_profiles = [estimate.profile_of(point) for point in points]
+    point_profiles = [profile_of(point) for point in points]
     profile = point_profiles[0]
     if any(other.model != profile.model for other in point_profiles):
         raise ConfigError("all points of a plan must have one model; run effwb plan once for each profile")

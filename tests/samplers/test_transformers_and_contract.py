@@ -8,7 +8,7 @@ from effwb import prompts
 from effwb.errors import ConfigError, EffwbError, EngineError
 from effwb.samplers import BraceCloser, Prefixes, SamplingParams, open_sampler
 from effwb.samplers.transformers import cache, slots
-from effwb.samplers.transformers.decode import RandomStreams, nucleus, pick_tokens
+from effwb.samplers.transformers.decode import RandomStreams, check_finite, nucleus, pick_tokens
 
 GREEDY = SamplingParams(8, temperature=0.0, close_brace=True)
 
@@ -452,8 +452,6 @@ def test_a_cut_beyond_the_end_is_refused(pocket):
 @pytest.mark.parametrize("way", ["slots", "one batch"])
 @pytest.mark.parametrize("damage", [float("nan"), float("inf")])
 def test_logits_that_are_not_finite_stop_sampling(monkeypatch, temperature, way, damage):
-    import torch
-
     with open_sampler("pocket") as sampler:
         with torch.no_grad():
             sampler.model.lm_head.weight[5] = damage  # one token in the vocabulary is enough
@@ -466,11 +464,7 @@ def test_logits_that_are_not_finite_stop_sampling(monkeypatch, temperature, way,
             sampler.continue_prefixes([rollout], [10], greedy)
 
 
-def test_banned_tokens_are_no_damage(pocket):
-    import torch
-
-    from effwb.samplers.transformers.decode import check_finite
-
+def test_banned_tokens_are_no_damage():
     check_finite(torch.tensor([[0.0, -torch.inf]]))
     for row in ([torch.nan, 0.0], [torch.inf, 0.0], [-torch.inf, -torch.inf]):
         with pytest.raises(EngineError):
