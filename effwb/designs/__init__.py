@@ -1,4 +1,4 @@
-"""Length-aware training designs: one small picklable class per paper.
+"""Length-aware training designs: one small class per paper.
 
 A design turns the rollouts of a step (`Group`) into rewards and advantages. `DESIGNS` lists all of them by
 name; `effwb.designs.base` shows how to write your own.

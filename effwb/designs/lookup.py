@@ -53,9 +53,10 @@ def name_of(cls: type[Design], designs: Mapping[str, type[Design]]) -> str:
     Raises:
         ConfigError: Other processes cannot import the class.
     """
-    for name, known in designs.items():
-        if known is cls:
-            return name
+    if cls.__module__.startswith("effwb."):  # an entry that a notebook made is in no other process
+        return next(
+            (name for name, known in designs.items() if known is cls), f"{cls.__module__}:{cls.__qualname__}"
+        )
     path = f"{cls.__module__}:{cls.__qualname__}"
     advice = (
         f"{cls.__name__} is defined in this notebook or script, where other processes cannot import it; put "
