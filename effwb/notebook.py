@@ -163,8 +163,11 @@ def _edited_parameters(cells: Sequence[str]) -> dict[str, Any]:
 
     It is the last cell of literals that has the parameter which all notebooks of effwb have.
     """
-    tables = (_literals(cell) for cell in reversed(cells) if "figures_dir" in cell)
-    return next((table for table in tables if "figures_dir" in table), {})
+    for cell in reversed(cells):
+        with suppress(SyntaxError):  # a cell with magics
+            if "figures_dir" in cell and "figures_dir" in (table := _literals(cell)):
+                return table
+    return {}
 
 
 def _literals(source: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from effwb.profiles import Profile, Training
 from effwb.prompts import Prompting
 from effwb.rollouts import sample
 from effwb.samplers import Sampler, open_sampler
-from effwb.training.checks import check_point, check_report_to, check_training
+from effwb.training.checks import check_machine, check_point, check_report_to, check_training
 from effwb.training.points import Point, frozen_reference, load_train_and_eval, run_name, short_value
 from effwb.training.preview import preview
 from effwb.training.run import TrainResult, train
@@ -429,11 +429,13 @@ def run_points(
         raise ConfigError("two points have the same name; give a mapping with a name for each")
     if BASE in named:
         raise ConfigError(f"a point cannot be called {BASE!r}: that is the model all start from")
-    for point in named.values():
+    root, folders = Path(run_root), []
+    for name, point in named.items():  # all that train refuses, before the first one is trained
         check_point(point, profile)
         check_training(point, profile, train_problems, reference, monitor)
-    check_report_to(report_to)
-    root, folders = Path(run_root), []
+        if not all((root / run_name(name, seed) / "train" / "DONE").exists() for seed in seeds):
+            check_report_to(report_to)
+            check_machine(profile.training.override(**point.training))
     options = dict(profile=profile, reference=reference, monitor=monitor, report_to=report_to, watch=watch)
 
     def measure(model: str, name: str, seed: int, **design: Any) -> None:

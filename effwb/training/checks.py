@@ -44,7 +44,6 @@ def check(
     """
     _check_rounds(settings, design)
     _check_engine(settings)
-    _check_machine(settings)
     accumulation(settings)
     design.check_cap(cap)
     held_out = getattr(design, "monitor", None) == "held_out"
@@ -131,8 +130,16 @@ def check_report_to(names: Sequence[str]) -> None:
             raise ConfigError("report_to='tensorboard' needs its package: pip install tensorboard")
 
 
-def _check_machine(s: Training) -> None:
-    """Refuse what this machine or installation lacks, before the weights are loaded."""
+def check_machine(s: Training) -> None:
+    """Refuse what this machine or installation lacks, before the weights are loaded.
+
+    Args:
+        s: How to train, in a run that is not finished.
+
+    Raises:
+        ConfigError: A package is missing.
+        EngineError: An engine cannot run here.
+    """
     import torch
 
     if s.engine.startswith("trl-vllm") and not torch.cuda.is_available():

@@ -108,16 +108,19 @@ def _read(path: Path) -> Job:
 
 def _profile(job: Job) -> Profile:
     if isinstance(job.profile, str):
-        return profiles.profile(job.profile, trust_remote_code=job.trust_remote_code or None)
+        return profiles.profile(job.profile).override(trust_remote_code=job.trust_remote_code)
     values = dict(job.profile)
     training = values.pop("training", None)
     if not isinstance(training, dict):
         raise ConfigError(f"the profile in a job needs a table training, got {training!r}")
+    values.setdefault("trust_remote_code", job.trust_remote_code)
     return Profile(**values, training=Training(**training))
 
 
 def _design(job: Job, cap: int) -> Design:
     if isinstance(job.design, dict):
+        if job.design_params:
+            raise ConfigError("design_params need a design given by name; this one has its parameters")
         return read_design(job.design)
     if job.design.endswith((".pkl", ".pickle")):
         raise ConfigError(

@@ -22,7 +22,7 @@ from effwb.profiles import Profile, Training
 from effwb.rollouts import FORCED_ROOM, check_problems, check_texts
 from effwb.runs import RunDir, digest, write_atomic
 from effwb.samplers import SamplingParams, check_context
-from effwb.training.checks import check, check_report_to
+from effwb.training.checks import check, check_machine, check_report_to
 from effwb.training.engines import ModelEngine, open_engine
 from effwb.training.launch import launch
 from effwb.training.record import Record, read_metrics
@@ -161,9 +161,10 @@ def train(
     if state is not None:
         learning.load_state(dict(state))
     check_problems(problems)
-    check_report_to(report_to)
-    if not (Path(run_dir) / "train" / "DONE").exists():
+    if not (Path(run_dir) / "train" / "DONE").exists():  # a finished run is read back anywhere
         check_texts(problems)
+        check_report_to(report_to)
+        check_machine(settings)
     check(settings, learning, cap, problems, reference, monitor)
     run = TrainingRun(
         design=learning,

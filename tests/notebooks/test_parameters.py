@@ -1,4 +1,4 @@
-"""The parameters of notebooks are checked before anything is loaded: by papermill, in JupyterLab, in sweeps."""
+"""Parameters of notebooks are checked before anything is loaded: by papermill, in JupyterLab, in sweeps."""
 
 from pathlib import Path
 
