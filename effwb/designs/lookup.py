@@ -53,11 +53,9 @@ def name_of(cls: type[Design], designs: Mapping[str, type[Design]]) -> str:
     Raises:
         ConfigError: Other processes cannot import the class.
     """
-    if cls.__module__.startswith("effwb."):  # an entry that a notebook made is in no other process
-        return next(
-            (name for name, known in designs.items() if known is cls), f"{cls.__module__}:{cls.__qualname__}"
-        )
     path = f"{cls.__module__}:{cls.__qualname__}"
+    if cls.__module__.startswith("effwb."):  # an entry that a notebook made is in no other process
+        return next((name for name, known in designs.items() if known is cls), path)
     advice = (
         f"{cls.__name__} is defined in this notebook or script, where other processes cannot import it; put "
         f"it into a file, such as my_designs.py beside your notebook, and import it from there: "
