@@ -104,7 +104,7 @@ class Prompting:
     """
 
     template: str | Template | None = None
-    effort: str | None = None
+    effort: Text | None = None
     hint: Positive | Text | None = None
     hint_place: str = "user"
     thinking: bool = True

@@ -51,6 +51,7 @@ VALUES: dict[str, Any] = {
     "report_to": Sequence[Text],
     "design_params": Mapping[str, Any],
     "training": Mapping[str, Any],
+    "watch": Literal["auto", "lines", "none"],
     "name": str,
     "prefix": str,
 }

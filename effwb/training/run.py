@@ -16,7 +16,7 @@ import numpy as np
 from effwb import models, prompts
 from effwb._internal.checked import Positive, Text, checked_arguments
 from effwb.designs import Design, fit_design
-from effwb.errors import ConfigError, DataError, one_of
+from effwb.errors import ConfigError, DataError
 from effwb.probes import Prober
 from effwb.profiles import Profile, Training
 from effwb.rollouts import FORCED_ROOM, check_problems, check_texts
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from effwb.training.progress import Listener, Metrics
     from effwb.training.trainer import GroupTrainer
 
-WATCH = ("auto", "lines", "none")
 # Fields of Training that decide where a run computes, and how its sums are rounded: no part of its identity.
 PLACEMENT = ("processes", "accelerate_config")
 ROUNDING = ("micro_batch", "tokens_per_forward", "gradient_checkpointing", "keep_checkpoints", "save_every")
@@ -150,7 +149,6 @@ def train(
         result = train("kimi", problems, run_dir="runs/kimi", profile=profile, steps=100)
         result.metrics.plot("step", "length/mean")
     """
-    one_of("watch", watch, WATCH)
     settings = profile.training.override(**training)
     cap = profile.max_tokens if max_tokens is None else max_tokens
     if isinstance(design, str):
