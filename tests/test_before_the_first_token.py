@@ -27,7 +27,7 @@ from effwb.probes import Probing, probe
 from effwb.profiles import PROFILES, Sampling, profile
 from effwb.prompts import Prompting
 from effwb.samplers import SamplingParams
-from effwb.training import frozen_reference, preview, sft_warm_start
+from effwb.training import Stage, frozen_reference, preview, sft_warm_start, train_stages
 from effwb.training.job import run_job
 
 NAN, INF = math.nan, math.inf
@@ -144,6 +144,12 @@ VALUES = [  # (entry, parameter, wrong values)
     ("load", "seed", [1.5]),
     ("reg", "l_max", [0, -5, "64", NAN]),
     ("reg", "frontier", ["qwen3-8b"]),
+    ("filter", "seed", [1.5, -1]),
+    ("effects", "baseline", [5, ""]),
+    ("find", "root", [5, ""]),
+    ("stage", "design", [5, ""]),
+    ("stage", "settings", [5]),
+    ("stages", "stages", [5, ["a"]]),
     ("transformers", "batch_rows", [0, "64", 1.5]),
     ("transformers", "dtype", ["float64"]),
     ("server", "timeout", ["x", 0, NAN]),
@@ -198,6 +204,11 @@ def call(entry: str, name: str, value, *, study, sampler, few, folder) -> None:
         "frozen_reference": lambda: frozen_reference(POCKET, few, run_root=folder, **wrong),
         "load": lambda: problems.load(**{"name": "pocket", **wrong}),
         "reg": lambda: RunSet.of(folder, []).reg(**wrong),
+        "filter": lambda: RunSet.of(folder, []).filter(**wrong),
+        "effects": lambda: RunSet.of(folder, []).effects(**wrong),
+        "find": lambda: RunSet.find(value),
+        "stage": lambda: Stage(**{"name": "one", "design": "kimi", **wrong}),
+        "stages": lambda: train_stages(problems=few, **run, profile=POCKET, **wrong),
         "transformers": lambda: open_sampler("pocket", **wrong),
         "server": lambda: open_sampler("pocket", "server", **wrong),
         "vllm": lambda: open_sampler("pocket", "vllm", **wrong),
@@ -287,6 +298,16 @@ def test_every_point_is_checked_before_the_first_is_trained(few, tmp_path):
         known = None if "frozen" in message else reference
         with pytest.raises(EffwbError, match=message):
             run_points(points, few, few, small, run_root=tmp_path, base=False, reference=known)
+
+
+def test_every_stage_is_checked_before_the_first_is_trained(few, tmp_path):
+    for second, message in (
+        (Stage("two", "kmi"), "Did you mean 'kimi'"),
+        (Stage("two", "kimi", settings={"steps": "many"}), "steps must be int"),
+        (Stage("two", "kimi", {"weigt": 1}), "unknown parameter of kimi"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            train_stages([Stage("one", "vanilla"), second], few, run_dir=tmp_path, profile=POCKET)
 
 
 def _has_vllm() -> bool:
