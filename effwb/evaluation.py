@@ -94,7 +94,7 @@ class Evaluation:
     **{f: f"prompting=Prompting({f}=...)" for f in ("hint", "hint_place", "thinking", "opening")},
     n="profile.override(n_samples=...)",
 )
-@checked_arguments(sampler=Sampler, profile=Profile, prompting=Prompting)
+@checked_arguments(profile=Profile, prompting=Prompting)
 def evaluate(
     problems: Dataset,
     sampler: Sampler,

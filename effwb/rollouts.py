@@ -15,7 +15,7 @@ from effwb.profiles import Sampling
 from effwb.prompts import Prompting
 from effwb.runs import RunDir, read_parquet, write_parquet
 from effwb.samplers import Completion, Sampler, SamplingParams, check_context
-from effwb.samplers.base import opened, with_opening
+from effwb.samplers.base import check_sampler, opened, with_opening
 from effwb.verifiers import grading, verify
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ COLUMNS = (
     **{f: f"Prompting({f}=...)" for f in ("template", "effort", "hint", "hint_place", "thinking", "opening")},
     ahead="effwb.evaluate(...), which samples and probes together",
 )
-@checked_arguments(sampler=Sampler, sampling=Sampling, prompting=Prompting)
+@checked_arguments(sampling=Sampling, prompting=Prompting)
 def sample(
     problems: Dataset,
     sampler: Sampler,
@@ -111,6 +111,7 @@ class RolloutTable:
         sampling: Sampling,
         prompting: Prompting,
     ):
+        check_sampler(sampler)
         check_problems(problems)
         self.run, self.sampler, self.seed = RunDir(run_dir), sampler, seed
         if not self.run.is_done("rollouts"):

@@ -171,7 +171,7 @@ class Study:
         engine = self.eval_engine or self.profile.engine
         return open_sampler(model or self.profile.model, engine, **self.profile.sampler_options)
 
-    @checked_arguments(sampler=Sampler)
+    @checked_arguments()
     def sample(
         self,
         problems: Dataset,

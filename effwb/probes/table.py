@@ -23,6 +23,7 @@ from effwb.probes.forced import ForcedAnswer, Prober, ProbeTarget, cuts_of
 from effwb.rollouts import problems_of
 from effwb.runs import RunDir
 from effwb.samplers import Completion, Sampler, SamplingParams
+from effwb.samplers.base import check_sampler
 from effwb.verifiers import grading
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Probing:
     **{f: f"Probing({f}=...)" for f in ("answer_tokens", "suffix", "snap")},
     **{f: f"Probing({f}=...)" for f in ("shard_rollouts", "verify_timeout")},
 )
-@checked_arguments(sampler=Sampler, probing=Probing)
+@checked_arguments(probing=Probing)
 def probe(
     rollouts: pd.DataFrame,
     sampler: Sampler,
@@ -114,6 +115,7 @@ def probe(
         DataError: `run_dir` has no rollouts, or others.
         IdentityError: `run_dir` holds other probes.
     """
+    check_sampler(sampler)
     run = RunDir(run_dir)
     sampling = run.identity("rollouts")
     if not sampling:

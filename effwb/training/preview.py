@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-@checked_arguments(design=Design, sampler=Sampler, profile=Profile)
+@checked_arguments(design=Design, profile=Profile)
 def preview(
     design: Design,
     problems: Dataset,
