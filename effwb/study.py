@@ -19,13 +19,13 @@ from effwb.analysis.finished import BASE, EVALUATION, describe_run
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
 from effwb.designs import find_design, fit_design
-from effwb.errors import ConfigError
+from effwb.errors import ConfigError, one_of
 from effwb.evaluation import evaluate
 from effwb.frontier import Frontier
 from effwb.profiles import Profile, Training
 from effwb.prompts import Prompting
 from effwb.rollouts import sample
-from effwb.samplers import Sampler, open_sampler
+from effwb.samplers import SAMPLERS, Sampler, open_sampler
 from effwb.training.checks import check_machine, check_point, check_report_to, check_training
 from effwb.training.points import Point, frozen_reference, load_train_and_eval, run_name, short_value
 from effwb.training.preview import preview
@@ -110,6 +110,7 @@ class Study:
             ConfigError: An unknown profile, field or notebook parameter, or a value that is not legal.
         """
         notebook.check_parameters()
+        one_of("eval_engine", eval_engine, [*SAMPLERS, None])
         named = profile if isinstance(profile, Profile) else profiles.profile(profile)
         scale = named.override(
             n_problems=n_problems,
@@ -429,6 +430,7 @@ def run_points(
         raise ConfigError("two points have the same name; give a mapping with a name for each")
     if BASE in named:
         raise ConfigError(f"a point cannot be called {BASE!r}: that is the model all start from")
+    one_of("eval_engine", eval_engine, [*SAMPLERS, None])
     root, folders = Path(run_root), []
     for name, point in named.items():  # all that train refuses, before the first one is trained
         check_point(point, profile)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 OWN_COLUMNS = ("point", "status", "seconds", "error")
 
 
-@checked_arguments(ray=bool | Text)
+@checked_arguments(ray=bool | Text, fixed=Mapping[str, Any])
 def run(
     notebook: str | Path,
     axes: Mapping[str, Any],
@@ -131,6 +131,7 @@ def code_digest(notebook: str | Path) -> str:
     return digest([content.metadata.get("kernelspec", {}).get("name"), *sources])
 
 
+@checked_arguments()
 def table(out: str | Path) -> pd.DataFrame:
     """Collect all points of a sweep into one DataFrame.
 

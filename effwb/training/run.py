@@ -162,8 +162,9 @@ def train(
     if not (Path(run_dir) / "train" / "DONE").exists():  # a finished run is read back anywhere
         check_texts(problems)
         check_report_to(report_to)
-        check_machine(settings)
     check(settings, learning, cap, problems, reference, monitor)
+    if not (Path(run_dir) / "train" / "DONE").exists():
+        check_machine(settings)
     run = TrainingRun(
         design=learning,
         problems=problems,

@@ -81,6 +81,7 @@ class TransformersSampler(Sampler):
         # On a CPU a mask that fits the second-level cache is ten times faster than a large one (LOG.md).
         self.probe_cells = probe_cells or (200_000 if self.device == "cpu" else 32_000_000)
         self._model: PreTrainedModel | None = None
+        self._is_own_model = True
 
     @classmethod
     def from_model(
@@ -95,7 +96,7 @@ class TransformersSampler(Sampler):
         """
         sampler = cls.__new__(cls)
         sampler._set_up(tokenizer, str(model.device), **options)
-        sampler._model = model
+        sampler._model, sampler._is_own_model = model, False
         sampler.config, sampler.generation_config = model.config, model.generation_config
         return sampler
 
@@ -162,12 +163,21 @@ class TransformersSampler(Sampler):
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
-        """Use the model's fastest form; if memory runs out, raise an error that names what to lower."""
+        """Use the model's fastest form, and stop at logits that are not finite.
+
+        If memory runs out, the error names what to lower.
+        """
         import torch
 
+        from effwb.samplers.transformers.decode import check_finite
         from effwb.samplers.transformers.packed import packed_linear_layers
 
         model = self.model
+        hooks = []
+        if self._is_own_model:  # a trainer says itself at which step its model broke
+            hooks.append(
+                model.register_forward_hook(lambda _model, _inputs, output: check_finite(output.logits))
+            )
         try:
             with packed_linear_layers(model):
                 yield
@@ -180,6 +190,9 @@ class TransformersSampler(Sampler):
                 f"out of memory on {self.device}: lower cache_tokens (now {self.cache_tokens}) or batch_rows "
                 f"(now {self.batch_rows}), options of this engine; finished shards are kept"
             ) from error
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def _parts(self, rollouts, suffix_ids, params, cache_tokens: float) -> Iterator[list[int]]:
         """Which rollouts to probe together so that they fit into `cache_tokens`, the longest first."""

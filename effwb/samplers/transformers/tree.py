@@ -15,7 +15,6 @@ import torch
 
 from effwb.samplers.braces import BraceCloser
 from effwb.samplers.transformers.cache import additive_mask, prefill, use_grouped_attention
-from effwb.samplers.transformers.decode import check_finite
 from effwb.samplers.values import Prefixes, SamplingParams
 
 if TYPE_CHECKING:
@@ -88,7 +87,6 @@ def _answer(model, rollouts, suffix_ids, params, stop_ids, closer, cache):
     visible = torch.cat([sees_prefix, own_suffix], -1)
     position = ends + suffix_length  # (B, K): of the next token of each branch
     for step in range(params.max_tokens):
-        check_finite(logits)
         token = logits.float().argmax(-1)  # (B, K)
         answers.add(token.tolist())
         if answers.finished or step + 1 == params.max_tokens:
