@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ from effwb import (
     problems,
     profiles,
     rollouts,
+    sweep,
     train,
 )
 from effwb.designs import fit_design
@@ -32,6 +34,7 @@ from effwb.training.job import run_job
 
 NAN, INF = math.nan, math.inf
 POCKET = PROFILES["pocket"]
+QUICKSTART = Path(__file__).parents[1] / "notebooks" / "00_quickstart.ipynb"
 KIMI = fit_design("kimi", 512)
 
 
@@ -95,6 +98,7 @@ VALUES = [  # (entry, parameter, wrong values)
     ("study", "n_samples", [0, 1, "8"]),
     ("study", "max_tokens", [0, NAN]),
     ("study", "training", [[1], 5, {"stepps": 1}, {"steps": "20"}]),
+    ("study", "eval_engine", ["vlm", 5]),
     ("study", "run_root", ["", 5]),
     ("study", "train_source", ["", 5]),
     ("study.train", "seeds", [0, [], [1.5], ["0"], [-1], None]),
@@ -150,6 +154,14 @@ VALUES = [  # (entry, parameter, wrong values)
     ("stage", "design", [5, ""]),
     ("stage", "settings", [5]),
     ("stages", "stages", [5, ["a"]]),
+    ("sweep", "fixed", [[1], 5]),
+    ("sweep", "axes", [[1], 5, {}]),
+    ("sweep", "out", ["", 5]),
+    ("sweep", "jobs", [0, "two"]),
+    ("sweep", "ray", [5]),
+    ("sweep", "retry", ["yes"]),
+    ("sweep", "notebook", ["", 5, "nowhere.ipynb"]),
+    ("table", "out", ["", 5]),
     ("transformers", "batch_rows", [0, "64", 1.5]),
     ("transformers", "dtype", ["float64"]),
     ("server", "timeout", ["x", 0, NAN]),
@@ -204,6 +216,8 @@ def call(entry: str, name: str, value, *, study, sampler, few, folder) -> None:
         "frozen_reference": lambda: frozen_reference(POCKET, few, run_root=folder, **wrong),
         "load": lambda: problems.load(**{"name": "pocket", **wrong}),
         "reg": lambda: RunSet.of(folder, []).reg(**wrong),
+        "sweep": lambda: sweep.run(**{"notebook": QUICKSTART, "axes": {"seed": [0]}, "out": folder, **wrong}),
+        "table": lambda: sweep.table(**wrong),
         "filter": lambda: RunSet.of(folder, []).filter(**wrong),
         "effects": lambda: RunSet.of(folder, []).effects(**wrong),
         "find": lambda: RunSet.find(value),
@@ -221,7 +235,7 @@ def call(entry: str, name: str, value, *, study, sampler, few, folder) -> None:
 def test_a_wrong_value_is_refused_by_name(entry, name, value, study, sampler, few, tmp_path):
     with pytest.raises(EffwbError) as error:
         call(entry, name, value, study=study, sampler=sampler, few=few, folder=tmp_path)
-    others = {"budgets": "budget", "training": "steps", "design_params": "parameter of kimi"}
+    others = {"budgets": "budget", "training": "steps", "design_params": "parameter of kimi", "axes": "axis"}
     assert name in str(error.value) or others.get(name, "problem source") in str(error.value)
     assert not list(tmp_path.rglob("*.parquet"))
 
