@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from effwb import metrics, probes, rollouts
+from effwb._internal.checked import checked_arguments
 from effwb._internal.keywords import moved_keywords
 from effwb.budgets import check_budgets
 from effwb.curves import BudgetCurve, budget_curve
@@ -93,6 +94,7 @@ class Evaluation:
     **{f: f"prompting=Prompting({f}=...)" for f in ("hint", "hint_place", "thinking", "opening")},
     n="profile.override(n_samples=...)",
 )
+@checked_arguments(profile=Profile, prompting=Prompting)
 def evaluate(
     problems: Dataset,
     sampler: Sampler,

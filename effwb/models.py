@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from effwb._internal.checked import checked_arguments
 from effwb._internal.paths import data_dir
 from effwb.errors import ConfigError, DataError, EngineError, one_of
 
@@ -29,11 +30,13 @@ class ModelSource:
         name: The model's name in tables, figures and `config.json`.
         path: A directory or a hub id.
         gguf: The name of the GGUF file in that directory, if the weights are in one.
+        trust_remote_code: Whether to run code that comes with the model.
     """
 
     name: str
     path: str
     gguf: str | None = None
+    trust_remote_code: bool = False
 
     @property
     def is_local(self) -> bool:
@@ -41,20 +44,26 @@ class ModelSource:
         return Path(self.path).is_dir()
 
 
-def locate(model: str) -> ModelSource:
+@checked_arguments(trust_remote_code=bool)
+def locate(model: str | Path, trust_remote_code: bool = False) -> ModelSource:
     """Find a model by its name.
 
     Args:
         model: "pocket", "smollm2", a directory with safetensors or one GGUF file, a GGUF file, or a hub id
             "owner/name".
+        trust_remote_code: Whether code that comes with the model may run here. Read it first.
 
     Raises:
         ConfigError: If the name is none of these, or "smollm2" is not installed.
 
     Example:
         >>> locate("Qwen/Qwen3-4B")
-        ModelSource(name='Qwen/Qwen3-4B', path='Qwen/Qwen3-4B', gguf=None)
+        ModelSource(name='Qwen/Qwen3-4B', path='Qwen/Qwen3-4B', gguf=None, trust_remote_code=False)
     """
+    return replace(_locate(str(model)), trust_remote_code=trust_remote_code)
+
+
+def _locate(model: str) -> ModelSource:
     if model == "pocket":
         return ModelSource("pocket", str(data_dir() / "pocket"))
     if model == "smollm2":
@@ -276,10 +285,16 @@ def without_progress_bars() -> Iterator[None]:
 def _from_pretrained(auto_class: Any, source: ModelSource, **options) -> Any:
     if source.gguf:
         options["gguf_file"] = source.gguf
+    options["trust_remote_code"] = source.trust_remote_code  # None would ask on the terminal
     try:
         with without_progress_bars():
             return auto_class.from_pretrained(source.path, **options)
     except ImportError as error:
         raise EngineError(f"loading {source.name!r} needs another package: {error}") from error
     except (OSError, ValueError, KeyError, struct.error) as error:  # what damaged or foreign files raise
+        if "trust_remote_code" in str(error) and not source.trust_remote_code:
+            raise ConfigError(
+                f"model {source.name!r} needs code that comes with its files in {source.path!r}; read it, "
+                "and pass trust_remote_code=True to the profile or to open_sampler if you trust it"
+            ) from None
         raise ConfigError(f"model {source.name!r} cannot be loaded from {source.path!r}: {error}") from error

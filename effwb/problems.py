@@ -7,11 +7,13 @@ source and 12 hex digits of a hash of the question, so it never depends on posit
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effwb.errors import ConfigError, DataError, one_of
+from effwb._internal.checked import Text, checked_arguments
+from effwb.errors import DataError, one_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +39,7 @@ ANSWER = ("answer", "final_answer", "expected_answer", "solution")
 LEVEL = ("level", "difficulty")
 
 
+@checked_arguments(name=Text)
 def load(name: str, n: int | None = None, seed: int = 0, split: str | None = None) -> Dataset:
     """Load a set of problems.
 
@@ -54,8 +57,6 @@ def load(name: str, n: int | None = None, seed: int = 0, split: str | None = Non
         DataError: The source cannot be read, is empty, is too small, lacks columns, repeats a question, or
             has golds that no verifier can use.
     """
-    if n is not None and n < 1:
-        raise ConfigError(f"n must be at least 1, got {n}")
     kind, _, rest = name.partition(":")
     rows: list[dict] = []
     if name == "pocket":
@@ -200,12 +201,33 @@ def _file(path: Path) -> list[dict]:
 
     if not path.is_file():
         raise DataError(f"no problem file at {path}")
+    if path.suffix == ".jsonl":
+        return _normalised(_json_lines(path), path.stem)
     try:
-        is_json = path.suffix == ".jsonl"
-        table = pd.read_json(path, lines=True, dtype=False) if is_json else pd.read_parquet(path)
-    except ValueError as error:
+        table = pd.read_parquet(path)
+    except (ValueError, OSError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     return _normalised(table.to_dict("records"), path.stem)
+
+
+def _json_lines(path: Path) -> list[dict]:
+    """The rows of a file with a JSON object per line; empty lines are skipped, a broken one is named."""
+    rows = []
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}, line {number} is not valid JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, line {number} must hold a JSON object, got {line[:80]!r}")
+        rows.append(row)
+    return rows
 
 
 def _normalised(rows: list[dict], source: str) -> list[dict]:
@@ -214,11 +236,15 @@ def _normalised(rows: list[dict], source: str) -> list[dict]:
         return []
     question, answer = _column(rows[0], QUESTION, source), _column(rows[0], ANSWER, source)
     level = next((c for c in LEVEL if c in rows[0]), None)
+    for number, row in enumerate(rows, 1):
+        value = row.get(question)
+        if not isinstance(value, str) or not value.strip():
+            raise DataError(f"{source!r}, row {number}: {question} must be a text, got {value!r}")
     return [
         {
-            "question": str(r[question]),
-            "answer": _gold(r[answer], answer),
-            "level": str(r[level]) if level else "",
+            "question": r[question],
+            "answer": _gold(r.get(answer), answer),
+            "level": str(r.get(level, "")) if level else "",
             "source": str(r.get("source") or source),
         }
         for r in rows
@@ -229,7 +255,11 @@ def _column(row: dict, names: tuple[str, ...], source: str) -> str:
     for name in names:
         if name in row:
             return name
-    raise DataError(f"{source!r} has none of the columns {', '.join(names)}; it has {', '.join(row)}")
+    raise DataError(
+        f"{source!r} has none of the columns {', '.join(names)}; it has {', '.join(map(str, row))}. A "
+        f"problem needs a question ({', '.join(QUESTION)}) and an answer ({', '.join(ANSWER)}; a solution "
+        "needs one \\boxed answer)"
+    )
 
 
 def _gold(value, column: str) -> str:

@@ -5,18 +5,15 @@ A profile is a set of checked values and nothing else. Notebook parameters repla
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from effwb._internal.checked import AboveZero, NotNegative, Positive, Share, TopP, check_fields, refuse_value
 from effwb.errors import ConfigError, one_of
 from effwb.models import Dtype
-from effwb.prompts import Prompting
-
-Positive = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-TopP = Annotated[float, Field(ge=1e-6, le=1)]
+from effwb.prompts import TEMPLATES, Prompting
+from effwb.samplers import SAMPLERS
 
 
 class CheckedValues(BaseModel):
@@ -36,8 +33,8 @@ class CheckedValues(BaseModel):
             super().__init__(**values)
             return
         except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-        _refuse(type(self), problem)  # outside the except block: a traceback without pydantic's part
+            problems = error.errors(include_url=False)
+        _refuse(type(self), problems)  # outside the except block: a traceback without pydantic's part
 
     def override(self, **values: Any) -> Self:
         """Return a copy with some fields replaced.
@@ -56,23 +53,16 @@ class CheckedValues(BaseModel):
         return self.model_dump()
 
 
-def _refuse(cls: type[CheckedValues], problem: Mapping[str, Any]) -> NoReturn:
-    """Raise a problem that pydantic found as a `ConfigError` that names the legal values."""
-    kind, name, value = problem["type"], str(problem["loc"][0]), problem["input"]
-    owner = cls.__name__.lower()
-    if kind == "missing":
+def _refuse(cls: type[CheckedValues], problems: list[Any]) -> NoReturn:
+    """Raise what pydantic found as a `ConfigError` about the first wrong field."""
+    name, owner = str(problems[0]["loc"][0]), cls.__name__.lower()
+    if problems[0]["type"] == "missing":
         raise ConfigError(f"{owner} field {name!r} is missing")
     one_of(f"{owner} field", name, cls.model_fields)
-    field = cls.model_fields[name]
-    if kind == "literal_error":
-        one_of(f"{owner} {name}", value, get_args(field.annotation))
-    low = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
-    high = next((m.le for m in field.metadata if hasattr(m, "le")), None)
-    if kind in ("greater_than_equal", "less_than_equal"):
-        legal = f"be at least {low:g}" if high is None else f"lie in [{low:g}, {high:g}]"
-        raise ConfigError(f"{name}={value} must {legal}")
-    wanted = getattr(field.annotation, "__name__", field.annotation)
-    raise ConfigError(f"{name} must be {wanted}, got {value!r}")
+    own = [problem for problem in problems if problem["loc"][0] == name]
+    kind = get_type_hints(cls, include_extras=True)[name]
+    label = f"{owner} {name}" if own[0]["type"] == "literal_error" else name
+    refuse_value(label, own[0]["input"], kind, own)
 
 
 @dataclass(frozen=True)
@@ -88,18 +78,17 @@ class Sampling:
         verify_timeout: Most seconds for comparing one answer with its gold.
 
     Raises:
-        ConfigError: `shard_problems` is below 1.
+        ConfigError: A value has a wrong type or is out of range.
     """
 
-    max_tokens: int | None = None
-    temperature: float = 1.0
-    top_p: float = 1.0
-    shard_problems: int = 32
-    verify_timeout: float = 5.0
+    max_tokens: Positive | None = None
+    temperature: NotNegative = 1.0
+    top_p: TopP = 1.0
+    shard_problems: Positive = 32
+    verify_timeout: AboveZero = 5.0
 
     def __post_init__(self):
-        if self.shard_problems < 1:
-            raise ConfigError(f"shard_problems must be at least 1, got {self.shard_problems}")
+        check_fields(self)
 
 
 class Training(CheckedValues):
@@ -228,6 +217,7 @@ class Profile(CheckedValues):
         training: How the model is trained; the recipe of a design goes over it.
         recipe: Which recipe a design trains with: "paper", its paper's, or "pocket", the settings in
             `training` for all designs (`effwb.recipes`).
+        trust_remote_code: Whether code that comes with the model may run here. Read it first.
     """
 
     model: str
@@ -245,6 +235,19 @@ class Profile(CheckedValues):
     shard_problems: Positive = 32
     training: Training = REAL_TRAINING
     recipe: Literal["paper", "pocket"] = "pocket"
+    trust_remote_code: bool = False
+
+    @field_validator("engine")
+    @classmethod
+    def _check_engine(cls, engine: str) -> str:
+        one_of("engine", engine, SAMPLERS)
+        return engine
+
+    @field_validator("template")
+    @classmethod
+    def _check_template(cls, template: str) -> str:
+        one_of("template", template, TEMPLATES)
+        return template
 
     @property
     def budgets(self) -> list[int]:
@@ -252,6 +255,11 @@ class Profile(CheckedValues):
         from effwb.budgets import scaled_grid
 
         return [int(b) for b in scaled_grid(min(self.grid_cap, self.max_tokens))]
+
+    @property
+    def sampler_options(self) -> dict[str, Any]:
+        """The options of `open_sampler` that every engine takes from a profile."""
+        return {"dtype": self.dtype, "trust_remote_code": self.trust_remote_code}
 
     def as_in_training(self) -> "Profile":
         """Return the same profile with the temperature and nucleus of training."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from effwb._internal.checked import Positive, Text, check_fields
 from effwb.errors import ConfigError, one_of
 from effwb.samplers.base import OPENINGS
 
@@ -136,7 +137,7 @@ class Prompting:
             token of the completion).
 
     Raises:
-        ConfigError: `hint_place` or `opening` is unknown, or `thinking` is not a bool.
+        ConfigError: A name is unknown, or a value has a wrong type.
 
     Example:
         >>> Prompting(effort="low", hint=200).hint_place
@@ -144,17 +145,18 @@ class Prompting:
     """
 
     template: str | Template | None = None
-    effort: str | None = None
-    hint: int | str | None = None
+    effort: Text | None = None
+    hint: Positive | Text | None = None
     hint_place: str = "user"
     thinking: bool = True
     opening: str = "free"
 
     def __post_init__(self):
+        check_fields(self)
         one_of("hint_place", self.hint_place, HINTS)
         one_of("opening", self.opening, OPENINGS)
-        if not isinstance(self.thinking, bool):
-            raise ConfigError(f"thinking must be True or False, got {self.thinking!r}")
+        if isinstance(self.template, str):
+            one_of("template", self.template, TEMPLATES)
 
 
 TEMPLATES = {
@@ -243,31 +245,32 @@ def render(
 
     text = chat(thinking)
     if not thinking and text == chat(True):
-        if not opens_thinking(text):
+        if not opens_thinking(text, question):
             raise ConfigError(
                 "thinking=False has no effect on this chat template; it needs one that knows "
                 "enable_thinking, or one that ends by opening <think>"
             )
         text += "</think>"
     if sentence and hint_place == "think":
-        check_opened(text, "hint_place='think'")
+        check_opened(text, "hint_place='think'", question)
         text += sentence
     ids = tokenizer.encode(text, add_special_tokens=False)
     check_known(tokenizer, text, ids, f"the prompt of {question[:60]!r}")
     return text, ids
 
 
-def check_opened(prompt: str, feature: str) -> None:
+def check_opened(prompt: str, feature: str, question: str = "") -> None:
     """Check that a prompt leaves the thinking open.
 
     Args:
         prompt: The text of the prompt.
         feature: What needs this; the error message begins with it.
+        question: The question in the prompt; tags in it do not count.
 
     Raises:
         ConfigError: The prompt does not end inside the thinking.
     """
-    if not opens_thinking(prompt):
+    if not opens_thinking(prompt, question):
         raise ConfigError(
             f"{feature} needs a chat template that ends by opening <think>; this one ends {prompt[-30:]!r}"
         )
@@ -285,8 +288,14 @@ def closing_id(tokenizer: PreTrainedTokenizerBase) -> int:
     return ids[0]
 
 
-def opens_thinking(prompt: str) -> bool:
-    """Tell whether a prompt leaves `<think>` open, so that a completion begins inside the thinking."""
+def opens_thinking(prompt: str, question: str = "") -> bool:
+    """Tell whether a prompt leaves `<think>` open, so that a completion begins inside the thinking.
+
+    Args:
+        prompt: The text of the prompt.
+        question: The question in it. Tags there are part of the problem: only what follows it counts.
+    """
+    prompt = prompt.partition(question.strip())[2] or prompt if question.strip() else prompt
     return prompt.rfind("<think>") > prompt.rfind("</think>")
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from effwb import prompts
+from effwb._internal.checked import checked_arguments
 from effwb._internal.keywords import moved_keywords
 from effwb.errors import ConfigError, DataError
 from effwb.profiles import Sampling
 from effwb.prompts import Prompting
 from effwb.runs import RunDir, read_parquet, write_parquet
 from effwb.samplers import Completion, Sampler, SamplingParams, check_context
-from effwb.samplers.base import opened, with_opening
-from effwb.verifiers import grading
+from effwb.samplers.base import check_sampler, opened, with_opening
+from effwb.verifiers import grading, verify
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,7 @@ COLUMNS = (
     **{f: f"Prompting({f}=...)" for f in ("template", "effort", "hint", "hint_place", "thinking", "opening")},
     ahead="effwb.evaluate(...), which samples and probes together",
 )
+@checked_arguments(sampling=Sampling, prompting=Prompting)
 def sample(
     problems: Dataset,
     sampler: Sampler,
@@ -109,8 +111,11 @@ class RolloutTable:
         sampling: Sampling,
         prompting: Prompting,
     ):
+        check_sampler(sampler)
         check_problems(problems)
         self.run, self.sampler, self.seed = RunDir(run_dir), sampler, seed
+        if not self.run.is_done("rollouts"):
+            check_texts(problems)
         self.sampling, self.prompting = sampling, prompting
         self.template = prompts.template(prompting.template or prompts.fitting_template(sampler.tokenizer))
         self.prompted = _prompted(problems, sampler.tokenizer, self.template, prompting)
@@ -123,7 +128,8 @@ class RolloutTable:
                 cap = min(cap, sampler.context - self.longest_prompt - FORCED_ROOM)
         self.params = SamplingParams(int(cap), sampling.temperature, sampling.top_p, n)
         if prompting.opening != "free":
-            prompts.check_opened(self.prompted["prompt"].iloc[0], f"opening={prompting.opening!r}")
+            first = self.prompted.iloc[0]
+            prompts.check_opened(first["prompt"], f"opening={prompting.opening!r}", first["question"])
         self.identity = self._identity()
 
     def _identity(self) -> dict:
@@ -241,7 +247,12 @@ def solved(rollouts: pd.DataFrame) -> pd.Series:
 
 
 def check_problems(problems: Dataset) -> None:
-    """Raise `DataError` for an empty data set, repeated ids or missing columns."""
+    """Raise `DataError` for what is no data set, an empty one, repeated ids or missing columns."""
+    if not hasattr(problems, "column_names"):
+        raise DataError(
+            f"problems must be a data set, as effwb.problems.load returns it, got {type(problems).__name__}; "
+            "datasets.Dataset.from_pandas(table) makes one of a DataFrame"
+        )
     if len(problems) == 0:
         raise DataError("there are no problems")
     missing = [c for c in ("problem_id", "question", "answer") if c not in problems.column_names]
@@ -249,6 +260,31 @@ def check_problems(problems: Dataset) -> None:
         raise DataError(f"the problems lack the columns {missing}; they have {problems.column_names}")
     if len(set(problems["problem_id"])) < len(problems):
         raise DataError("the problems repeat a problem_id; every problem may occur once per run")
+
+
+def check_texts(problems: Dataset) -> None:
+    """Raise `DataError` for an id or question that is no text, and for a gold that no verifier can use.
+
+    Args:
+        problems: Problems that `check_problems` accepts and that will be sampled.
+    """
+    for column in ("problem_id", "question"):
+        values = problems[column][:]
+        bad = [row for row, value in enumerate(values) if not (isinstance(value, str) and value.strip())]
+        if bad:
+            raise DataError(
+                f"{len(bad)} of {len(values)} problems have no text as {column}, such as row {bad[0]}: "
+                f"{values[bad[0]]!r}; drop these rows, or give each a text"
+            )
+    golds = problems["answer"][:]
+    legal = [isinstance(gold, str | int | float) and gold == gold for gold in golds]
+    verdicts = verify([""] * len(golds), [gold if ok else "" for gold, ok in zip(golds, legal, strict=True)])
+    bad = [row for row, verdict in enumerate(verdicts) if verdict.status == "bad_gold"]
+    if bad:
+        raise DataError(
+            f"{len(bad)} of {len(golds)} problems have a gold that no verifier can use, such as row "
+            f"{bad[0]}: {golds[bad[0]]!r}; drop these rows, or mend the column answer"
+        )
 
 
 def problems_of(run_dir: str | Path) -> pd.DataFrame:
@@ -260,6 +296,7 @@ def problems_of(run_dir: str | Path) -> pd.DataFrame:
     return read_parquet(Path(run_dir) / "problems.parquet")
 
 
+@checked_arguments()
 def regrade(run_dir: str | Path, timeout: float = 5.0) -> pd.DataFrame:
     """Grade the stored texts of a run again, with the verifier as it is now.
 
@@ -276,7 +313,9 @@ def regrade(run_dir: str | Path, timeout: float = 5.0) -> pd.DataFrame:
 def _graded(rollouts: pd.DataFrame, problems: pd.DataFrame, timeout: float) -> pd.DataFrame:
     """The rollouts with verdict columns; `problems` have their prompts."""
     problems = problems.set_index("problem_id")
-    opens = rollouts["problem_id"].map(problems["prompt"].map(prompts.opens_thinking))
+    pairs = zip(problems["prompt"], problems["question"], strict=True)
+    is_open = dict(zip(problems.index, (prompts.opens_thinking(*pair) for pair in pairs), strict=True))
+    opens = rollouts["problem_id"].map(is_open)
     texts = [prompts.graded_text(o, text) for o, text in zip(opens, rollouts["text"], strict=True)]
     golds = rollouts["problem_id"].map(problems["answer"])
     return rollouts.assign(**grading.grade(texts, golds, timeout))

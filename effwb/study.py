@@ -9,30 +9,42 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from effwb import notebook, profiles
+from effwb._internal.checked import AtLeastTwo, Text, checked_arguments
 from effwb.analysis.finished import BASE, EVALUATION, describe_run
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
-from effwb.designs import DESIGNS
-from effwb.errors import ConfigError
+from effwb.designs import find_design
+from effwb.errors import ConfigError, one_of
 from effwb.evaluation import evaluate
 from effwb.frontier import Frontier
 from effwb.profiles import Profile, Training
 from effwb.prompts import Prompting
 from effwb.rollouts import sample
-from effwb.samplers import Sampler, open_sampler
+from effwb.samplers import SAMPLERS, Sampler, open_sampler
+from effwb.training.checks import check_machine, check_report_to
 from effwb.training.points import Point, frozen_reference, load_train_and_eval, run_name, short_value
 from effwb.training.preview import preview
 from effwb.training.run import TrainResult, train
-from effwb.training.settings import RecipeChoice, RunSettings, overrides, point_settings
+from effwb.training.settings import (
+    RecipeChoice,
+    RunSettings,
+    check_point,
+    check_training,
+    overrides,
+    point_settings,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
     from datasets import Dataset
 
 Points = Sequence[Point] | Mapping[str, Point]
+POINTS = Annotated[Sequence[Point], Field(min_length=1)] | Annotated[Mapping[str, Point], Field(min_length=1)]
 
 
 class Study:
@@ -73,6 +85,7 @@ class Study:
         self._folders: list[Path] = []
 
     @classmethod
+    @checked_arguments(profile=Text | Profile, n_samples=AtLeastTwo)
     def open(
         cls,
         profile: str | Profile = "pocket",
@@ -111,6 +124,7 @@ class Study:
             ConfigError: An unknown profile, field or notebook parameter, or a value that is not legal.
         """
         notebook.check_parameters()
+        one_of("eval_engine", eval_engine, [*SAMPLERS, None])
         named = profile if isinstance(profile, Profile) else profiles.profile(profile)
         scale = named.override(
             n_problems=n_problems,
@@ -214,8 +228,9 @@ class Study:
             model: Hub id or directory; default: the model that training starts from.
         """
         engine = self.eval_engine or self.profile.engine
-        return open_sampler(model or self.profile.model, engine, dtype=self.profile.dtype)
+        return open_sampler(model or self.profile.model, engine, **self.profile.sampler_options)
 
+    @checked_arguments()
     def sample(
         self,
         problems: Dataset,
@@ -249,6 +264,7 @@ class Study:
             progress=False,
         )
 
+    @checked_arguments()
     def reference(self, n: int | None = None) -> dict[str, dict[str, float]]:
         """Length and accuracy of the starting model on each training problem, for designs that need it.
 
@@ -259,6 +275,7 @@ class Study:
             self.profile, self.train_problems, run_root=self.run_root, n=n, engine=self.eval_engine
         )
 
+    @checked_arguments(point=Point)
     def preview(
         self, point: Point, *, model: str | None = None, reference: Mapping | None = None
     ) -> pd.DataFrame:
@@ -292,11 +309,12 @@ class Study:
 
     def preview_dir(self, point: Point) -> Path:
         """Directory in which `preview` keeps the rollouts; designs with the same prompts share it."""
-        own_prompts = DESIGNS[point.design].hint or DESIGNS[point.design].modes
-        stem = f"preview-{point.design}" if own_prompts else "preview"
-        run = self.run_settings(point)
+        cls, run = find_design(point.design), self.run_settings(point)
+        own_prompts = cls.hint or cls.modes
+        stem = f"preview-{cls.NAME if ':' in point.design else point.design}" if own_prompts else "preview"
         return self.run_root / f"{stem}-{run.max_tokens}x{run.training.group_size}"
 
+    @checked_arguments(points=POINTS)
     def train(
         self,
         points: Points,
@@ -326,7 +344,7 @@ class Study:
         """
         listed = points.values() if isinstance(points, Mapping) else points
         for point in listed:  # before the reference is sampled
-            _check_point(point, self.profile, model=model, recipe=self.recipe, given=self._given)
+            check_point(point, self.profile, model=model, recipe=self.recipe, given=self._given)
         if reference is None and any(map(_needs_reference, listed)):
             reference = self.reference()
         runs = run_points(
@@ -348,6 +366,7 @@ class Study:
         self._folders += [run.run_dir for run in runs]
         return runs
 
+    @checked_arguments(prompting=Prompting)
     def evaluate(
         self,
         name: str = BASE,
@@ -420,9 +439,10 @@ class Study:
 
 
 def _needs_reference(point: Point | None) -> bool:
-    return point is not None and (DESIGNS[point.design].needs_reference or _needs_reference(point.after))
+    return point is not None and (find_design(point.design).needs_reference or _needs_reference(point.after))
 
 
+@checked_arguments(points=POINTS, profile=Profile)
 def run_points(
     points: Points,
     train_problems: Dataset,
@@ -467,24 +487,29 @@ def run_points(
         The runs in order: the base under each seed, then each point under each seed.
 
     Raises:
-        ConfigError: Two points have the same name, a design is unknown, or a point is called "base".
+        ConfigError: Two points have the same name, a point is called "base", or `train` would refuse a point.
     """
     named = dict(points) if isinstance(points, Mapping) else {point.name: point for point in points}
     if len(named) < len(points):
         raise ConfigError("two points have the same name; give a mapping with a name for each")
     if BASE in named:
         raise ConfigError(f"a point cannot be called {BASE!r}: that is the model all start from")
+    one_of("eval_engine", eval_engine, [*SAMPLERS, None])
     settings: dict[str, Any] = dict(profile=profile, recipe=recipe, given=given or {})
-    for point in named.values():
-        _check_point(point, model=model, **settings)
     root, folders = Path(run_root), []
+    for name, point in named.items():  # all that train refuses, before the first one is trained
+        run = check_point(point, model=model, **settings)
+        check_training(point, train_problems, reference, monitor, model=model, **settings)
+        if not all((root / run_name(name, seed) / "train" / "DONE").exists() for seed in seeds):
+            check_report_to(report_to)
+            check_machine(run.training)
     shown = dict(report_to=report_to, watch=watch)
     options: dict[str, Any] = dict(**settings, reference=reference, monitor=monitor, **shown)
 
     def measure(model: str, name: str, seed: int, **design: Any) -> None:
         folder = root / run_name(name, seed) / EVALUATION
         describe_run(folder, {"method": name, "seed": seed, **design})
-        with open_sampler(model, eval_engine or profile.engine, dtype=profile.dtype) as sampler:
+        with open_sampler(model, eval_engine or profile.engine, **profile.sampler_options) as sampler:
             evaluate(eval_problems, sampler, profile, run_dir=folder, name=name, seed=seed, progress=False)
         folders.append(folder)
 
@@ -502,13 +527,6 @@ def run_points(
             result = _train_point(name, named, train_problems, root, seed, model=model, **options)
             measure(result.model, name, seed, design=point.design, params=params, after=after)
     return RunSet.of(root, folders)
-
-
-def _check_point(point: Point, profile: Profile, **settings: Any) -> None:
-    """Raise `ConfigError` if a point, or one that is trained before it, has an illegal name or value."""
-    point_settings(point, profile, **settings).check_context()
-    if point.after is not None:
-        _check_point(point.after, profile, **settings)
 
 
 def _train_point(
@@ -529,7 +547,7 @@ def _train_point(
             earlier, {**points, earlier: point.after}, train_problems, root, seed, given=given, **options
         )
         options["model"] = before.model
-        if point.after.design in DESIGNS[point.design].takes_state_of:
+        if point.after.design in find_design(point.design).takes_state_of:
             options["state"] = before.state
     wins = overrides(point, given)
     return train(

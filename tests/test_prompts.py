@@ -88,7 +88,7 @@ def test_bad_options(pocket, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"thinking": "False"}, "thinking must be True or False, got 'False'"),
+        ({"thinking": "False"}, "thinking must be bool, got 'False'"),
         ({"opening": "closed"}, "'closed'.*free, think, empty"),
         ({"hint_place": "end"}, "'end'.*user, max, think"),
     ],
@@ -133,3 +133,20 @@ def test_a_template_that_only_opens_the_thinking_has_it_closed():
 def test_graded_text_keeps_the_thinking_open():
     assert prompts.graded_text(True, "x").startswith("<think>")
     assert prompts.graded_text(False, "x") == "x"
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["What does <think> mean?", "<think>", "</think>", "Write <think>a</think>.", " 3+4=? <think> ", "3+4=?"],
+)
+def test_tags_in_a_question_do_not_open_or_close_the_thinking(question):
+    opening = f"<|user|>{question.strip()}<|end|><|assistant|><think>"
+    assert prompts.opens_thinking(opening, question)
+    assert prompts.opens_thinking(opening + "I will answer with 64 tokens.\n", question)
+    assert not prompts.opens_thinking(opening + "</think>", question)
+    assert not prompts.opens_thinking(f"<|user|>{question.strip()}<|end|><|assistant|>", question)
+
+
+def test_a_system_prompt_with_tags_does_not_count():
+    prompt = "<|system|>Think inside <think>.<|user|>3+4=?<|assistant|>"
+    assert not prompts.opens_thinking(prompt, "3+4=?")

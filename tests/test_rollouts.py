@@ -257,7 +257,7 @@ def test_snapped_budgets_cut_at_whole_blocks_and_the_curve_says_so(few, pocket, 
     assert "blocks of 16" in curve_figure({"snapped": again.curve}).layout.xaxis.title.text
     with pytest.raises(DataError, match="cut down to blocks of 16"):
         RunSet.find(tmp_path).check_alike()
-    with pytest.raises(ConfigError, match=r"snap must be .* got 0"):
+    with pytest.raises(ConfigError, match=r"^snap=0 must be at least 1$"):
         evaluate(few, pocket, profile, run_dir=tmp_path / "none", snap=0, progress=False)
 
 

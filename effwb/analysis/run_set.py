@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from effwb._internal.checked import PathText, Seed, Text, check_value, checked_arguments
 from effwb.analysis import effect_tables
 from effwb.analysis.finished import (
     RunInfo,
@@ -59,6 +60,8 @@ class RunSet:
             DataError: Nothing below a directory is finished, or two runs get the same name.
         """
         runs: dict[str, RunDir] = {}
+        for name in roots:
+            check_value("root", name, PathText)
         for root in map(Path, roots):
             below = finished_runs(root)
             if not below:
@@ -139,6 +142,8 @@ class RunSet:
             seed: One seed, or several.
             where: A function of a run's `RunInfo`.
         """
+        if not isinstance(seed, Iterable):
+            check_value("seed", seed, Seed | None)
         chosen = list(self.names if names is None else names)
         for name in chosen:
             one_of("run", name, self.names)
@@ -221,10 +226,12 @@ class RunSet:
         first = ["name", "seed", "run"]
         return table[[*first, *(c for c in table if c not in first)]]
 
+    @checked_arguments(baseline=Text)
     def effects(self, baseline: str = "vanilla") -> pd.DataFrame:
         """A row per method: differences to `baseline`, paired by seed; see `effect_tables.effects`."""
         return effect_tables.effects(self.table(), baseline)
 
+    @checked_arguments(baseline=Text)
     def aes(self, baseline: str = "base") -> pd.DataFrame:
         """A row per method: the AES against `baseline`; see `effect_tables.aes_table`."""
         return effect_tables.aes_table(self.table(), baseline)
@@ -258,6 +265,7 @@ class RunSet:
         tables = {run.name: run.metrics for run in self}
         return {name: table for name, table in tables.items() if table is not None}
 
+    @checked_arguments()
     def frontier(self, method: str = "max") -> Frontier:
         """The best accuracy of these runs at each budget; its owners are run names.
 
@@ -269,6 +277,7 @@ class RunSet:
         """
         return self._library.frontier(self.check_alike().names, self.benchmark, method)
 
+    @checked_arguments(frontier=Frontier)
     def reg(self, frontier: Frontier | None = None, l_max: int | None = None) -> pd.DataFrame:
         """A row per run: its Reasoning Efficiency Gap to one frontier (2506.07104, section 3).
 
@@ -296,6 +305,7 @@ class RunSet:
             rows.append(row)
         return pd.DataFrame(rows)
 
+    @checked_arguments(frontier=Frontier)
     def reg_changes(
         self, frontier: Frontier | None = None, baseline: str = "vanilla", l_max: int | None = None
     ) -> pd.DataFrame:

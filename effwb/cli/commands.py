@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effwb._internal.processes import end_with_parent
+from effwb.cli.options import any_path, count, directory, file_to_write, not_negative, positive, seed
 from effwb.errors import one_of
 
 if TYPE_CHECKING:
@@ -55,21 +56,25 @@ def add_eval(subparsers: Any) -> None:
     """Add the command `effwb eval`."""
     summary = "sample a model, force answers at every budget, and measure"
     add = add_command(subparsers, run_eval, summary, EVAL_EXAMPLES).add_argument
-    add("-o", "--out", type=Path, required=True, help="run directory")
+    add("-o", "--out", type=directory, required=True, help="run directory")
     add("--profile", default="pocket", help="scale: a name in effwb.profiles.PROFILES (default pocket)")
     add("--model", help="a hub id, or a directory with weights; default: the profile's")
     add("--problems", help="source of the problems (effwb.problems.load); default: the profile's")
-    add("--n-problems", type=int, help="problems; default: the profile's")
-    add("--n-samples", type=int, help="rollouts per problem; default: the profile's")
-    add("--max-tokens", type=int, help="cap of a rollout in tokens; default: the profile's")
-    add("--temperature", type=float, help="0 is greedy; default: the profile's")
+    add("--n-problems", type=count, help="problems; default: the profile's, all of a file in --problems")
+    add("--n-samples", type=count, help="rollouts per problem; default: the profile's")
+    add("--max-tokens", type=count, help="cap of a rollout in tokens; default: the profile's")
+    add("--temperature", type=not_negative, help="0 is greedy; default: the profile's")
     add("--engine", help="a name in effwb.samplers.SAMPLERS; default: the profile's")
     add("--url", help="address for --engine server; default: the environment variable EFFWB_SERVER_URL")
     add("--effort", help="an effort prompt: low, medium, high")
-    add("--seed", type=int, default=0, help="seed of the choice of problems and of every rollout (default 0)")
+    add(
+        "--seed", type=seed, default=0, help="seed of the choice of problems and of every rollout (default 0)"
+    )
+    trust_help = "run code that comes with the model; read it first"
+    add("--trust-remote-code", action="store_true", default=None, help=trust_help)
     add(
         "--snap",
-        type=int,
+        type=count,
         help="cut rollouts down to whole blocks of this many tokens, as a prefix cache has",
     )
 
@@ -83,9 +88,12 @@ def run_eval(args: argparse.Namespace) -> int:
     from effwb.samplers import open_sampler
 
     fields = ("model", "problems", "n_problems", "n_samples", "max_tokens", "temperature", "engine")
-    profile = profiles.profile(args.profile, **{name: getattr(args, name) for name in fields})
-    eval_problems = problems.load(profile.problems, n=profile.n_problems, seed=args.seed)
-    options = {"dtype": profile.dtype} | ({"url": args.url} if args.url else {})
+    overrides = {name: getattr(args, name) for name in (*fields, "trust_remote_code")}
+    profile = profiles.profile(args.profile, **overrides)
+    is_own_file = args.problems is not None and Path(args.problems).suffix in (".jsonl", ".parquet")
+    n = args.n_problems if is_own_file else profile.n_problems
+    eval_problems = problems.load(profile.problems, n=n, seed=args.seed)
+    options = profile.sampler_options | ({"url": args.url} if args.url else {})
     with open_sampler(profile.model, profile.engine, **options) as sampler:
         choices = {"seed": args.seed, "effort": args.effort, "snap": args.snap}
         evaluation = evaluate(eval_problems, sampler, profile, run_dir=args.out, **choices)
@@ -144,10 +152,10 @@ def add_reg(subparsers: Any) -> None:
     add = add_command(subparsers, run_reg, summary, REG_EXAMPLES).add_argument
     add("runs", type=Path, help="a finished evaluation, or a directory that holds some")
     add("--frontier", help="a saved frontier or the name of a published one; default: the best of these runs")
-    add("--l-max", type=int, help="the last budget that counts; default: the frontier's last")
+    add("--l-max", type=count, help="the last budget that counts; default: the frontier's last")
     largest_help = "if the runs cannot all be compared, use the largest set that can"
     add("--largest", action="store_true", help=largest_help)
-    add("--csv", type=Path, help="write the table to this file as well")
+    add("--csv", type=file_to_write, help="write the table to this file as well")
 
 
 def run_reg(args: argparse.Namespace) -> int:
@@ -190,8 +198,8 @@ def add_regrade(subparsers: Any) -> None:
     summary = "grade stored rollouts again with the current verifier"
     add = add_command(subparsers, run_regrade, summary, REGRADE_EXAMPLES).add_argument
     add("run", type=Path, help="a run directory with finished rollouts")
-    add("--timeout", type=float, default=5.0, help="seconds per answer (default 5)")
-    add("--csv", type=Path, help="write the rollouts whose verdict changed to this file")
+    add("--timeout", type=positive, default=5.0, help="seconds per answer (default 5)")
+    add("--csv", type=file_to_write, help="write the rollouts whose verdict changed to this file")
 
 
 def run_regrade(args: argparse.Namespace) -> int:
@@ -233,8 +241,8 @@ def add_export(subparsers: Any) -> None:
     add("files", type=Path, nargs="+", help=".html figures and .csv tables")
     add("--to", nargs="+", help="html pdf svg png for figures (default pdf), tex md for tables (both)")
     add("--column", default="neurips", help="width: a name in effwb.export.COLUMNS (default neurips)")
-    add("--points", type=float, default=8, help="size of the text when printed (default 8)")
-    add("-o", "--out", type=Path, help="output directory; default: beside each file")
+    add("--points", type=positive, default=8, help="size of the text when printed (default 8)")
+    add("-o", "--out", type=directory, help="output directory; default: beside each file")
 
 
 def run_export(args: argparse.Namespace) -> int:
@@ -261,9 +269,15 @@ def add_report(subparsers: Any) -> None:
     summary = "write one HTML page about some runs, to send to somebody"
     add = add_command(subparsers, run_report, summary, REPORT_EXAMPLES).add_argument
     add("runs", type=Path, nargs="+", help="finished evaluations, or directories that hold some")
-    add("-o", "--out", type=Path, default=Path("report.html"), help="output file (default report.html)")
+    add(
+        "-o",
+        "--out",
+        type=any_path,
+        default=Path("report.html"),
+        help="output file (default report.html)",
+    )
     add("--frontier", help="a saved frontier or the name of a published one; default: the best of these runs")
-    add("--l-max", type=int, help="the last budget that counts; default: the last of the runs")
+    add("--l-max", type=count, help="the last budget that counts; default: the last of the runs")
     add("--base", help="the baseline run for AES; default: the first")
     add("--title", default="", help="default: the names of the runs")
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from effwb.cli.commands import add_command
-from effwb.errors import ConfigError
+from effwb.cli.options import directory, positive
+from effwb.errors import ConfigError, one_of
 
 SWEEP_EXAMPLES = """\
 examples:
@@ -38,7 +39,7 @@ def add_sweep(subparsers: Any) -> None:
     add = parser.add_argument
     add("notebook", nargs="?", help="a notebook, or a .yaml file that describes the sweep")
     _add_grid_options(parser)
-    add("-o", "--out", help="directory of the sweep; each point has a directory in it")
+    add("-o", "--out", type=directory, help="directory of the sweep; each point has a directory in it")
     add("-j", "--jobs", type=int, help="points at a time (default 1), each with its own GPUs or cores")
     add("--gpus", type=int, help="GPUs of each point, if there are any (default 1)")
     add("--ray", nargs="?", const=True, metavar="ADDRESS", help="run the points on a Ray cluster")
@@ -92,18 +93,21 @@ def add_plan(subparsers: Any) -> None:
     _add_grid_options(parser)
     add("--gpu", help="a name in effwb.sweep.estimate.GPUS; default: a short run on this machine")
     add("--calibrate", action="store_true", help="measure the rates in a short run here, even with --gpu")
-    add("--length", type=float, help="mean length of a rollout in tokens")
+    add("--length", type=positive, help="mean length of a rollout in tokens")
 
 
 def run_plan(args: argparse.Namespace) -> int:
     """Print the estimate for a notebook, or for all points of a sweep."""
+    from effwb.notebook import profile_of
     from effwb.sweep import estimate
     from effwb.sweep.parameters import declared_parameters, grid_points
 
+    if args.gpu is not None:  # before a short run that takes minutes
+        one_of("gpu", args.gpu, estimate.GPUS)
     declared, (axes, fixed) = declared_parameters(args.notebook), _read_grid(args)
     axes |= {name: [value] for name, value in fixed.items()}
     points = [{**declared, **point} for point in (grid_points(declared, axes).values() if axes else [{}])]
-    point_profiles = [estimate.profile_of(point) for point in points]
+    point_profiles = [profile_of(point) for point in points]
     profile = point_profiles[0]
     if any(other.model != profile.model for other in point_profiles):
         raise ConfigError("all points of a plan must have one model; run effwb plan once for each profile")

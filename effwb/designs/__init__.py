@@ -1,4 +1,4 @@
-"""Length-aware training designs: one small picklable class per paper.
+"""Length-aware training designs: one small class per paper.
 
 A design turns the rollouts of a step (`Group`) into rewards and advantages. `DESIGNS` lists all of them by
 name; `effwb.designs.base` shows how to write your own.
@@ -7,6 +7,7 @@ Every design names its paper. SECONDARY SOURCE marks what comes from description
 was not checked against the paper or its code.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from effwb.designs.adapt_think import AdaptThink
@@ -30,6 +31,7 @@ from effwb.designs.laser import Laser, LaserD, LaserDE
 from effwb.designs.lead import Lead
 from effwb.designs.length_group_norm import LengthGroupNorm
 from effwb.designs.length_harmonizing import LengthHarmonizing
+from effwb.designs.lookup import as_plain, design_class, from_plain, name_of
 from effwb.designs.mrt import Mrt
 from effwb.designs.reference import reference_table
 from effwb.designs.reo_rl import ReoRl, question_budgets
@@ -40,7 +42,7 @@ from effwb.designs.thinkless import Thinkless
 from effwb.designs.token_budget import TokenBudget
 from effwb.designs.truncation import Truncation
 from effwb.designs.vanilla import Vanilla
-from effwb.errors import ConfigError, one_of
+from effwb.errors import ConfigError
 
 DESIGNS: dict[str, type[Design]] = {
     "vanilla": Vanilla,
@@ -82,19 +84,60 @@ __all__ = [
     "Design",
     "Group",
     "design",
+    "find_design",
     "fit_design",
     "make_design",
     "question_budgets",
+    "read_design",
     "reference_table",
     "toy_group",
+    "write_design",
 ]
+
+
+def find_design(name: str) -> type[Design]:
+    """Return the class of a design.
+
+    Args:
+        name: A name in `DESIGNS`, or "package.module:Class" of a module that can be imported.
+
+    Raises:
+        ConfigError: There is no such design.
+
+    >>> find_design("effwb.designs.kimi:Kimi") is find_design("kimi")
+    True
+    """
+    return design_class(name, DESIGNS)
+
+
+def write_design(design: Design) -> dict[str, Any]:
+    """Return a design as JSON can hold it: its name and all its parameters, without its state.
+
+    Raises:
+        ConfigError: Other processes cannot import the class, or a parameter is not plain data.
+
+    >>> read_design(write_design(Kimi(weight=0.25))).weight
+    0.25
+    """
+    return {"name": name_of(type(design), DESIGNS), "parameters": as_plain(design.parameters())}
+
+
+def read_design(written: Mapping[str, Any]) -> Design:
+    """Return a design with a fresh state from what `write_design` returned.
+
+    Raises:
+        ConfigError: The design or a parameter is unknown, or a value is not legal.
+    """
+    if set(written) != {"name", "parameters"} or not isinstance(written["parameters"], dict):
+        raise ConfigError(f"a design is a name, or a table with name and parameters; got {dict(written)!r}")
+    return find_design(str(written["name"]))(**from_plain(written["parameters"]))
 
 
 def make_design(name: str, **params: Any) -> Design:
     """Return a design with its paper's defaults, for a run with the paper's cap.
 
     Args:
-        name: A name in `DESIGNS`.
+        name: A name in `DESIGNS`, or "package.module:Class".
         **params: Parameters of the design that differ from the paper's.
 
     Raises:
@@ -103,15 +146,14 @@ def make_design(name: str, **params: Any) -> Design:
     >>> make_design("kimi", weight=0.2).weight
     0.2
     """
-    one_of("design", name, DESIGNS)
-    return DESIGNS[name](**params)
+    return find_design(name)(**params)
 
 
 def fit_design(name: str, cap: int, **params: Any) -> Design:
     """Return a design with its paper's defaults scaled to the cap of a run.
 
     Args:
-        name: A name in `DESIGNS`.
+        name: A name in `DESIGNS`, or "package.module:Class".
         cap: The cap of the run in tokens.
         **params: Parameters of the design that differ from the paper's. Values in tokens (or per token) are
             meant at `cap` and are not scaled.
@@ -122,10 +164,9 @@ def fit_design(name: str, cap: int, **params: Any) -> Design:
     >>> fit_design("truncation", 512).target, fit_design("truncation", 512, target=200).target
     (125.0, 200)
     """
-    one_of("design", name, DESIGNS)
+    cls = find_design(name)
     if "cap" in params:
         raise ConfigError(f"{name}: pass the run's cap once, as fit_design({name!r}, {cap}, ...)")
-    cls = DESIGNS[name]
     if cls.PAPER_CAP is None:
         return cls(**params, cap=cap)
     return cls(**{**cls().at_scale(cap).parameters(), **params})

@@ -1,11 +1,11 @@
-'''What every design is: a small picklable object that turns a `Group` into rewards, a mask and advantages.
+'''What every design is: a small object that turns a `Group` into rewards, a mask and advantages.
 
 To write a design of your own, subclass `Design` under the decorator `@design`. Parameters are annotated class
 attributes with their defaults. `components` returns the named parts of the reward; their sum is the reward,
 and `rule` makes advantages of it. Everything else is optional: `check` (refuse bad parameters), `mask` (drop
 rollouts from the loss), `fresh_state` with `observe` (remember things between steps), TOKEN_PARAMETERS
-(parameters that must change with the cap). Put the class in a module so that it can be pickled, and pass an
-object of it to `train`. For use by name, as in `Point("length_price")`, add it to `DESIGNS`.
+(parameters that must change with the cap). Pass an object of the class to `train`. By name it
+is "package.module:LengthPrice", if it stands in a module: so `Point`, sweeps and other processes find it.
 
 >>> from effwb.designs import Design, design, toy_group
 >>> @design
@@ -284,10 +284,6 @@ class Design:
             weights = self.component_weights(parts, group)
             return advantages.decoupled(parts, weights, **self._rule_options(group))
         return self.by_rule(total, group)
-
-    def unwhitened(self, group: Group) -> np.ndarray:
-        """Return the advantages before they are whitened over all tokens, see `whiten`. Pure."""
-        return self.advantage(group)
 
     def by_rule(self, reward_PG: np.ndarray, group: Group) -> np.ndarray:
         """Turn one reward (P, G) into advantages, float (P, G), by this design's rule and mask."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effwb import prompts
+from effwb._internal.checked import AboveZero, Positive, check_fields, checked_arguments
 from effwb._internal.keywords import moved_keywords
 from effwb.budgets import check_budgets
 from effwb.errors import ConfigError, DataError
@@ -22,6 +23,7 @@ from effwb.probes.forced import ForcedAnswer, Prober, ProbeTarget, cuts_of
 from effwb.rollouts import problems_of
 from effwb.runs import RunDir
 from effwb.samplers import Completion, Sampler, SamplingParams
+from effwb.samplers.base import check_sampler
 from effwb.verifiers import grading
 
 if TYPE_CHECKING:
@@ -51,19 +53,17 @@ class Probing:
         verify_timeout: Most seconds for comparing one answer with its gold.
 
     Raises:
-        ConfigError: `snap` or `shard_rollouts` is below 1.
+        ConfigError: A value has a wrong type or is out of range.
     """
 
-    answer_tokens: int = 20
+    answer_tokens: Positive = 20
     suffix: str | None = None
-    snap: int | None = None
-    shard_rollouts: int = 256
-    verify_timeout: float = 5.0
+    snap: Positive | None = None
+    shard_rollouts: Positive = 256
+    verify_timeout: AboveZero = 5.0
 
     def __post_init__(self):
-        for name, value in (("snap", self.snap), ("shard_rollouts", self.shard_rollouts)):
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1, got {value}")
+        check_fields(self)
 
     def identity(self, sampler: Sampler, template: prompts.Template, budgets: Sequence[int]) -> dict:
         """Return what decides the forced answers of a rollout."""
@@ -84,6 +84,7 @@ class Probing:
     **{f: f"Probing({f}=...)" for f in ("answer_tokens", "suffix", "snap")},
     **{f: f"Probing({f}=...)" for f in ("shard_rollouts", "verify_timeout")},
 )
+@checked_arguments(probing=Probing)
 def probe(
     rollouts: pd.DataFrame,
     sampler: Sampler,
@@ -114,6 +115,7 @@ def probe(
         DataError: `run_dir` has no rollouts, or others.
         IdentityError: `run_dir` holds other probes.
     """
+    check_sampler(sampler)
     run = RunDir(run_dir)
     sampling = run.identity("rollouts")
     if not sampling:
@@ -283,7 +285,7 @@ class ShardProber:
 
     def _target(self, problem: Any, ids: list[int], finish_reason: str) -> ProbeTarget:
         """What to do with a rollout of `problem`, a row of the problems with their prompts."""
-        opened = prompts.opens_thinking(problem.prompt)
+        opened = prompts.opens_thinking(problem.prompt, problem.question)
         budgets = cuts_of(len(ids), finish_reason, self.budgets)
         return ProbeTarget(list(problem.prompt_ids), ids, opened, budgets)
 

@@ -340,6 +340,12 @@ class Sampler(ABC):
         return Completion(ids, self.tokenizer.decode(visible), reason, cached_tokens)
 
 
+def check_sampler(sampler: object) -> None:
+    """Raise `ConfigError` for what does not sample, such as the name of a model."""
+    if not hasattr(sampler, "generate"):
+        raise ConfigError(f"sampler must be an open sampler (effwb.open_sampler gives one), got {sampler!r}")
+
+
 def completed(tokenizer: PreTrainedTokenizerBase, stop_ids: Sequence[int], ids: list[int]) -> Completion:
     """The `Completion` of ids whose finish reason is not known: "stop" if they end in a stop id.
 

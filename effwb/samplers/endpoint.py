@@ -1,6 +1,7 @@
 """A completions endpoint over HTTP: bounded concurrency, retries with backoff, errors that say what to do.
 
-The key is read from the environment at every call and never stored.
+The key is read from the environment at every call and never stored. Whatever a server answers is shown
+without it.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from contextlib import suppress
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any
 
-from effwb.errors import ConfigError, EngineError
+from effwb._internal.secrets import KEY, without_key
+from effwb.errors import ConfigError, EffwbError, EngineError
 
 if TYPE_CHECKING:
     import httpx
 
     from effwb.samplers.request import RequestQueue, Response, Ticket
 
-URL, KEY = "EFFWB_SERVER_URL", "EFFWB_SERVER_KEY"  # environment variables
+URL = "EFFWB_SERVER_URL"  # environment variable
 RETRIED_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between two tries
 CONNECT_TIMEOUT, GET_TIMEOUT = 10.0, 60.0  # seconds
@@ -86,12 +88,7 @@ class Endpoint:
             async with self._client(_trusted_certificates(), min(self.timeout, GET_TIMEOUT)) as client:
                 return await self._answer(client, "GET", path)
 
-        try:
-            return _run(once())
-        except RetryableError as error:
-            raise EngineError(
-                f"no answer from the server at {self.url} ({error}); is it running, and is the URL right?"
-            ) from error
+        return _run_without_key(once(), f"no answer from the server at {self.url}")
 
     def post_all(
         self,
@@ -113,7 +110,7 @@ class Endpoint:
         Raises:
             EngineError: If the server refuses a request, or a request fails for longer than `patience`.
         """
-        _run(self._post_all(path, queue, body_of, read))
+        _run_without_key(self._post_all(path, queue, body_of, read), f"no answer from {self.url}")
 
     async def _post_all(self, path, queue, body_of, read) -> None:
         certificates, answered = _trusted_certificates(), asyncio.Event()
@@ -155,11 +152,11 @@ class Endpoint:
                     raise EngineError(
                         f"the server at {self.url} failed for {self.patience:g} s ({error}); what is "
                         "finished is kept, and the same call continues when the server is back"
-                    ) from error
+                    ) from None
                 if now - self._warned_at >= WARNING_INTERVAL:
                     self._warned_at = now
                     logger = logging.getLogger(__name__)
-                    logger.warning("server at %s: %s; trying again", self.url, error)
+                    logger.warning("server at %s: %s; trying again", self.url, without_key(error))
             await asyncio.sleep(wait)
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -169,12 +166,17 @@ class Endpoint:
         key = os.environ.get(KEY, "").strip()
         if not (key.isascii() and key.isprintable()):  # httpx would show the key in its error
             raise ConfigError(f"{KEY} holds characters that a key cannot have")
-        return httpx.AsyncClient(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(timeout, connect=CONNECT_TIMEOUT),
-            verify=certificates,
-        )
+        try:
+            return httpx.AsyncClient(
+                base_url=self.url,
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                timeout=httpx.Timeout(timeout, connect=CONNECT_TIMEOUT),
+                verify=certificates,
+            )
+        except (ValueError, httpx.InvalidURL):  # their messages may show a password
+            raise ConfigError(
+                "a proxy in the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) is no URL that can be used"
+            ) from None
 
     async def _answer(self, client: httpx.AsyncClient, method: str, path: str, **request) -> dict:
         import httpx
@@ -182,7 +184,11 @@ class Endpoint:
         try:
             response = await client.request(method, path, **request)
         except httpx.RequestError as error:
-            raise RetryableError(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+            # about a redirect, the message shows parts of the new address
+            message = "an invalid redirect" if "location header" in str(error) else without_key(error)
+            raise RetryableError(f"{type(error).__name__}: {message}".rstrip(": ")) from None
+        except (httpx.InvalidURL, httpx.HTTPError, ValueError) as error:  # headers or bodies that break HTTP
+            raise EngineError(f"{self.url}/{path}: {type(error).__name__}: {without_key(error)}") from None
         if response.status_code in RETRIED_STATUSES:
             raise RetryableError(
                 f"status {response.status_code}: {_message(response)}", _retry_after(response)
@@ -196,8 +202,9 @@ class Endpoint:
             )
         try:
             return response.json()
-        except ValueError as error:
-            raise RetryableError(f"the answer is not JSON: {response.text[:80]!r}") from error
+        except (ValueError, RecursionError):
+            text = without_key(response.text)[:80]
+        raise RetryableError(f"the answer is not JSON: {text!r}")
 
 
 def _trusted_certificates() -> SSLContext:
@@ -208,6 +215,24 @@ def _trusted_certificates() -> SSLContext:
 
 
 _jitter = random.Random()  # not the global generator, which belongs to the user
+
+
+def _run_without_key(coroutine: Coroutine, no_answer: str) -> Any:
+    """Run a coroutine as `_run` does; its errors are raised as new ones, without the key and without a cause.
+
+    Args:
+        coroutine: The coroutine.
+        no_answer: How the message begins if a failure was not retried.
+    """
+    kind: type[EffwbError]
+    try:
+        return _run(coroutine)
+    except RetryableError as error:
+        kind = EngineError
+        message = f"{no_answer} ({without_key(error)}); is it running, and is the URL right?"
+    except EffwbError as error:
+        kind, message = type(error), without_key(error)
+    raise kind(message)  # outside the except block: the old error may hold the request with its headers
 
 
 def _run(coroutine: Coroutine) -> Any:
@@ -238,12 +263,12 @@ def _checked_url(url: str) -> str:
 
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL:  # its message may show a password
+    except (httpx.InvalidURL, TypeError):  # its message may show a password
         raise ConfigError("the server's URL is not valid; it must look like http://host:port/v1") from None
-    if parsed.userinfo or parsed.query or parsed.fragment:
+    if parsed.userinfo or parsed.query or parsed.fragment or "@" in url:
         raise ConfigError(f"the server's URL must hold no credentials or query; put a key into {KEY}")
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ConfigError(f"the server's URL must be http://host:port/v1 or https, got {url!r}")
+        raise ConfigError(f"the server's URL must be http://host:port/v1 or https, got {without_key(url)!r}")
     return str(parsed).rstrip("/") + ("/v1" if parsed.path in ("", "/") else "")
 
 
@@ -254,7 +279,7 @@ def _message(response: httpx.Response) -> str:
         message = error["message"] if isinstance(error, dict) else error
     except (ValueError, KeyError, TypeError):
         message = response.text
-    return str(message).strip()[:400] or "no message"
+    return without_key(message).strip()[:400] or "no message"
 
 
 def _retry_after(response: httpx.Response) -> float:

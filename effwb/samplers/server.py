@@ -8,6 +8,8 @@ from __future__ import annotations
 from functools import cached_property
 
 from effwb import models
+from effwb._internal.checked import AboveZero, NotNegative, Positive, check_value
+from effwb._internal.secrets import without_key
 from effwb.errors import ConfigError, EngineError, one_of
 from effwb.samplers.endpoint import Endpoint, RetryableError
 from effwb.samplers.request import RequestQueue, RequestSampler, Response, Ticket
@@ -45,6 +47,7 @@ class ServerSampler(RequestSampler):
         concurrency: The most requests under way at once.
         timeout: Seconds until a request without an answer has failed.
         patience: Seconds during which a failed request is sent again; long enough to restart the server.
+        trust_remote_code: Whether code that comes with the model's tokenizer and config may run here.
 
     Raises:
         ConfigError: For an unknown model or dtype, a bad URL, or a number out of range.
@@ -62,13 +65,12 @@ class ServerSampler(RequestSampler):
         concurrency: int = 128,
         timeout: float = 3600.0,
         patience: float = 300.0,
+        trust_remote_code: bool = False,
     ):
-        for name, value in (("concurrency", concurrency), ("timeout", timeout)):
-            if value <= 0:
-                raise ConfigError(f"{name} must be positive, got {value}")
-        if patience < 0:
-            raise ConfigError(f"patience must not be negative, got {patience}")
-        self.source = models.locate(model)
+        check_value("concurrency", concurrency, Positive)
+        check_value("timeout", timeout, AboveZero)
+        check_value("patience", patience, NotNegative)
+        self.source = models.locate(model, trust_remote_code)
         self.tokenizer = models.load_tokenizer(self.source)
         self.dtype, self.served_model = models.check_dtype(dtype), served_model
         self.endpoint = Endpoint(url, concurrency, timeout, patience)
@@ -82,11 +84,11 @@ class ServerSampler(RequestSampler):
         """The server's entry for the model: `id` and, from vLLM, `max_model_len`; fetched once."""
         answer = self.endpoint.get("models")
         try:
-            cards = {card["id"]: card for card in answer["data"]}
-        except (KeyError, TypeError) as error:
+            cards = {without_key(card["id"]): card for card in answer["data"]}
+        except (KeyError, TypeError):
             raise EngineError(
                 f"{self.endpoint.url}/models does not list models the way OpenAI's API does"
-            ) from error
+            ) from None
         if self.served_model is not None:
             one_of("served_model", self.served_model, cards)
             return cards[self.served_model]
@@ -106,17 +108,22 @@ class ServerSampler(RequestSampler):
 
         It is the model's own limit, or a smaller one if the server was started with `--max-model-len`.
         """
-        limits = (super().context, self.card.get("max_model_len"))
+        limits = (super().context, self._served_context())
         return min((limit for limit in limits if limit is not None), default=None)
+
+    def _served_context(self) -> int | None:
+        """The context that the server names; None if it names none."""
+        context = self.card.get("max_model_len")
+        return context if isinstance(context, int) else None
 
     def _versions(self) -> str:
         return "OpenAI-compatible server"
 
     def batching(self) -> dict:
         """What the server says about itself, without its address. Recorded with a run, never compared."""
-        card = {"served_model": self.card["id"], "max_model_len": self.card.get("max_model_len")}
+        card = {"served_model": without_key(self.card["id"]), "max_model_len": self._served_context()}
         try:
-            version = str(self.endpoint.get("../version")["version"])
+            version = without_key(self.endpoint.get("../version")["version"])
         except (EngineError, KeyError, TypeError):  # vLLM has this page, other servers may not
             version = None
         return {"version": version, **card, "concurrency": self.endpoint.concurrency}
@@ -144,8 +151,9 @@ class ServerSampler(RequestSampler):
             (choice,) = answer["choices"]
             ids, reason = choice.get("token_ids"), choice["finish_reason"]
             usage = (answer.get("usage") or {}).get("prompt_tokens_details") or {}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise EngineError(f"no completion in the server's answer: {str(answer)[:200]}") from error
+        except (KeyError, TypeError, ValueError, AttributeError):
+            text = without_key(answer)[:200]
+            raise EngineError(f"no completion in the server's answer: {text}") from None
         if reason not in ("stop", "length"):  # vLLM says "abort" when it is shut down
             raise RetryableError(f"a completion ended with {reason!r}")
         if ids is None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from effwb._internal.checked import NotNegative, Positive, TopP, check_fields
 from effwb.errors import ConfigError
 
 
@@ -22,20 +23,15 @@ class SamplingParams:
         ConfigError: If a value is out of its range.
     """
 
-    max_tokens: int
-    temperature: float = 1.0
-    top_p: float = 1.0
-    n: int = 1
+    max_tokens: Positive
+    temperature: NotNegative = 1.0
+    top_p: TopP = 1.0
+    n: Positive = 1
     close_brace: bool = False
     banned_first_tokens: tuple[int, ...] = ()
 
     def __post_init__(self):
-        if self.max_tokens < 1 or self.n < 1:
-            raise ConfigError(f"max_tokens and n must be at least 1, got {self.max_tokens} and {self.n}")
-        if self.temperature < 0:
-            raise ConfigError(f"temperature must be 0 (greedy) or positive, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ConfigError(f"top_p must lie in (0, 1], got {self.top_p}")
+        check_fields(self)
 
 
 @dataclass(frozen=True)

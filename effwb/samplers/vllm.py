@@ -6,9 +6,12 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from effwb import models
+from effwb._internal.checked import AboveZero, Positive, check_value
 from effwb._internal.private_vllm import abort_all, recorded_packing, repack, shut_down
 from effwb.errors import ConfigError, EngineError
 from effwb.samplers.request import RequestQueue, RequestSampler, Ticket
@@ -45,6 +48,7 @@ class VllmSampler(RequestSampler):
         gpu_memory_utilization: The share of the GPU's memory that vLLM may use, in (0, 1].
         enforce_eager: Do not use CUDA graphs.
         updatable: Allow `update_weights`. On a CPU the weights then take twice their memory.
+        trust_remote_code: Whether code that comes with the model may run.
 
     Raises:
         ConfigError: For an unknown model or dtype, or a number out of range.
@@ -63,17 +67,13 @@ class VllmSampler(RequestSampler):
         gpu_memory_utilization: float = 0.85,
         enforce_eager: bool = False,
         updatable: bool = False,
+        trust_remote_code: bool = False,
     ):
-        for name, value in (
-            ("batch_rows", batch_rows),
-            ("cache_gib", cache_gib),
-            ("max_model_len", max_model_len),
-        ):
-            if value is not None and value <= 0:
-                raise ConfigError(f"{name} must be positive, got {value}")
-        if not 0 < gpu_memory_utilization <= 1:
-            raise ConfigError(f"gpu_memory_utilization must lie in (0, 1], got {gpu_memory_utilization}")
-        self.source = models.locate(model)
+        check_value("batch_rows", batch_rows, Positive)
+        check_value("cache_gib", cache_gib, AboveZero | None)
+        check_value("max_model_len", max_model_len, Positive | None)
+        check_value("gpu_memory_utilization", gpu_memory_utilization, Annotated[float, Field(gt=0, le=1)])
+        self.source = models.locate(model, trust_remote_code)
         self.tokenizer = models.load_tokenizer(self.source)
         self.dtype, self.batch_rows, self.max_model_len = models.check_dtype(dtype), batch_rows, max_model_len
         self.cache_gib, self.gpu_memory_utilization = cache_gib, gpu_memory_utilization
@@ -139,6 +139,7 @@ class VllmSampler(RequestSampler):
             "skip_tokenizer_init": True,
             "generation_config": "vllm",  # no sampling parameters but ours
             "use_tqdm_on_load": False,
+            "trust_remote_code": self.source.trust_remote_code,
         }
         if on_cpu():
             # A seeded request whose prompt is prefilled in chunks crashes there: vLLM rewinds its generator,

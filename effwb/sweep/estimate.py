@@ -13,16 +13,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
-from effwb import profiles
+from effwb._internal.checked import check_value
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import Profile
 from effwb.sweep.arithmetic import compute
-from effwb.training.settings import run_settings
 
 GIB = 2**30
 LENGTH = 1 / 4  # mean length of a rollout as a share of the cap, where it is neither given nor measured
@@ -32,6 +32,7 @@ USABLE = 0.9  # share of the memory of a GPU
 CALIBRATION_CAP = 1024  # largest cap of a rollout in the short run, in tokens
 # counts in the metadata of a notebook; a test samples the evaluation problems and forces no answers
 COUNTS = ("trainings", "evaluations", "tests", "samplings")
+MAX_COUNT = 1_000_000
 FORMATS = {"amount": "{:,.0f}".format, "per second": "{:,.0f}".format, "hours": "{:,.3g}".format}
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "auto": 2}
 
@@ -146,7 +147,7 @@ def counts(notebook: str | Path, parameters: Mapping[str, Any]) -> dict[str, int
     import nbformat
 
     expressions = nbformat.read(notebook, as_version=4).metadata.get("effwb", {})
-    if not expressions:
+    if not isinstance(expressions, dict) or not expressions:
         raise ConfigError(
             f"the metadata of {notebook} do not say how many trainings and evaluations it does; add for "
             'example "effwb": {"trainings": "len(seeds)", "evaluations": "2 * len(seeds)"}'
@@ -156,27 +157,12 @@ def counts(notebook: str | Path, parameters: Mapping[str, Any]) -> dict[str, int
         one_of(f"count in the metadata of {notebook}", name, COUNTS)
         try:
             numbers[name] = int(compute(str(expression), parameters))
+            check_value(name, numbers[name], Annotated[int, Field(ge=0, le=MAX_COUNT)])
         except (ConfigError, TypeError, ValueError) as error:
             raise ConfigError(
-                f"cannot compute {name} = {expression!r} in the metadata of {notebook}: {error}"
-            ) from error
+                f"cannot compute {name} = {str(expression)[:80]!r} in the metadata of {notebook}: {error}"
+            ) from None
     return numbers
-
-
-def profile_of(parameters: Mapping[str, Any]) -> Profile:
-    """Return the profile that a notebook runs at, with the fields that its parameters replace.
-
-    Args:
-        parameters: The parameters of a notebook, by the names that the notebooks of effwb use. The training
-            is that of `design`, or of `vanilla` where there are several.
-    """
-    fields = {name: parameters.get(name) for name in ("n_problems", "n_samples", "max_tokens")}
-    profile = profiles.profile(parameters.get("profile", "pocket"), **fields)
-    settings = {name: parameters.get(name) for name in ("steps", "group_size", "learning_rate")}
-    given = {**settings, **parameters.get("training", {})}
-    design, recipe = parameters.get("design", "vanilla"), parameters.get("recipe")
-    run = run_settings(design, profile, recipe, max_tokens=profile.max_tokens, training=given)
-    return profile.override(training=run.training)
 
 
 def work(count: Mapping[str, int], profile: Profile, length: float | None = None) -> Work:
@@ -221,7 +207,7 @@ def shape_of(model: str) -> Shape:
 
     config = models.load_config(model)
     with torch.device("meta"):
-        empty = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+        empty = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, trust_remote_code=False)
     text = config.get_text_config(decoder=True)
     return Shape(
         parameters=sum(p.numel() for p in empty.parameters()),
@@ -303,7 +289,7 @@ def calibrate(profile: Profile) -> Rates:
             "vanilla", train_problems, run_dir=f"{folder}/train", profile=profile, max_tokens=cap,
             watch="none", steps=steps, save_every=steps,
         ).metrics  # fmt: skip
-        with open_sampler(profile.model, profile.engine, dtype=profile.dtype) as sampler:
+        with open_sampler(profile.model, profile.engine, **profile.sampler_options) as sampler:
             start = time.perf_counter()
             rollouts = sample(
                 shard, sampler, small.n_samples, run_dir=f"{folder}/eval", progress=False,

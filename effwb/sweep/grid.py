@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effwb import __version__
+from effwb._internal.checked import Text, checked_arguments
 from effwb.errors import BusyError, ConfigError
 from effwb.runs import digest, environment
 from effwb.sweep import cluster, local
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 OWN_COLUMNS = ("point", "status", "seconds", "error")
 
 
+@checked_arguments(ray=bool | Text, fixed=Mapping[str, Any])
 def run(
     notebook: str | Path,
     axes: Mapping[str, Any],
@@ -129,6 +131,7 @@ def code_digest(notebook: str | Path) -> str:
     return digest([content.metadata.get("kernelspec", {}).get("name"), *sources])
 
 
+@checked_arguments()
 def table(out: str | Path) -> pd.DataFrame:
     """Collect all points of a sweep into one DataFrame.
 

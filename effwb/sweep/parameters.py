@@ -10,11 +10,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from effwb._internal.checked import Positive, Text, check_value
 from effwb.errors import ConfigError, one_of
-from effwb.notebook import check_parameter_name
+from effwb.notebook import check_parameter_name, check_parameter_value, check_settings
 from effwb.runs import digest
 
-FILE_KEYS = ("notebook", "axes", "out", "fixed", "jobs", "gpus", "ray", "retry")  # of a sweep in YAML
+FILE_KEYS: dict[str, Any] = {  # of a sweep in YAML
+    **dict.fromkeys(("notebook", "out"), Text),
+    **dict.fromkeys(("axes", "fixed"), Mapping[str, Any] | None),
+    **dict.fromkeys(("jobs", "gpus"), Positive | None),
+    "ray": bool | Text,
+    "retry": bool,
+}
 UNKNOWN = object()  # stands for a default that is not a literal: its type is not known
 MAX_NAME = 180  # characters of a directory's name; file systems take 255 bytes
 SCALARS = (  # what YAML text is read as a value: tag, pattern, first characters
@@ -40,7 +47,7 @@ def grid_points(
 
     Raises:
         ConfigError: For an unknown parameter (the message has the legal ones), a value of another type than
-            the default, or a value that occurs twice.
+            the default, a value that the library refuses, or a value that occurs twice.
     """
     fixed = dict(fixed or {})
     if not isinstance(axes, Mapping):
@@ -65,6 +72,11 @@ def grid_points(
         if name in points:
             raise ConfigError(f"the point {name} occurs twice; an axis repeats a value")
         points[name] = {**coordinates, **fixed}
+        known = {key: value for key, value in declared.items() if value is not UNKNOWN}
+        try:
+            check_settings({**known, **points[name]})
+        except ConfigError as error:
+            raise ConfigError(f"point {name}: {error}") from None
     return points
 
 
@@ -99,14 +111,8 @@ def escape_braces(path: str | Path) -> str:
 
 def _check_value(name: str, value: Any, default: object) -> None:
     """Check that a value has the type of the default (None: any type) and can be stored as JSON."""
-    wanted = type(default)
-    fits = type(value) is wanted or (wanted is float and type(value) is int)
-    if default is not None and default is not UNKNOWN and not fits:
-        hint = f" Did you mean [{value!r}]?" if wanted is list else ""
-        raise ConfigError(
-            f"{name} must be {wanted.__name__} like its default {default!r}, got {type(value).__name__} "
-            f"{value!r}.{hint}"
-        )
+    if default is not UNKNOWN:
+        check_parameter_value(name, value, default)
     try:
         is_plain = json.loads(json.dumps(value)) == value
     except (TypeError, ValueError):
@@ -166,8 +172,8 @@ def read_file(path: str | Path) -> dict[str, Any]:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot read the sweep {path}: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the sweep {path}: {getattr(error, 'strerror', error)}") from None
     arguments = _load(text, str(path))
     if not isinstance(arguments, dict):
         raise ConfigError(f"{path} must hold the keys {', '.join(FILE_KEYS)}")
@@ -175,6 +181,7 @@ def read_file(path: str | Path) -> dict[str, Any]:
         one_of(f"key in {path}", key, FILE_KEYS)
         if key in ("axes", "fixed") and not isinstance(value, dict | None):
             raise ConfigError(f"{key} in {path} must be a table of parameters, got {value!r}")
+        check_value(f"{key} in {path}", value, FILE_KEYS[key])
     return arguments
 
 

@@ -3,15 +3,17 @@
 Types and ranges of single settings are checked by `effwb.profiles.Training` itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from effwb.designs import Design, Group
-from effwb.errors import ConfigError, DataError
+from effwb.errors import ConfigError, DataError, EngineError, one_of
 from effwb.profiles import Training
-from effwb.training.trl_config import accumulation, processes
+from effwb.samplers.vllm_process import import_vllm
+from effwb.training.trl_config import accumulation, lora_config, processes
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -66,6 +68,41 @@ def check(
             "'transformers' (or, on a CPU, 'vllm')"
         )
     _rehearse(settings, design, cap, problems, reference)
+
+
+def check_report_to(names: Sequence[str]) -> None:
+    """Raise `ConfigError` for a reporting integration that Transformers lacks or that is not installed.
+
+    Args:
+        names: Names such as "tensorboard", "trackio", "wandb".
+    """
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    for name in names:
+        one_of("report_to", name, INTEGRATION_TO_CALLBACK)
+        if name in ("trackio", "wandb", "mlflow") and find_spec(name) is None:
+            raise ConfigError(f"report_to={name!r} needs the package {name}: pip install {name}")
+        if name == "tensorboard" and not (find_spec("tensorboard") or find_spec("tensorboardX")):
+            raise ConfigError("report_to='tensorboard' needs its package: pip install tensorboard")
+
+
+def check_machine(s: Training) -> None:
+    """Refuse what this machine or installation lacks, before the weights are loaded.
+
+    Args:
+        s: How to train, in a run that is not finished.
+
+    Raises:
+        ConfigError: A package is missing.
+        EngineError: An engine cannot run here.
+    """
+    import torch
+
+    if s.engine.startswith("trl-vllm") and not torch.cuda.is_available():
+        raise EngineError(f"engine {s.engine!r} needs CUDA; on a CPU use 'transformers' or 'vllm'")
+    if s.engine == "vllm" and find_spec("vllm") is None:
+        import_vllm()  # says how to install it
+    lora_config(s)
 
 
 def _check_rounds(s: Training, design: Design) -> None:

@@ -19,19 +19,22 @@ if TYPE_CHECKING:
 Logprobs = list[list[float]] | None  # of the sampled tokens; None where the loss computes the same
 
 
-def open_engine(name: str, model: str, params: SamplingParams) -> ModelEngine:
+def open_engine(
+    name: str, model: str, params: SamplingParams, trust_remote_code: bool = False
+) -> ModelEngine:
     """The training engine of that name; what it needs is loaded at its first use.
 
     Args:
         name: As in `Training.engine`.
         model: The starting model.
         params: How rollouts are sampled.
+        trust_remote_code: Whether code that comes with the model may run.
 
     Raises:
         ConfigError: If the engine cannot train here.
     """
     engines = {"transformers": ModelEngine, "vllm": VllmEngine}
-    return engines.get(name, TrlEngine)(model, params)
+    return engines.get(name, TrlEngine)(model, params, trust_remote_code)
 
 
 class ModelEngine:
@@ -42,9 +45,10 @@ class ModelEngine:
     Args:
         model: The starting model.
         params: How rollouts are sampled.
+        trust_remote_code: Whether code that comes with the model may run.
     """
 
-    def __init__(self, model: str, params: SamplingParams):
+    def __init__(self, model: str, params: SamplingParams, trust_remote_code: bool = False):
         self.params = params
 
     def sample(
@@ -136,18 +140,19 @@ class VllmEngine(ModelEngine):
     Args:
         model: The starting model.
         params: How rollouts are sampled.
+        trust_remote_code: Whether code that comes with the model may run.
 
     Raises:
         ConfigError: On several processes or with a GPU.
     """
 
-    def __init__(self, model: str, params: SamplingParams):
+    def __init__(self, model: str, params: SamplingParams, trust_remote_code: bool = False):
         import torch
 
         if world_size() > 1 or torch.cuda.is_available():
             raise ConfigError("engine 'vllm' trains in one process on a CPU; use a trl-vllm engine")
-        super().__init__(model, params)
-        self._sampler: Any = open_sampler(model, "vllm", updatable=True)
+        super().__init__(model, params, trust_remote_code)
+        self._sampler: Any = open_sampler(model, "vllm", updatable=True, trust_remote_code=trust_remote_code)
         self._loaded_step: int | None = None
 
     @contextmanager

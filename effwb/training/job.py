@@ -1,6 +1,7 @@
 """A training run as a file: what `effwb train` runs, and what a run on several GPUs gives its processes.
 
-config.json holds the arguments of `train`, with `training` for the training settings. An example:
+config.json holds the arguments of `train`, with `training` for the training settings. No code is read from
+it: a design is a name with parameters. An example:
 
     {"design": "lead", "design_params": {"b_min": 1000}, "profile": "r1-qwen-1.5b", "problems": "deepscaler",
      "run_dir": "data/runs/lead", "training": {"steps": 100, "processes": 4}}
@@ -9,14 +10,14 @@ config.json holds the arguments of `train`, with `training` for the training set
 from __future__ import annotations
 
 import json
-import pickle
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effwb import profiles
+from effwb._internal.checked import AboveZero, Positive, Seed, Text
+from effwb.designs import Design, read_design
 from effwb.errors import ConfigError, one_of
-from effwb.profiles import Profile, Training
+from effwb.profiles import CheckedValues, Profile, Training
 from effwb.training.points import load_train_problems
 from effwb.training.run import TrainResult, train
 from effwb.training.settings import run_settings
@@ -25,34 +26,41 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 REQUIRED = ("design", "problems", "run_dir")
-KEYS = (
-    *REQUIRED,
-    "profile",
-    "recipe",
-    "design_params",
-    "training",
-    "model",
-    "n_problems",
-    "max_tokens",
-    "seed",
-    "effort",
-    "reference",
-    "monitor",
-    "state",
-    "verify_timeout",
-    "report_to",
-)
+
+
+class Job(CheckedValues):
+    """The keys of a config.json, checked before anything is loaded; `run_job` says what they mean."""
+
+    design: Text | dict[str, Any]
+    problems: Text
+    run_dir: Text
+    profile: Text | dict[str, Any] = "pocket"
+    recipe: Text | dict[str, Any] | None = None
+    design_params: dict[str, Any] | None = None
+    training: dict[str, Any] | None = None
+    model: Text | None = None
+    n_problems: Positive | None = None
+    max_tokens: Positive | None = None
+    seed: Seed = 0
+    effort: Text | None = None
+    reference: dict[str, dict[str, float]] | None = None
+    monitor: Text | None = None
+    state: dict[str, Any] | None = None
+    verify_timeout: AboveZero = 5.0
+    report_to: list[Text] | None = None
+    trust_remote_code: bool = False
 
 
 def run_job(path: str | Path, watch: str = "lines", recipe: str | None = None) -> TrainResult:
     """Train as a config.json says; a run that exists already is continued or read back.
 
-    Its keys are the arguments of `train`, with these differences. `design` is a name, or the file of a
-    pickled design. `problems` and `monitor` are sources for `problems.load`, of which `problems` draws
-    `n_problems` as the notebooks do (default: the recipe's, or else the profile's), or tables with ids.
-    `profile` is a name (default "pocket") or a table of values. `recipe` is a kind or a table of fields, and
-    `training` holds fields of `profiles.Training`. File names are relative to the directory of
-    config.json, `run_dir` is relative to the working directory.
+    Its keys are the arguments of `train`, with these differences. `design` is a name, or
+    "package.module:Class", or what `designs.write_design` returned. `problems` and `monitor` are sources for
+    `problems.load`, of which `problems` draws `n_problems` as the notebooks do (default: the recipe's, or
+    else the profile's), or tables with ids. `profile` is a name (default "pocket") or a table of values.
+    `recipe` is a kind or a table of fields, and `training` holds fields of `profiles.Training`.
+    `trust_remote_code` is that of the profile. File names are relative to the directory of config.json,
+    `run_dir` is relative to the working directory.
 
     Args:
         path: The config.json.
@@ -64,47 +72,68 @@ def run_job(path: str | Path, watch: str = "lines", recipe: str | None = None) -
         EffwbError: What `train` raises.
     """
     path = Path(path)
-    config, folder = _read(path), path.parent
-    scale = config.pop("profile", "pocket")
-    if isinstance(scale, str):
-        scale = profiles.profile(scale)
-    else:
-        scale = Profile(**{**scale, "training": Training(**scale["training"])})
-    settings, n = config.pop("training", {}), config.pop("n_problems", None)
-    if recipe is not None:
-        config["recipe"] = recipe
-    if config["design"].endswith(".pkl"):
-        config["design"] = pickle.loads((folder / config["design"]).read_bytes())
-    elif n is None:
-        n = _planned(config, scale, settings).n_problems
-    config["problems"] = _problems(config["problems"], folder, n)
-    if config.get("monitor") is not None:
-        config["monitor"] = _problems(config["monitor"], folder, None)
-    return train(**config, profile=scale, watch=watch, **settings)
+    job, folder = _read(path), path.parent
+    scale, design = _profile(job), _design(job)
+    options: dict[str, Any] = {"recipe": recipe or job.recipe, "design_params": job.design_params}
+    options |= {"max_tokens": job.max_tokens, "model": job.model}
+    training = job.training or {}
+    planned = run_settings(design, scale, **options, training=training)  # before the problems are loaded
+    n = job.n_problems or planned.training.n_problems
+    same = ("run_dir", "seed", "effort", "reference", "state", "verify_timeout")
+    return train(
+        design,
+        _problems(job.problems, folder, n),
+        monitor=None if job.monitor is None else _problems(job.monitor, folder, None),
+        profile=scale,
+        report_to=job.report_to or (),
+        watch=watch,
+        **options,
+        **{name: getattr(job, name) for name in same},
+        **training,
+    )
 
 
-def _planned(config: Mapping[str, Any], profile: Profile, training: Mapping[str, Any]) -> Training:
-    """The training settings of a job, before its problems are loaded."""
-    names = ("recipe", "design_params", "max_tokens", "model")
-    options = {name: config[name] for name in names if name in config}
-    return run_settings(config["design"], profile, **options, training=training).training
-
-
-def _read(path: Path) -> dict:
+def _read(path: Path) -> Job:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(config, dict):
         raise ConfigError(f"{path} must hold a JSON object with {', '.join(REQUIRED)}")
     for key in config:
-        one_of(f"key in {path}", key, KEYS)
+        one_of(f"key in {path}", key, Job.model_fields)
     missing = [key for key in REQUIRED if key not in config]
     if missing:
         raise ConfigError(f"{path} lacks {', '.join(missing)}")
-    return config
+    try:
+        return Job(**config)
+    except ConfigError as error:
+        message = str(error)
+    raise ConfigError(f"{path}: {message}")
+
+
+def _profile(job: Job) -> Profile:
+    if isinstance(job.profile, str):
+        return profiles.profile(job.profile).override(trust_remote_code=job.trust_remote_code)
+    values = dict(job.profile)
+    training = values.pop("training", None)
+    if not isinstance(training, dict):
+        raise ConfigError(f"the profile in a job needs a table training, got {training!r}")
+    values.setdefault("trust_remote_code", job.trust_remote_code)
+    return Profile(**values, training=Training(**training))
+
+
+def _design(job: Job) -> str | Design:
+    if isinstance(job.design, dict):
+        return read_design(job.design)
+    if job.design.endswith((".pkl", ".pickle")):
+        raise ConfigError(
+            f"design {job.design!r} is a pickle, which can run any code when it is read; write the design as "
+            "its name or as 'package.module:Class', with design_params"
+        )
+    return job.design
 
 
 def _problems(source: str, folder: Path, n: int | None) -> Dataset:

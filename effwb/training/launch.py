@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from effwb.designs import write_design
 from effwb.errors import ConfigError, TrainingError
 from effwb.profiles import Training
 from effwb.runs import write_atomic
@@ -79,15 +79,11 @@ def launch(
 
 def _write_job(run: TrainingRun, folder: Path, report_to: list[str]) -> Path:
     """Write the run as config.json for `training.job`, with its design and problems in files beside it."""
-    if type(run.design).__module__ == "__main__":
-        raise ConfigError(
-            f"{type(run.design).__name__} is defined in this notebook or script, where other processes "
-            "cannot import it; to train it on several processes, put it in a module"
-        )
+    design = write_design(run.design)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(folder / "design.pkl", pickle.dumps(run.design))
     config = {
-        "design": "design.pkl",
+        "design": design,
+        "state": run.design.state(),
         "problems": _write_table(run.problems, folder / "problems.parquet"),
         "monitor": None if run.monitor is None else _write_table(run.monitor, folder / "monitor.parquet"),
         "run_dir": str(run.run_dir.resolve()),

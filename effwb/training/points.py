@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effwb import problems
+from effwb._internal.checked import Positive, Text, check_fields, checked_arguments
 from effwb.errors import ConfigError, DataError
 from effwb.profiles import PROFILES, Profile
 from effwb.recipes import recipe
@@ -42,11 +43,14 @@ class Point:
         'l1_max after l1_exact'
     """
 
-    design: str
+    design: Text
     params: Mapping[str, Any] = field(default_factory=dict)
-    max_tokens: int | None = None
+    max_tokens: Positive | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     after: Point | None = None
+
+    def __post_init__(self):
+        check_fields(self)
 
     @property
     def name(self) -> str:
@@ -175,6 +179,7 @@ def load_train_problems(source: str, n: int | None) -> Dataset:
     return problems.load(source, n, **options)
 
 
+@checked_arguments(profile=Profile)
 def frozen_reference(
     profile: Profile,
     train_problems: Dataset,
@@ -199,7 +204,7 @@ def frozen_reference(
     """
     profile = profile.as_in_training().override(max_tokens=max_tokens, n_samples=n)
     folder = Path(run_root) / f"reference-{profile.max_tokens}x{profile.n_samples}"
-    with open_sampler(profile.model, engine or profile.engine, dtype=profile.dtype) as sampler:
+    with open_sampler(profile.model, engine or profile.engine, **profile.sampler_options) as sampler:
         rollouts = sample(
             train_problems,
             sampler,

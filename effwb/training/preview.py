@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from effwb._internal.checked import checked_arguments
 from effwb.designs import Design, Group, reference_table
 from effwb.errors import ConfigError
 from effwb.evaluation import per_problem
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
+@checked_arguments(design=Design, profile=Profile)
 def preview(
     design: Design,
     problems: Dataset,

@@ -145,8 +145,8 @@ class PromptSchedule:
             effort=self.effort,
         )
         if self.design.modes:
-            prompts.check_opened(text, self.design.NAME)
-        rendered = ids, prompts.opens_thinking(text)
+            prompts.check_opened(text, self.design.NAME, self._questions[row])
+        rendered = ids, prompts.opens_thinking(text, self._questions[row])
         if hint is None:  # prompts with drawn hints are too many to keep
             self._rendered[row] = rendered
         return rendered

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from effwb import models, prompts
+from effwb._internal.checked import Positive, Text, checked_arguments
 from effwb.designs import Design
-from effwb.errors import ConfigError, DataError, one_of
+from effwb.errors import ConfigError, DataError
 from effwb.probes import Prober
 from effwb.profiles import Profile, Training
-from effwb.rollouts import FORCED_ROOM
+from effwb.rollouts import FORCED_ROOM, check_problems, check_texts
 from effwb.runs import RunDir, digest, write_atomic
 from effwb.samplers import SamplingParams, check_context
-from effwb.training.checks import check
+from effwb.training.checks import check, check_machine, check_report_to
 from effwb.training.engines import ModelEngine, open_engine
 from effwb.training.launch import launch
 from effwb.training.record import Record, read_metrics
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from effwb.training.progress import Listener, Metrics
     from effwb.training.trainer import GroupTrainer
 
-WATCH = ("auto", "lines", "none")
 # Fields of Training that decide where a run computes, and how its sums are rounded: no part of its identity.
 PLACEMENT = ("processes", "accelerate_config")
 ROUNDING = ("micro_batch", "tokens_per_forward", "gradient_checkpointing", "keep_checkpoints", "save_every")
@@ -91,6 +91,7 @@ class TrainResult:
         return json.loads((self.run_dir / "train" / "DONE").read_text())["design"]
 
 
+@checked_arguments(design=Text | Design, profile=Profile, max_tokens=Positive)
 def train(
     design: str | Design,
     problems: Dataset,
@@ -153,7 +154,6 @@ def train(
         result = train("kimi", problems, run_dir="runs/kimi", profile=profile, steps=100)
         result.metrics.plot("step", "length/mean")
     """
-    one_of("watch", watch, WATCH)
     chosen = run_settings(
         design,
         profile,
@@ -166,11 +166,18 @@ def train(
     learning = copy.deepcopy(chosen.design)  # it changes while it trains; the caller's does not
     if state is not None:
         learning.load_state(dict(state))
+    check_problems(problems)
+    is_done = (Path(run_dir) / "train" / "DONE").exists()  # a finished run is read back anywhere
+    if not is_done:
+        check_texts(problems)
+        check_report_to(report_to)
     try:
         check(chosen.training, learning, chosen.max_tokens, problems, reference, monitor)
     except ConfigError as error:
         raise chosen.explain(error) from None
     chosen.check_context()
+    if not is_done:
+        check_machine(chosen.training)
     differences = chosen.differences(problems, profile.template)
     run = TrainingRun(
         design=learning,
@@ -232,7 +239,7 @@ class TrainingRun:
     schedule: PromptSchedule = field(init=False)
 
     def __post_init__(self):
-        self.source = models.locate(self.model)
+        self.source = models.locate(self.model, self.profile.trust_remote_code)
         self.tokenizer = models.load_tokenizer(self.source)
         self.template = prompts.template(self.profile.template)
         self.schedule = self._schedule(self.problems, self.settings.problems_per_round)
@@ -335,7 +342,7 @@ class TrainingRun:
                     shutil.rmtree(path)  # half written when the run was killed
         metrics = Metrics(record, self._listeners(watch, record))
         params = SamplingParams(self.max_tokens, self.settings.temperature, self.settings.top_p)
-        engine = open_engine(self.settings.engine, self.model, params)
+        engine = open_engine(self.settings.engine, self.model, params, self.profile.trust_remote_code)
         with quiet(folder), closing(engine):
             trainer = metrics.trainer = self._trainer(checkpoints, engine, metrics, report_to)
             trainer.train(resume_from_checkpoint=str(start) if start else None)
@@ -388,6 +395,7 @@ class TrainingRun:
                 report_to,
                 self.longest_prompt,
                 design.ratio,
+                self.profile.trust_remote_code,
             ),
             self.tokenizer,
             collector,

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from effwb import models, prompts
-from effwb.designs import Design, fit_design
+from effwb.designs import Design, find_design, fit_design
 from effwb.errors import ConfigError
 from effwb.profiles import Profile, Training
 from effwb.recipes import RECIPES, Difference, Recipe, choose, recipe
 from effwb.rollouts import FORCED_ROOM
+from effwb.training.checks import check
 from effwb.training.points import Point
 
 if TYPE_CHECKING:
@@ -143,6 +144,60 @@ def point_settings(
     """
     wins = overrides(point, given)
     return run_settings(point.design, profile, recipe, design_params=point.params, model=model, **wins)
+
+
+def check_point(point: Point, profile: Profile, **options: Any) -> RunSettings:
+    """Refuse a point, or one that is trained before it, with an illegal name or value.
+
+    Args:
+        point: The point.
+        profile: The profile it is trained at.
+        **options: Those of `point_settings`.
+
+    Returns:
+        What the point is trained with.
+
+    Raises:
+        ConfigError: As `point_settings`, or the recipe's cap does not fit the model.
+    """
+    run = point_settings(point, profile, **options)
+    run.check_context()
+    if point.after is not None:
+        check_point(point.after, profile, **options)
+    return run
+
+
+def check_training(
+    point: Point,
+    problems: Dataset,
+    reference: Mapping | None,
+    monitor: Dataset | None,
+    **options: Any,
+) -> None:
+    """Refuse what `train` would refuse about a point and those before it, so that none is trained in vain.
+
+    A design that starts from the state of the point before cannot be tried without that state.
+
+    Args:
+        point: The point.
+        problems: See `checks.check`.
+        reference: See `checks.check`.
+        monitor: See `checks.check`.
+        **options: The profile and the options of `point_settings`.
+
+    Raises:
+        ConfigError: As `checks.check` does.
+        DataError: As `checks.check` does.
+    """
+    if point.after is not None:
+        check_training(point.after, problems, reference, monitor, **options)
+        if point.after.design in find_design(point.design).takes_state_of:
+            return
+    run = point_settings(point, **options)
+    try:
+        check(run.training, run.design, run.max_tokens, problems, reference, monitor)
+    except ConfigError as error:
+        raise run.explain(error) from None
 
 
 def overrides(point: Point, given: Mapping[str, Any]) -> dict[str, Any]:

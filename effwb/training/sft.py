@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from effwb import models
-from effwb.errors import ConfigError, DataError
+from effwb._internal.checked import checked_arguments
+from effwb.errors import DataError
 from effwb.profiles import Profile, Training
 from effwb.prompts import template
 from effwb.rollouts import problems_of, sample, solved
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 TABLE = "warm_start"
 
 
+@checked_arguments(profile=Profile)
 def sft_warm_start(
     profile: Profile,
     problems: Dataset,
@@ -70,10 +72,7 @@ def sft_warm_start(
         IdentityError: If `run_dir` holds another warm start.
     """
     directory, name = RunDir(run_dir), model or profile.model
-    for key, value in (("epochs", epochs), ("batch_size", batch_size), ("n", 1 if n is None else n)):
-        if value < 1:
-            raise ConfigError(f"{key}={value} must be at least 1")
-    source = models.locate(name)
+    source = models.locate(name, profile.trust_remote_code)
     tokenizer = models.load_tokenizer(source)
     profile = profile.as_in_training().override(n_samples=n, engine=engine)
     options: dict[str, Any] = {
@@ -112,7 +111,7 @@ def _identity(profile: Profile, problems, source, tokenizer) -> dict:
 def _examples(profile: Profile, problems, model: str, folder: Path, seed: int) -> list[dict]:
     """`input_ids` and `labels` of both modes, equally many, in an order that the seed decides."""
     parts = []
-    with open_sampler(model, profile.engine, dtype=profile.dtype) as sampler:
+    with open_sampler(model, profile.engine, **profile.sampler_options) as sampler:
         for mode in ("think", "empty"):
             table = sample(
                 problems,
@@ -190,6 +189,7 @@ def _fine_tune(
         disable_tqdm=True,
         seed=seed,
         dataloader_pin_memory=cuda,
+        trust_remote_code=source.trust_remote_code,
     )
     with quiet(folder / TABLE):
         trainer = SFTTrainer(

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effwb.designs import Design
+from effwb._internal.checked import Positive, Text, check_value, checked_arguments
+from effwb.designs import Design, fit_design
 from effwb.errors import ConfigError
-from effwb.profiles import Profile
+from effwb.profiles import Profile, Training
 from effwb.training.run import TrainResult, train
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ class Stage:
     settings: Mapping = field(default_factory=dict)
     carry_state: bool = False
 
+    def __post_init__(self):
+        check_value("name", self.name, Text)
+        check_value("design", self.design, Text | Design)
+        check_value("max_tokens", self.max_tokens, Positive | None)
+        check_value("design_params", self.design_params, Mapping)
+        check_value("settings", self.settings, Mapping)
+
 
 @dataclass(frozen=True, eq=False)
 class StagesResult:
@@ -73,6 +81,7 @@ class StagesResult:
         return pd.concat(parts, ignore_index=True)
 
 
+@checked_arguments(stages=Sequence[Stage], profile=Profile)
 def train_stages(
     stages: Sequence[Stage],
     problems: Dataset,
@@ -106,6 +115,11 @@ def train_stages(
         raise ConfigError(f"give at least one stage, and a different name to each; got {names}")
     if stages[0].carry_state:
         raise ConfigError(f"stage {names[0]!r} has carry_state=True, but no stage comes before it")
+    for stage in stages:  # before the first one is trained
+        settings = {**common, **stage.settings}
+        profile.training.override(**{k: v for k, v in settings.items() if k in Training.model_fields})
+        if isinstance(stage.design, str):
+            fit_design(stage.design, stage.max_tokens or profile.max_tokens, **stage.design_params)
     results: list[TrainResult] = []
     for number, stage in enumerate(stages):
         result = train(

@@ -61,6 +61,7 @@ def grpo_config(
     report_to: list[str],
     longest_prompt: int,
     ratio: str,
+    trust_remote_code: bool = False,
 ) -> GRPOConfig:
     """The training settings as TRL's config.
 
@@ -71,6 +72,7 @@ def grpo_config(
         seed: Seed of the run.
         report_to: Names of Transformers' reporting integrations.
         longest_prompt: Tokens of the longest prompt.
+        trust_remote_code: Whether code that comes with the model may run.
         ratio: Whether the loss has a probability ratio per "token" or per "sequence" (`Design.ratio`).
     """
     import torch
@@ -117,6 +119,7 @@ def grpo_config(
         shuffle_dataset=False,
         seed=seed,
         dataloader_pin_memory=cuda,
+        trust_remote_code=trust_remote_code,
         **_vllm_options(settings.engine, longest_prompt + cap),
     )
 

@@ -8,7 +8,7 @@ from effwb import prompts
 from effwb.errors import ConfigError, EffwbError, EngineError
 from effwb.samplers import BraceCloser, Prefixes, SamplingParams, open_sampler
 from effwb.samplers.transformers import cache, slots
-from effwb.samplers.transformers.decode import RandomStreams, nucleus, pick_tokens
+from effwb.samplers.transformers.decode import RandomStreams, check_finite, nucleus, pick_tokens
 
 GREEDY = SamplingParams(8, temperature=0.0, close_brace=True)
 
@@ -446,3 +446,26 @@ def test_a_cut_beyond_the_end_is_refused(pocket):
     work = [Prefixes(prompt_ids(pocket, "3+4=?"), [5, 6], [3])]
     with pytest.raises(ConfigError, match="2 tokens cannot be cut after 3: that is beyond its end"):
         pocket.continue_prefixes(work, suffix_of(pocket), GREEDY)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("way", ["slots", "one batch"])
+@pytest.mark.parametrize("damage", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_stop_sampling(monkeypatch, temperature, way, damage):
+    with open_sampler("pocket") as sampler:
+        with torch.no_grad():
+            sampler.model.lm_head.weight[5] = damage  # one token in the vocabulary is enough
+        if way == "one batch":
+            monkeypatch.setattr(type(sampler), "_uses_trees", lambda self: False)
+        with pytest.raises(EngineError, match=r"logits are not finite.*float32"):
+            sampler.generate([[6, 7]], SamplingParams(4, temperature=temperature), [[0]])
+        rollout, greedy = Prefixes([6, 7], [8, 9], [1, 2]), SamplingParams(4, temperature=0.0)
+        with pytest.raises(EngineError, match="logits are not finite"):
+            sampler.continue_prefixes([rollout], [10], greedy)
+
+
+def test_banned_tokens_are_no_damage():
+    check_finite(torch.tensor([[0.0, -torch.inf]]))
+    for row in ([torch.nan, 0.0], [torch.inf, 0.0], [-torch.inf, -torch.inf]):
+        with pytest.raises(EngineError):
+            check_finite(torch.tensor([[0.0, 1.0], row]))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from effwb import cli, profiles
+from effwb import cli, notebook, profiles
 from effwb.errors import ConfigError
 from effwb.sweep import estimate
 from effwb.sweep.arithmetic import compute
@@ -47,11 +47,11 @@ def test_parameters_replace_the_profile():
         "n_problems": 14,
         "training": {"iterations": 2},
     }
-    scale = estimate.profile_of({**parameters, "seeds": [0], "n_samples": None})
+    scale = notebook.profile_of({**parameters, "seeds": [0], "n_samples": None})
     assert (scale.training.steps, scale.training.iterations) == (20, 2)
     assert (scale.max_tokens, scale.n_problems, scale.n_samples) == (96, 14, 8)
     with pytest.raises(ConfigError, match="unknown training field 'itrations'"):
-        estimate.profile_of({"training": {"itrations": 2}})
+        notebook.profile_of({"training": {"itrations": 2}})
 
 
 def test_the_roofline_is_where_it_should_be():

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from transformers.cache_utils import DynamicCache
 
+from effwb.errors import EngineError
 from effwb.samplers.transformers.cache import left_pad, positions
 from effwb.samplers.values import SamplingParams
 
@@ -45,6 +46,15 @@ class RandomStreams:
         for row in rows[steps % BLOCK == 0]:
             self._blocks[row] = self._generators[row].random(BLOCK)
         return self._blocks[rows, steps % BLOCK]
+
+
+def check_finite(logits: torch.Tensor) -> None:
+    """Raise `EngineError` unless the largest logit of every row (..., V) is finite; -inf bans a token."""
+    if not torch.isfinite(logits.amax(-1)).all():
+        raise EngineError(
+            "the model's logits are not finite: its weights are damaged, or overflow in this dtype (try "
+            "dtype='float32'); nothing was sampled from them"
+        )
 
 
 def pick_tokens(logits: torch.Tensor, params: SamplingParams, uniform: np.ndarray | None) -> torch.Tensor:

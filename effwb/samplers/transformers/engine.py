@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from effwb import models
-from effwb.errors import ConfigError, EngineError
+from effwb._internal.checked import Positive, check_value
+from effwb.errors import EngineError
 from effwb.samplers.base import Cuts, Sampler
 from effwb.samplers.braces import BraceCloser, cut_at_brace
 from effwb.samplers.values import Completion, Prefixes, SamplingParams
@@ -43,6 +44,7 @@ class TransformersSampler(Sampler):
         batch_rows: The most completions decoded together.
         cache_tokens: The most tokens whose keys and values are held at once. None: what fits the device.
         probe_cells: The most cells of one attention mask. None: a good size for the device.
+        trust_remote_code: Whether code that comes with the model may run.
 
     Raises:
         ConfigError: For an unknown model or dtype, or a size that is not positive.
@@ -60,8 +62,9 @@ class TransformersSampler(Sampler):
         batch_rows: int = 256,
         cache_tokens: int | None = None,
         probe_cells: int | None = None,
+        trust_remote_code: bool = False,
     ):
-        self.source = models.locate(model)
+        self.source = models.locate(model, trust_remote_code)
         self.dtype = models.check_dtype(dtype)
         tokenizer = models.load_tokenizer(self.source)
         self._set_up(tokenizer, models.pick_device(device), batch_rows, cache_tokens, probe_cells)
@@ -72,13 +75,13 @@ class TransformersSampler(Sampler):
             ("cache_tokens", cache_tokens),
             ("probe_cells", probe_cells),
         ):
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be positive, got {value}")
+            check_value(name, value, Positive | None)
         self.tokenizer, self.device = tokenizer, device
         self.batch_rows, self._cache_tokens = batch_rows, cache_tokens
         # On a CPU a mask that fits the second-level cache is ten times faster than a large one (LOG.md).
         self.probe_cells = probe_cells or (200_000 if self.device == "cpu" else 32_000_000)
         self._model: PreTrainedModel | None = None
+        self._is_own_model = True
 
     @classmethod
     def from_model(
@@ -93,7 +96,7 @@ class TransformersSampler(Sampler):
         """
         sampler = cls.__new__(cls)
         sampler._set_up(tokenizer, str(model.device), **options)
-        sampler._model = model
+        sampler._model, sampler._is_own_model = model, False
         sampler.config, sampler.generation_config = model.config, model.generation_config
         return sampler
 
@@ -160,12 +163,21 @@ class TransformersSampler(Sampler):
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
-        """Use the model's fastest form; if memory runs out, raise an error that names what to lower."""
+        """Use the model's fastest form, and stop at logits that are not finite.
+
+        If memory runs out, the error names what to lower.
+        """
         import torch
 
+        from effwb.samplers.transformers.decode import check_finite
         from effwb.samplers.transformers.packed import packed_linear_layers
 
         model = self.model
+        hooks = []
+        if self._is_own_model:  # a trainer says itself at which step its model broke
+            hooks.append(
+                model.register_forward_hook(lambda _model, _inputs, output: check_finite(output.logits))
+            )
         try:
             with packed_linear_layers(model):
                 yield
@@ -178,6 +190,9 @@ class TransformersSampler(Sampler):
                 f"out of memory on {self.device}: lower cache_tokens (now {self.cache_tokens}) or batch_rows "
                 f"(now {self.batch_rows}), options of this engine; finished shards are kept"
             ) from error
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def _parts(self, rollouts, suffix_ids, params, cache_tokens: float) -> Iterator[list[int]]:
         """Which rollouts to probe together so that they fit into `cache_tokens`, the longest first."""
