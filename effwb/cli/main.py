@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from effwb import __version__
-from effwb.cli import commands, sweeps
+from effwb.cli import check, commands, sweeps
 from effwb.errors import EffwbError
 
 ABOUT = "How few tokens does a reasoning model need to be right, and which training makes it need fewer?"
@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_regrade(subparsers)
     commands.add_export(subparsers)
     commands.add_report(subparsers)
+    check.add_check(subparsers)
     commands.add_doctor(subparsers)
     args = parser.parse_args(argv)
     try:

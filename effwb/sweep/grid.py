@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import __version__
 from effwb.errors import BusyError, ConfigError
-from effwb.runs import digest, environment
+from effwb.runs import environment
 from effwb.sweep import cluster, local
 from effwb.sweep.parameters import declared_parameters, grid_points
 from effwb.sweep.point import STATES, SweepPoint
+from effwb.sweep.snapshot import code_digest, take_snapshot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,12 +91,7 @@ def _write_configs(
     points_in(out)  # refuses a directory that holds other runs
     for point in points:
         point.check({**shared, "parameters": parameters[point.name]})
-    copy = out / f"{Path(notebook).stem}-{code}.ipynb"  # editing the notebook does not change later points
-    if not copy.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(notebook, copy.with_suffix(".tmp"))
-        copy.with_suffix(".tmp").replace(copy)
-    recorded = {**environment(), "snapshot": copy.name}
+    recorded = {**environment(), "snapshot": take_snapshot(notebook, out, code).name}
     runnable = []
     for point in points:
         with suppress(BusyError):  # another sweep runs it
@@ -114,19 +109,6 @@ def _executor(jobs: int | None, gpus: int, ray: str | bool) -> Iterator[Callable
     with cluster.connect(None if ray is True else ray) as connection:
         resources = cluster.resources_per_point(connection, jobs, gpus)
         yield partial(cluster.execute, ray=connection, resources=resources, jobs=jobs)
-
-
-def code_digest(notebook: str | Path) -> str:
-    """Return a digest of the kernel and the code cells of a notebook.
-
-    Prose, outputs and parameters that papermill has injected do not count.
-    """
-    import nbformat
-
-    content = nbformat.read(notebook, as_version=4)
-    cells = [cell for cell in content.cells if cell.cell_type == "code"]
-    sources = [c.source for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
-    return digest([content.metadata.get("kernelspec", {}).get("name"), *sources])
 
 
 def table(out: str | Path) -> pd.DataFrame:

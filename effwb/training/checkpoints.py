@@ -1,4 +1,4 @@
-"""Whole checkpoints and models: checksums of all their files, and the newest state that a run can continue from."""
+"""Whole checkpoints and models: checksums of all their files, and the newest checkpoint to continue from."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def newest_whole(folder: Path, steps: int | None = None) -> Path | None:
     Raises:
         DataError: There are checkpoints, but none is whole.
     """
-    reasons = []
+    reasons: list[str] = []
     for checkpoint in sealed(folder):
         reason = damage_of(checkpoint)
         if reason is None and steps is not None and step_of(checkpoint) > steps:
@@ -93,7 +93,7 @@ def newest_whole(folder: Path, steps: int | None = None) -> Path | None:
 
 
 def remove_unfit(folder: Path, start: Path | None) -> None:
-    """Delete the checkpoints that a kill left half written, and those newer than the one that is continued."""
+    """Delete checkpoints that a kill left half written, and those newer than the one to continue from."""
     step = 0 if start is None else step_of(start)
     for path in folder.glob("checkpoint-*"):
         if not (path / STATE).exists() or step_of(path) > step:
