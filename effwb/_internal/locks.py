@@ -37,7 +37,7 @@ def locked(folder: Path, wait: float) -> Iterator[IO[str]]:
 
     Raises:
         BusyError: Another process still holds the directory.
-        ConfigError: The directory is a file.
+        ConfigError: The directory is a file, or cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,8 +45,10 @@ def locked(folder: Path, wait: float) -> Iterator[IO[str]]:
     except (FileExistsError, NotADirectoryError):
         raise ConfigError(f"the run directory {folder} is or lies in a file; give a directory") from None
     except OSError as error:
-        if error.errno not in READ_ONLY or not folder.is_dir():
+        if error.errno not in READ_ONLY:
             raise
+        if not folder.is_dir():
+            raise ConfigError(f"cannot make the run directory {folder}: {error.strerror}") from error
         file = open(os.devnull)  # noqa: SIM115
     with file, _held(file, folder, wait):
         yield file

@@ -85,8 +85,8 @@ def reports_below(root: Path) -> Iterator[Report]:
     empty = True
     for name, below, files in os.walk(root):
         folder = Path(name)
-        for kind, (sign, check) in KINDS.items():
-            if sign in below or sign in files:
+        for kind, (signs, check) in KINDS.items():
+            if signs <= {*below, *files}:
                 empty, findings = False, Findings()
                 yield Report(folder, kind, bool(findings.attempt(check, folder, findings)), findings)
         below[:] = sorted(child for child in below if child not in INSIDE)
@@ -125,8 +125,8 @@ def _check_probes(folder: Path, identity: dict) -> None:
     columns = ["problem_id", "sample", "completion_ids"]
     if expected is not None and fingerprint(read_rollouts(folder, columns)) != expected:
         raise DataError(
-            f"{folder / 'probes'} was made from other rollouts than those beside it; delete {folder / 'probes'} "
-            "and run again to restore it"
+            f"{folder / 'probes'} was made from other rollouts than those beside it; delete it and run again "
+            "to restore it"
         )
 
 
@@ -179,10 +179,10 @@ def check_point(folder: Path, findings: Findings) -> bool:
     return bool(done)
 
 
-# by kind of run: a file or folder that shows it, and the function that checks it
-KINDS: dict[str, tuple[str, Callable[[Path, Findings], bool]]] = {
-    "evaluation": ("rollouts", check_evaluation),
-    "training": ("train", check_training),
-    "fine-tuning": ("warm_start", check_fine_tuning),
-    "point of a sweep": ("log.txt", check_point),
+# by kind of run: the files and folders that show it, and the function that checks it
+KINDS: dict[str, tuple[set[str], Callable[[Path, Findings], bool]]] = {
+    "evaluation": ({"rollouts"}, check_evaluation),
+    "training": ({"train"}, check_training),
+    "fine-tuning": ({"warm_start"}, check_fine_tuning),
+    "point of a sweep": ({"config.json", "log.txt"}, check_point),
 }
