@@ -110,8 +110,8 @@ def describe_run(folder: str | Path, info: Mapping[str, Any]) -> None:
     """
     run = RunDir(folder)
     if run.config.get("run") != info:
-        run.path.mkdir(parents=True, exist_ok=True)
-        run.write_config({"schema": SCHEMA, **run.config, "run": dict(info)})
+        with run.lock():
+            run.write_config({"schema": SCHEMA, **run.config, "run": dict(info)})
 
 
 def run_info(folder: str | Path) -> RunInfo:

@@ -43,7 +43,7 @@ class Record:
 
     def cut(self, step: int) -> None:
         """Delete the rows after `step`, which a resumed run will measure again."""
-        rows = [row for row in self.rows() if row["step"] <= step]
+        rows = self.rows()[: min(step, self.steps())]
         write_atomic(self.path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def add(self, row: dict) -> None:
@@ -93,22 +93,23 @@ def read_metrics(path: str | Path) -> pd.DataFrame:
         A row per step, with NaN for missing values; empty where nothing was measured yet.
 
     Raises:
-        DataError: The file is damaged, or the run is finished and the file lacks steps or was changed.
+        DataError: The file is damaged or lacks steps, or was changed after the run had finished.
     """
     import pandas as pd
 
     record = Record(Path(path))
     frame = pd.DataFrame(record.rows())
-    if (record.path.parent / "DONE").exists():
-        _check_finished(record)
+    _check_whole(record, len(frame))
     return frame.astype(float).astype({"step": int}) if len(frame) else frame
 
 
-def _check_finished(record: Record) -> None:
-    try:
-        verify_file(record.path)
-    except Damaged as error:
-        raise DataError(f"{record.path} {error}; {REMEDY}") from error
-    steps, expected = record.steps(), done_marker(record.path.parent)["steps"]
-    if steps < expected:
-        raise DataError(f"{record.path} lacks step {steps + 1} of {expected}; {REMEDY}")
+def _check_whole(record: Record, rows: int) -> None:
+    folder, steps = record.path.parent, rows
+    if (folder / "DONE").exists():
+        steps = done_marker(folder)["steps"]
+        try:
+            verify_file(record.path)
+        except Damaged as error:
+            raise DataError(f"{record.path} {error}; {REMEDY}") from error
+    if record.steps() < steps:
+        raise DataError(f"{record.path} lacks step {record.steps() + 1} of {steps}; {REMEDY}")
