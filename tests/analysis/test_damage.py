@@ -9,9 +9,9 @@ import pytest
 
 from effwb import evaluation, profiles
 from effwb.analysis import RunSet
-from effwb.analysis.finished import read_evaluation
+from effwb.analysis.finished import describe_run, read_evaluation
 from effwb.cli import main
-from effwb.errors import DataError
+from effwb.errors import ConfigError, DataError
 from effwb.rollouts import regrade
 from effwb.runs import RunDir
 from tests.made_up import write_evaluation
@@ -138,3 +138,13 @@ def test_a_read_only_disk_is_read_by_everything(read_only, finished, few, pocket
     arguments = ["--n-problems", "14", "--n-samples", "2", "--max-tokens", "64", "--problems", "pocket"]
     assert main(["eval", "-o", str(read_only / "new"), *arguments]) == 2
     assert "Read-only" in capsys.readouterr().err
+
+
+def test_a_run_directory_that_is_a_file_is_named_before_anything_is_sampled(few, pocket, tmp_path):
+    (tmp_path / "file").touch()
+    for write in (
+        lambda: evaluation.evaluate(few, pocket, PROFILE, run_dir=tmp_path / "file", progress=False),
+        lambda: describe_run(tmp_path / "file", {"method": "mine", "seed": 0}),
+    ):
+        with pytest.raises(ConfigError, match="file is or lies in a file; give a directory"):
+            write()
