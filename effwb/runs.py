@@ -30,6 +30,7 @@ from effwb._internal.files import (
     read_parquet,
     verify_parquet,
     write_atomic,
+    write_json,
     write_parquet,
 )
 from effwb._internal.locks import locked
@@ -82,20 +83,11 @@ class RunDir:
         file = self.path / "config.json"
         if not file.exists():
             return {}
-        config = read_json(file, "restore it from a copy: it says how the run was made")
-        if config.pop("digest", None) not in (None, digest(config)):
-            raise DataError(
-                f"{file} was changed after it was written; undo the change, or delete its entry 'digest' "
-                "if the change is meant"
-            )
-        return config
+        return read_json(file, "restore it from a copy: it says how the run was made")
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Write config.json with its digest; the run must be locked."""
-        plain = json.loads(json.dumps(config, default=str))
-        write_atomic(
-            self.path / "config.json", json.dumps({**plain, "digest": digest(plain)}, indent=1).encode()
-        )
+        """Write config.json; what JSON cannot hold is stored as its text. The run must be locked."""
+        write_json(self.path / "config.json", json.loads(json.dumps(config, default=str)))
 
     def identity(self, table: str) -> dict:
         """Return what identifies a table of this run; {} if it is not declared."""
@@ -135,12 +127,11 @@ class RunDir:
         config, identity = self.config, json.loads(json.dumps(identity))
         section = config.get(table, {})
         stored = section.get("identity")
-        if stored is None and self._has_data(table, table):
-            self.stored_identity(table)  # raises
-        shards = self.shards(table)
-        for file in shards if shards and not self.is_done(table) else ():
-            verify_parquet(file)
-        if stored is not None and self._has_data(table):
+        if self._has_data(table):
+            self.stored_identity(table)  # raises if nothing says what the data is
+            self._verify_unfinished(table)
+        # every other table is made from the rollouts
+        if stored is not None and self._has_data("*" if table == "rollouts" else table):
             unknown = {key: None for key in pending if None in (stored.get(key), identity[key])}
             check_identity({**stored, **unknown}, {**identity, **unknown}, self.path / table)
             section = {**section, "identity": {**stored, **{key: identity[key] for key in unknown}}}
@@ -152,12 +143,17 @@ class RunDir:
             self.write_config(config)
         (self.path / table).mkdir(exist_ok=True)
 
-    def _has_data(self, table: str, folder: str | None = None) -> bool:
-        """Whether the table, or in its place `folder`, has a shard, a checkpoint or a done marker."""
-        # every other table is made from the rollouts
-        folder = folder or ("*" if table == "rollouts" else table)
+    def _has_data(self, folder: str) -> bool:
+        """Whether a folder of the run ("*" for any) has a shard, a checkpoint or a done marker."""
         files = ("[0-9]*.parquet", "DONE", "checkpoints/checkpoint-*")
         return any(any(self.path.glob(f"{folder}/{name}")) for name in files)
+
+    def _verify_unfinished(self, table: str) -> None:
+        """Verify the shards of a table that is going to be continued."""
+        shards = self.shards(table)
+        if shards and not self.is_done(table):
+            for file in shards:
+                verify_parquet(file)
 
     def is_marked(self, table: str) -> bool:
         """Tell whether the table has a done marker, even if a shard was lost afterwards."""

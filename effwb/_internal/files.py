@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,15 +45,21 @@ def write_atomic(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object atomically, with a digest of itself."""
+    plain = json.loads(json.dumps(value))
+    write_atomic(path, json.dumps({**plain, "digest": _digest(plain)}, indent=1).encode())
+
+
 def read_json(path: Path, remedy: str) -> dict:
-    """Read a JSON object from a file.
+    """Read a JSON object from a file; its digest, if it has one, is compared and left out.
 
     Args:
         path: The file.
         remedy: What to do about a damaged file, for the error message.
 
     Raises:
-        DataError: The file cannot be read or holds no JSON object.
+        DataError: The file cannot be read, holds no JSON object, or was changed after it was written.
     """
     try:
         value = json.loads(path.read_bytes())
@@ -60,7 +67,15 @@ def read_json(path: Path, remedy: str) -> dict:
         raise DataError(f"{path} is not valid JSON ({error}); {remedy}") from error
     if not isinstance(value, dict):
         raise DataError(f"{path} is not valid JSON: it holds {type(value).__name__}, no object; {remedy}")
+    if value.pop("digest", None) not in (None, _digest(value)):
+        raise DataError(
+            f"{path} was changed after it was written; {remedy}, or delete its entry 'digest' if you meant it"
+        )
     return value
+
+
+def _digest(value: dict) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:

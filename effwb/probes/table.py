@@ -173,10 +173,8 @@ def read_probes(
     import numpy as np
 
     run = RunDir(run_dir)
-    table, budgets = (
-        run.read("probes", columns=columns, categories=categories),
-        run.stored_identity("probes")["budgets"],
-    )
+    table = run.read("probes", columns=columns, categories=categories)
+    budgets = run.stored_identity("probes")["budgets"]
     length, stopped = rollouts["length"].to_numpy(), (rollouts["finish_reason"] == "stop").to_numpy()
     needed = np.where(stopped, np.searchsorted(budgets, length), np.searchsorted(budgets, length, "right"))
     if len(table) != needed.sum():  # which rows are missing or twice, the curve says

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from effwb._internal.checksums import Damaged, recorded_files, sha256_of, verify_file
 from effwb.errors import DataError
-from effwb.runs import read_json, write_atomic
+from effwb.runs import read_json, write_json
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -30,9 +29,7 @@ def seal(checkpoint: Path, **state) -> None:
     with ThreadPoolExecutor() as pool:
         sums = list(pool.map(sha256_of, files))
     names = (str(file.relative_to(checkpoint)) for file in files)
-    write_atomic(
-        checkpoint / STATE, json.dumps({**state, "files": dict(zip(names, sums, strict=True))}).encode()
-    )
+    write_json(checkpoint / STATE, {**state, "files": dict(zip(names, sums, strict=True))})
 
 
 def sealed(folder: Path) -> list[Path]:
@@ -56,7 +53,7 @@ def damage_of(checkpoint: Path) -> str | None:
         with ThreadPoolExecutor() as pool:
             sums = list(pool.map(lambda name: sha256_of(checkpoint / name), files))
     except DataError:
-        return f"{STATE} cannot be read"
+        return f"{STATE} is damaged"
     except FileNotFoundError as error:
         return f"{Path(error.filename).relative_to(checkpoint)} is missing"
     changed = [name for name, current in zip(files, sums, strict=True) if current != files[name]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from effwb._internal.checksums import Damaged, record_file, verify_file
 from effwb._internal.jsonl import append_line, read_lines
 from effwb.errors import DataError
-from effwb.runs import read_json, write_atomic
+from effwb.runs import read_json, write_atomic, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def mark_done(folder: Path, **marker) -> None:
         **marker: What the marker holds: `steps` and the state of the `design`.
     """
     record_file(folder / "metrics.jsonl")
-    write_atomic(folder / "DONE", json.dumps(marker).encode())
+    write_json(folder / "DONE", marker)
 
 
 def done_marker(folder: Path) -> dict:

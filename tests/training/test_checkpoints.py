@@ -8,6 +8,7 @@ import pytest
 
 from effwb import models, problems, profiles
 from effwb.errors import DataError
+from effwb.runs import read_json
 from effwb.training import read_metrics, train
 from effwb.training.checkpoints import STATE, check_model, damage_of, newest_whole, seal
 from effwb.training.record import Record, done_marker
@@ -76,7 +77,11 @@ def test_every_damage_to_a_checkpoint_is_seen(killed, tmp_path, caplog, name, da
     assert newest_whole(folder, 3).name == "checkpoint-2"
     if (folder / "checkpoint-3" / STATE).exists():  # without it, it is one that a kill left half written
         assert "checkpoint-3 cannot be continued: " in caplog.text
-        assert name == STATE or f"{name} is missing" in caplog.text or f"{name} changed" in caplog.text
+        assert (
+            f"{name} is damaged" in caplog.text
+            or f"{name} is missing" in caplog.text
+            or f"{name} changed" in caplog.text
+        )
         assert "continuing from checkpoint-2" in caplog.text
 
 
@@ -110,7 +115,7 @@ def test_a_checkpoint_of_an_older_version_is_continued(tmp_path):
     (tmp_path / "checkpoint-2" / STATE).write_text('{"step": 2, "design": {}}')
     assert damage_of(tmp_path / "checkpoint-2") is None
     seal(tmp_path / "checkpoint-2", step=2)
-    assert json.loads((tmp_path / "checkpoint-2" / STATE).read_text()) == {"step": 2, "files": {}}
+    assert read_json(tmp_path / "checkpoint-2" / STATE, "") == {"step": 2, "files": {}}
 
 
 class TestMetrics:
@@ -179,6 +184,16 @@ class TestBehindTheDoneMarker:
         for read in (lambda: small(run), lambda: done_marker(run / "train")):
             with pytest.raises(DataError, match=r"train/DONE .*restore it from a copy, or delete it"):
                 read()
+
+    def test_an_edited_state_of_the_design_is_named(self, whole, tmp_path):
+        run = shutil.copytree(whole.run_dir, tmp_path / "r")
+        marker = done_marker(run / "train")
+        edited = (run / "train/DONE").read_text().replace('"steps": 3', '"steps": 2')
+        (run / "train/DONE").write_text(edited)
+        with pytest.raises(DataError, match=r"train/DONE was changed after it was written"):
+            done_marker(run / "train")
+        (run / "train/DONE").write_text(json.dumps(marker))  # as an older version wrote it
+        assert done_marker(run / "train") == marker
 
     def test_a_model_of_an_older_version_is_read(self, whole, tmp_path):
         model = shutil.copytree(whole.model, tmp_path / "model")
