@@ -50,30 +50,31 @@ def locked(folder: Path, wait: float) -> Iterator[IO[str]]:
         if not folder.is_dir():
             raise ConfigError(f"cannot make the run directory {folder}: {error.strerror}") from error
         file = open(os.devnull)  # noqa: SIM115
-    with file, _held(file, folder, wait):
-        yield file
+    with file:
+        if file.name == os.devnull or _flock(file, folder, wait):
+            yield file
+        else:
+            with _held_by_file(folder, wait):
+                yield file
 
 
-@contextmanager
-def _held(file: IO[str], folder: Path, wait: float) -> Iterator[None]:
+def _flock(file: IO[str], folder: Path, wait: float) -> bool:
+    """Lock an open file; False where the file system has no flock."""
     end = time.monotonic() + wait
-    while file.name != os.devnull:
+    while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
+            return True
         except BlockingIOError:
             if time.monotonic() >= end:
                 raise BusyError(
                     f"{folder} is being written by another process; wait for it or stop it"
                 ) from None
         except OSError as error:
-            if error.errno not in NO_FLOCK:
-                raise
-            with _held_by_file(folder, wait):
-                yield
-            return
+            if error.errno in NO_FLOCK:
+                return False
+            raise
         time.sleep(POLL)
-    yield
 
 
 @contextmanager
