@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -77,6 +78,12 @@ def _flock(file: IO[str], folder: Path, wait: float) -> bool:
         time.sleep(POLL)
 
 
+@cache
+def _note(text: str) -> None:
+    """Say something once."""
+    logging.getLogger(__name__).warning(text)
+
+
 @contextmanager
 def _held_by_file(folder: Path, wait: float) -> Iterator[None]:
     """Hold a directory by a file with host and process id; that of a dead process here is taken over."""
@@ -92,9 +99,7 @@ def _held_by_file(folder: Path, wait: float) -> Iterator[None]:
             f"{folder} is being written by process {process} on {host}; wait for it or stop it. "
             f"If it is gone, delete {path}: this file system has no flock, which would free the directory"
         ) from None
-    logging.getLogger(__name__).warning(
-        "the file system of %s has no flock; the file %s holds the directory instead", folder, path
-    )
+    _note(f"the file system of {folder} has no flock; the file {path} holds the directory instead")
     try:
         yield
     finally:
