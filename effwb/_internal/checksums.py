@@ -33,9 +33,11 @@ def record_file(path: Path) -> None:
 def verify_file(path: Path) -> None:
     """Raise `Damaged` if the file is missing or another one than was recorded; no record is no error."""
     expected = _records(path.parent).get(path.name, {}).get("sha256")
-    if expected is not None and not path.is_file():
+    if expected is None:
+        return
+    if not path.is_file():
         raise Damaged("is missing")
-    if expected not in (None, sha256_of(path)):
+    if sha256_of(path) != expected:
         raise Damaged(f"was changed after it was written: {FILE} beside it has another checksum")
 
 

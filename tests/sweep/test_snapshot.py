@@ -17,7 +17,9 @@ from effwb.sweep.snapshot import check_snapshot, code_digest, take_snapshot
 def notebook(tmp_path):
     cells = [nbformat.v4.new_code_cell(text) for text in ("number = 1  # any", "print(number)")]
     cells[0].metadata["tags"] = ["parameters"]
-    content = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("About"), *cells])
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [nbformat.v4.new_markdown_cell("About"), *cells]
+    content = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
     nbformat.write(content, tmp_path / "tiny.ipynb")
     return tmp_path / "tiny.ipynb"
 
