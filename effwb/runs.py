@@ -273,15 +273,12 @@ class RunDir:
         Raises:
             DataError: There is no such table.
         """
-        filters = [(name, "==", value) for name, value in equal.items()]
-        rows = None
-        for file in self.shards(table):
-            rows = read_parquet(file, columns, filters)
-            if len(rows):
-                return rows
-        if rows is None:
+        filters, files = [(name, "==", value) for name, value in equal.items()], self.shards(table)
+        if not files:
             raise DataError(f"{self.path} has no {table}; the run has not produced any yet")
-        return rows
+        # by their small columns first, so that of one shard alone the large ones are verified
+        matching = (file for file in files if len(read_parquet(file, list(equal), filters)))
+        return read_parquet(next(matching, files[-1]), columns, filters)
 
 
 def enumerate_parts(
