@@ -21,7 +21,7 @@ import pandas as pd
 
 from benchmarks.report import machine, parser_of, save
 from effwb.profiles import profile
-from effwb.runs import RunDir
+from effwb.runs import RunDir, write_parquet
 
 PROBLEMS, SAMPLES, CAP = 125, 8, 512
 SOURCES = ("aime24", "amc23", "minerva_math")
@@ -101,9 +101,9 @@ def write_run(
     for table, frame in (("rollouts", rollouts), ("probes", probes)):
         (run.path / table).mkdir(parents=True)
         for i, rows in enumerate(np.array_split(np.arange(len(frame)), SHARDS)):
-            frame.iloc[rows].to_parquet(run.shard(table, i), index=False)
+            write_parquet(run.shard(table, i), frame.iloc[rows])
         (run.path / table / "DONE").write_text(json.dumps({"shards": SHARDS}))
-    problems.to_parquet(run.path / "problems.parquet", index=False)
+    write_parquet(run.path / "problems.parquet", problems)
     sections = {
         table: {"identity": identity, "environment": {}}
         for table, identity in identities(budgets, CAP).items()

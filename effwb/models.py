@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from effwb._internal import checksums
 from effwb._internal.checked import checked_arguments
 from effwb._internal.paths import data_dir
 from effwb.errors import ConfigError, DataError, EngineError, one_of
@@ -113,6 +114,7 @@ def fingerprint(source: ModelSource) -> str:
 
     Raises:
         ConfigError: If a local directory has no weights.
+        DataError: If a file of a model that effwb trained is missing or was changed since then.
     """
     if not source.is_local:
         from huggingface_hub import try_to_load_from_cache
@@ -126,10 +128,14 @@ def fingerprint(source: ModelSource) -> str:
         weights = sorted((*folder.glob("*.safetensors"), *folder.glob("*.bin")))
     if not weights:
         raise ConfigError(f"{folder} has a config but no weights (*.safetensors or *.bin)")
+    for path in checksums.recorded_files(folder):
+        try:
+            checksums.verify_file(path)
+        except checksums.Damaged as error:
+            raise DataError(f"{path} {error}; restore it from a copy, or train the model again") from error
     configs = [folder / name for name in ("config.json", "generation_config.json")]
     for path in (*weights, *(config for config in configs if config.exists())):
-        with open(path, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(checksums.sha256_of(path)))
     return digest.hexdigest()[:12]
 
 

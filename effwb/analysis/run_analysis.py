@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from effwb.curves import BudgetCurve, budget_curve, first_right, score_table
 from effwb.errors import DataError
 from effwb.evaluation import Evaluation
 from effwb.frontier import Frontier
-from effwb.rollouts import problems_of, solved
+from effwb.rollouts import problems_of, read_rollouts, solved
 from effwb.runs import RunDir
 
 ALL = "all"  # the benchmark that stands for all problems of a run
@@ -53,7 +52,7 @@ class RunAnalysis(Evaluation):
 
     def texts(self) -> pd.DataFrame:
         """Read the rollouts with their texts and tokens (`rollouts.COLUMNS`); they are not kept."""
-        table = RunDir(self.run_dir).read("rollouts")
+        table = read_rollouts(self.run_dir)
         return table if self.benchmark == ALL else table[_benchmark_of(table) == self.benchmark]
 
     @property
@@ -72,8 +71,10 @@ class RunAnalysis(Evaluation):
     @property
     def state(self) -> dict[str, Any] | None:
         """What the design had learned at the end of training; None where nothing was trained."""
+        from effwb.training.record import done_marker
+
         folder = self.info.training_dir
-        return None if folder is None else json.loads((folder / "train" / "DONE").read_text())["design"]
+        return None if folder is None else done_marker(folder / "train")["design"]
 
     @property
     def config(self) -> dict[str, Any]:
@@ -161,7 +162,7 @@ class Library:
     def benchmarks(self, name: str) -> list[str]:
         """The sources of a run's problems."""
         if name not in self._benchmarks:
-            ids = problems_of(self.runs[name].path)[["problem_id"]]
+            ids = problems_of(self.runs[name].path, ["problem_id"])
             self._benchmarks[name] = sorted(_benchmark_of(ids).unique())
         return self._benchmarks[name]
 

@@ -26,7 +26,7 @@ from effwb.analysis.run_analysis import ALL, Library, RunAnalysis
 from effwb.curves import BudgetCurve
 from effwb.errors import ConfigError, DataError, one_of
 from effwb.frontier import Frontier, pooled_seeds, reg, reg_changes, reg_row
-from effwb.rollouts import problems_of
+from effwb.rollouts import problems_of, read_rollouts
 from effwb.runs import RunDir
 from effwb.verifiers.opinions import disagree, opinions
 
@@ -325,7 +325,7 @@ class RunSet:
         """
         keys = ["problem_id", "sample"]
         run = self._library.runs[name]
-        table = run.read("rollouts", columns=[*keys, "extracted", "verdict"])
+        table = read_rollouts(run.path, [*keys, "extracted", "verdict"])
         golds = problems_of(run.path).set_index("problem_id")["answer"]
         answers = opinions(table["extracted"], table["problem_id"].map(golds))
         answers = answers.assign(disagree=disagree(table["verdict"], answers))

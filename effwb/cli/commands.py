@@ -207,10 +207,9 @@ def run_regrade(args: argparse.Namespace) -> int:
     import pandas as pd
 
     from effwb import rollouts
-    from effwb.runs import RunDir
 
     columns = ["problem_id", "sample", "extracted", "verdict"]
-    stored = RunDir(args.run).read("rollouts", columns=columns)
+    stored = rollouts.read_rollouts(args.run, columns)
     now = rollouts.regrade(args.run, args.timeout)[columns]
     print(pd.crosstab(stored["verdict"].rename("stored"), now["verdict"].rename("now")).to_string())
     changed = stored.merge(now, on=columns[:2], suffixes=(" stored", " now"))

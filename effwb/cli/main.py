@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from effwb import __version__
-from effwb.cli import commands, sweeps
+from effwb.cli import check, commands, sweeps
 from effwb.cli.options import in_terms_of_options
 from effwb.errors import EffwbError
 
@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_regrade(subparsers)
     commands.add_export(subparsers)
     commands.add_report(subparsers)
+    check.add_check(subparsers)
     commands.add_doctor(subparsers)
     args = parser.parse_args(argv)
     try:

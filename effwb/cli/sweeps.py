@@ -49,6 +49,7 @@ def add_sweep(subparsers: Any) -> None:
 def run_sweep(args: argparse.Namespace) -> int:
     """Run a sweep, or print the state of one, and return 1 if a point failed."""
     from effwb import sweep
+    from effwb.runs import write_atomic
 
     arguments = _sweep_arguments(args) if args.notebook else {"out": args.out}
     if not arguments.get("out"):
@@ -61,11 +62,11 @@ def run_sweep(args: argparse.Namespace) -> int:
                 "a sweep needs at least one axis: pass -a NAME=V1,V2 (for a single run use papermill)"
             )
         table = sweep.run(**arguments)
-        table.to_csv(Path(arguments["out"]) / "table.csv", index=False)
     else:
         table = sweep.table(arguments["out"])
     print(table.to_string(index=False, max_colwidth=40, na_rep=""))
     if args.notebook:
+        write_atomic(Path(arguments["out"]) / "table.csv", table.to_csv(index=False).encode())
         print(f"\nThe table: {Path(arguments['out']) / 'table.csv'}")
     return int((table["status"] == "failed").any())
 

@@ -1,7 +1,7 @@
 """Probing: stop rollouts at budgets, force their answers there, and grade them."""
 
 from effwb.probes.forced import CutFinder, CutPoint, ForcedAnswer, Prober, ProbeTarget, cuts_of
-from effwb.probes.table import COLUMNS, TYPES, Probing, ShardProber, cut_table, probe
+from effwb.probes.table import COLUMNS, TYPES, Probing, ShardProber, cut_table, probe, read_probes
 
 __all__ = [
     "COLUMNS",
@@ -16,4 +16,5 @@ __all__ = [
     "cut_table",
     "cuts_of",
     "probe",
+    "read_probes",
 ]

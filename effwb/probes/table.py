@@ -20,7 +20,7 @@ from effwb._internal.keywords import moved_keywords
 from effwb.budgets import check_budgets
 from effwb.errors import ConfigError, DataError
 from effwb.probes.forced import ForcedAnswer, Prober, ProbeTarget, cuts_of
-from effwb.rollouts import problems_of
+from effwb.rollouts import problems_of, read_rollouts
 from effwb.runs import RunDir
 from effwb.samplers import Completion, Sampler, SamplingParams
 from effwb.samplers.base import check_sampler
@@ -135,7 +135,7 @@ def probe(
         else:
             if len(rollouts) == 0:
                 raise DataError("there are no rollouts to probe")
-            if tokens != fingerprint(run.read("rollouts")):
+            if tokens != fingerprint(read_rollouts(run.path)):
                 raise DataError(
                     f"these rollouts are not those of {run.path}; pass the table that `sample` returned"
                 )
@@ -151,7 +151,40 @@ def probe(
                 progress=progress,
             )
         shutil.rmtree(run.path / "ahead", ignore_errors=True)  # version 0.1 kept answers there meanwhile
-    return run.read("probes")
+    return read_probes(run_dir, rollouts)
+
+
+def read_probes(
+    run_dir: str | Path,
+    rollouts: pd.DataFrame,
+    columns: list[str] | None = None,
+    categories: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Read the finished probe table of a run: all of it or nothing.
+
+    Args:
+        run_dir: The run directory.
+        rollouts: Its rollout table.
+        columns: The columns to read; default: all.
+        categories: Columns to return as sorted categories.
+
+    Raises:
+        DataError: The table is not finished, a file of it is damaged, or it does not have as many rows as
+            the rollouts need forced answers.
+    """
+    import numpy as np
+
+    run = RunDir(run_dir)
+    table = run.read("probes", columns=columns, categories=categories)
+    budgets = run.stored_identity("probes")["budgets"]
+    length, stopped = rollouts["length"].to_numpy(), (rollouts["finish_reason"] == "stop").to_numpy()
+    needed = np.where(stopped, np.searchsorted(budgets, length), np.searchsorted(budgets, length, "right"))
+    if len(table) != needed.sum():  # which rows are missing or twice, the curve says
+        raise DataError(
+            f"{run.path / 'probes'} holds {len(table)} forced answers, but the rollouts beside it need "
+            f"{needed.sum()}; delete {run.path / 'probes'} and run again to restore it"
+        )
+    return table
 
 
 def fingerprint(rollouts: pd.DataFrame) -> str:

@@ -20,6 +20,7 @@ from effwb.errors import BusyError
 from effwb.notebook import RESULTS
 from effwb.sweep.parameters import declared_parameters, escape_braces
 from effwb.sweep.point import BUSY_EXIT, LOCK_WAIT, SweepPoint, directory_parameters
+from effwb.sweep.snapshot import check_snapshot
 
 LAST_LINES = 12
 
@@ -88,6 +89,7 @@ def _run_notebook(point: SweepPoint, lock: int, kernel_groups: list[int]) -> Non
             provisioner: Any = self.provisioner
             kernel_groups.append(provisioner.pgid)
 
+    check_snapshot(point.snapshot, point.identity["code"])
     directories = directory_parameters(point.folder, declared_parameters(point.snapshot), point.parameters)
     os.environ[RESULTS] = str(point.results_file.resolve())
     papermill.execute_notebook(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from effwb import __version__
 from effwb._internal.checked import Text, checked_arguments
 from effwb.errors import BusyError, ConfigError
-from effwb.runs import digest, environment
+from effwb.runs import environment
 from effwb.sweep import cluster, local
 from effwb.sweep.parameters import declared_parameters, grid_points
 from effwb.sweep.point import STATES, SweepPoint
+from effwb.sweep.snapshot import code_digest, take_snapshot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,12 +93,7 @@ def _write_configs(
     points_in(out)  # refuses a directory that holds other runs
     for point in points:
         point.check({**shared, "parameters": parameters[point.name]})
-    copy = out / f"{Path(notebook).stem}-{code}.ipynb"  # editing the notebook does not change later points
-    if not copy.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(notebook, copy.with_suffix(".tmp"))
-        copy.with_suffix(".tmp").replace(copy)
-    recorded = {**environment(), "snapshot": copy.name}
+    recorded = {**environment(), "snapshot": take_snapshot(notebook, out, code).name}
     runnable = []
     for point in points:
         with suppress(BusyError):  # another sweep runs it
@@ -116,19 +111,6 @@ def _executor(jobs: int | None, gpus: int, ray: str | bool) -> Iterator[Callable
     with cluster.connect(None if ray is True else ray) as connection:
         resources = cluster.resources_per_point(connection, jobs, gpus)
         yield partial(cluster.execute, ray=connection, resources=resources, jobs=jobs)
-
-
-def code_digest(notebook: str | Path) -> str:
-    """Return a digest of the kernel and the code cells of a notebook.
-
-    Prose, outputs and parameters that papermill has injected do not count.
-    """
-    import nbformat
-
-    content = nbformat.read(notebook, as_version=4)
-    cells = [cell for cell in content.cells if cell.cell_type == "code"]
-    sources = [c.source for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
-    return digest([content.metadata.get("kernelspec", {}).get("name"), *sources])
 
 
 @checked_arguments()

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from effwb.errors import BusyError, DataError
-from effwb.runs import SCHEMA, RunDir, check_identity, digest, write_atomic
+from effwb.runs import SCHEMA, RunDir, check_identity, digest, read_json, write_atomic
 
 BUSY_EXIT = 75  # exit status of a process that finds its point locked by another process
 LOCK_WAIT = 5.0  # seconds; the kernel of a process that was killed ends within one second
 SHORT_LOCK_WAIT = 0.3  # seconds; `is_locked` of another process holds the lock for a moment
+RUN_AGAIN = "delete it to run the point again"
 STATES = ("done", "running", "failed", "to do")
 DIRECTORIES = {"run_root": "runs", "work_dir": "work", "out_dir": "out", "figures_dir": "figures"}
 
@@ -47,29 +48,31 @@ class SweepPoint:
     @property
     def identity(self) -> dict[str, Any]:
         """What identifies the point; `DataError` if config.json is missing, broken or not that of a point."""
-        return self._config()["identity"]
+        return self._config("identity")
 
     @property
     def parameters(self) -> dict[str, Any]:
         """Parameters of the notebook at this point."""
-        return self.identity["parameters"]
+        return self._config("identity", "parameters")
 
     @property
     def snapshot(self) -> Path:
         """The copy of the notebook that the sweep runs, whatever happens to the original meanwhile."""
-        return self.folder.parent / self._config()["environment"]["snapshot"]
+        return self.folder.parent / self._config("environment", "snapshot")
 
     @property
     def executed_notebook(self) -> Path:
         """The notebook with its outputs."""
-        return self.folder / self.identity["notebook"]
+        return self.folder / self._config("identity", "notebook")
 
-    def _config(self) -> dict[str, Any]:
-        try:
-            return self.run_dir.config["point"]
-        except KeyError:
-            advice = "give the sweep a directory of its own"
-            raise DataError(f"{self.folder} is not a point of a sweep; {advice}") from None
+    def _config(self, *keys: str) -> Any:
+        value: Any = self.run_dir.config
+        for key in ("point", *keys):
+            if not isinstance(value, dict) or key not in value:
+                advice = "give the sweep a directory of its own"
+                raise DataError(f"{self.folder} is not a point of a sweep; {advice}")
+            value = value[key]
+        return value
 
     def status(self) -> str:
         """Return one of `STATES`; raises like `is_done`."""
@@ -108,15 +111,20 @@ class SweepPoint:
 
     def marker(self) -> dict[str, Any]:
         """Return the done marker: `seconds`, and digests by file."""
-        return _read_json(self._done_file)
+        return read_json(self._done_file, RUN_AGAIN)
 
     def failure(self) -> dict[str, Any]:
         """Return `cell`, `error` and `lines` of the last attempt; {} if it did not fail."""
-        return _read_json(self._failure_file) if self._failure_file.exists() else {}
+        return read_json(self._failure_file, RUN_AGAIN) if self._failure_file.exists() else {}
 
     def results(self) -> list[dict[str, Any]]:
         """Return the rows that the notebook wrote with `notebook.results`; [] if there are none."""
-        return _read_json(self.results_file) if self.results_file.exists() else []
+        if not self.results_file.exists():
+            return []
+        try:
+            return json.loads(self.results_file.read_text())
+        except ValueError as error:
+            raise DataError(f"{self.results_file} is not valid JSON ({error}); {RUN_AGAIN}") from None
 
     def check(self, identity: dict[str, Any]) -> None:
         """Raise `IdentityError` if the directory holds a finished point with another identity."""
@@ -166,13 +174,6 @@ class SweepPoint:
     def log_end(self, lines: int = 12) -> list[str]:
         """Return the last lines of the log."""
         return self.log.read_text(errors="replace").splitlines()[-lines:] if self.log.exists() else []
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text())
-    except ValueError as error:
-        raise DataError(f"{file} is not valid JSON ({error}); delete it to run the point again") from None
 
 
 def directory_parameters(

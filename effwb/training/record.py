@@ -7,10 +7,15 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from effwb.runs import write_atomic
+from effwb._internal.checksums import Damaged, record_file, verify_file
+from effwb._internal.jsonl import append_line, read_lines
+from effwb.errors import DataError
+from effwb.runs import read_json, write_atomic, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
+
+REMEDY = "restore it from a copy, or delete its directory to train again"
 
 
 class Record:
@@ -24,27 +29,58 @@ class Record:
         self.path = path
 
     def rows(self) -> list[dict]:
-        """All complete lines, in order; a last line that a kill left half written is skipped."""
-        if not self.path.exists():
-            return []
-        rows = []
-        for line in self.path.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
-        return rows
+        """All complete lines, in order; a last line that a kill left half written is skipped.
+
+        Raises:
+            DataError: A line is damaged.
+        """
+        return read_lines(self.path, REMEDY)
+
+    def steps(self) -> int:
+        """How many steps have a row, counted from the first until one is missing."""
+        rows = self.rows()
+        return next((i for i, row in enumerate(rows) if row.get("step") != i + 1), len(rows))
 
     def cut(self, step: int) -> None:
         """Delete the rows after `step`, which a resumed run will measure again."""
-        rows = [row for row in self.rows() if row["step"] <= step]
+        rows = self.rows()[: min(step, self.steps())]
         write_atomic(self.path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def add(self, row: dict) -> None:
         """Append a step; numbers that are not finite become null."""
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-        with open(self.path, "a") as file:
-            file.write(json.dumps(clean) + "\n")
+        append_line(self.path, clean)
+
+
+def mark_done(folder: Path, **marker) -> None:
+    """Write the done marker of a training, after the checksum of its metrics.
+
+    Args:
+        folder: The directory `train` of the run.
+        **marker: What the marker holds: `steps` and the state of the `design`.
+    """
+    record_file(folder / "metrics.jsonl")
+    write_json(folder / "DONE", marker)
+
+
+def done_marker(folder: Path) -> dict:
+    """Read the done marker of a training.
+
+    Args:
+        folder: The directory `train` of the run.
+
+    Returns:
+        `steps`, and `design` for the state of the design after them.
+
+    Raises:
+        DataError: The marker is missing or damaged.
+    """
+    file = folder / "DONE"
+    remedy = "restore it from a copy, or delete it to train again"
+    marker = read_json(file, remedy)
+    if not isinstance(marker.get("steps"), int) or not isinstance(marker.get("design"), dict):
+        raise DataError(f"{file} lacks the steps or the state of the design; {remedy}")
+    return marker
 
 
 def read_metrics(path: str | Path) -> pd.DataFrame:
@@ -55,8 +91,25 @@ def read_metrics(path: str | Path) -> pd.DataFrame:
 
     Returns:
         A row per step, with NaN for missing values; empty where nothing was measured yet.
+
+    Raises:
+        DataError: The file is damaged or lacks steps, or was changed after the run had finished.
     """
     import pandas as pd
 
-    frame = pd.DataFrame(Record(Path(path)).rows())
+    record = Record(Path(path))
+    frame = pd.DataFrame(record.rows())
+    _check_whole(record, len(frame))
     return frame.astype(float).astype({"step": int}) if len(frame) else frame
+
+
+def _check_whole(record: Record, rows: int) -> None:
+    folder, steps = record.path.parent, rows
+    if (folder / "DONE").exists():
+        steps = done_marker(folder)["steps"]
+        try:
+            verify_file(record.path)
+        except Damaged as error:
+            raise DataError(f"{record.path} {error}; {REMEDY}") from error
+    if record.steps() < steps:
+        raise DataError(f"{record.path} lacks step {record.steps() + 1} of {steps}; {REMEDY}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
@@ -20,12 +19,13 @@ from effwb.errors import ConfigError, DataError
 from effwb.probes import Prober
 from effwb.profiles import Profile, Training
 from effwb.rollouts import FORCED_ROOM, check_problems, check_texts
-from effwb.runs import RunDir, digest, write_atomic
+from effwb.runs import RunDir, digest, read_json
 from effwb.samplers import SamplingParams, check_context
+from effwb.training.checkpoints import STATE, check_model, newest_whole, remove_unfit
 from effwb.training.checks import check, check_machine, check_report_to
 from effwb.training.engines import ModelEngine, open_engine
 from effwb.training.launch import launch
-from effwb.training.record import Record, read_metrics
+from effwb.training.record import Record, done_marker, mark_done, read_metrics
 from effwb.training.rounds import Collector, PromptSchedule
 from effwb.training.settings import RecipeChoice, recipe_lines, recipe_record, run_settings
 from effwb.training.trl_config import (
@@ -88,7 +88,7 @@ class TrainResult:
     @property
     def state(self) -> dict:
         """The state of the design after the last step."""
-        return json.loads((self.run_dir / "train" / "DONE").read_text())["design"]
+        return done_marker(self.run_dir / "train")["design"]
 
 
 @checked_arguments(design=Text | Design, profile=Profile, max_tokens=Positive)
@@ -294,8 +294,13 @@ class TrainingRun:
 
     @property
     def is_done(self) -> bool:
-        """Whether the run has finished."""
-        return (self.run_dir / "train" / "DONE").exists()
+        """Whether the run has finished; raises `DataError` if its marker or its model is damaged."""
+        marker = self.run_dir / "train" / "DONE"
+        if not marker.exists():
+            return False
+        done_marker(marker.parent)
+        check_model(self.run_dir / "model", marker)
+        return True
 
     def finish(self, watch: str, report_to: list[str]) -> None:
         """Train unless it is done, here or in processes of its own; then delete the checkpoints.
@@ -329,17 +334,14 @@ class TrainingRun:
     def execute(self, watch: str, report_to: list[str]) -> None:
         """Train in this process, from the last complete checkpoint or the beginning, and save the model."""
         from effwb.training.progress import Metrics
-        from effwb.training.trainer import STATE, last_checkpoint
 
         folder = self.run_dir / "train"
         checkpoints, record = folder / "checkpoints", Record(folder / "metrics.jsonl")
-        start = last_checkpoint(checkpoints)
+        start = newest_whole(checkpoints, record.steps())
         step = 0 if start is None else self._restore(start / STATE)
         if is_main():
             record.cut(step)
-            for path in checkpoints.glob("checkpoint-*"):
-                if not (path / STATE).exists():
-                    shutil.rmtree(path)  # half written when the run was killed
+            remove_unfit(checkpoints, start)
         metrics = Metrics(record, self._listeners(watch, record))
         params = SamplingParams(self.max_tokens, self.settings.temperature, self.settings.top_p)
         engine = open_engine(self.settings.engine, self.model, params, self.profile.trust_remote_code)
@@ -353,7 +355,7 @@ class TrainingRun:
 
     def _restore(self, file: Path) -> int:
         """Load the design's state from a checkpoint; returns the step of the checkpoint."""
-        saved = json.loads(file.read_text())
+        saved = read_json(file, f"delete {file.parent}")
         try:
             self.design.load_state(saved.get("design", {}))
         except DataError as error:
@@ -418,8 +420,8 @@ class TrainingRun:
         wait()
         if is_main():
             finish_model(self.tokenizer, temporary, final)
-            marker = {"steps": self.settings.steps, "design": self.design.state()}
-            write_atomic(self.run_dir / "train" / "DONE", json.dumps(marker).encode())
+            folder = self.run_dir / "train"
+            mark_done(folder, steps=self.settings.steps, design=self.design.state())
         wait()
 
 

@@ -17,6 +17,7 @@ from effwb.prompts import template
 from effwb.rollouts import problems_of, sample, solved
 from effwb.runs import RunDir, digest, write_atomic
 from effwb.samplers import open_sampler
+from effwb.training.checkpoints import check_model, newest_whole, remove_unfit, sealing
 from effwb.training.trl_config import finish_model, free_memory, quiet, remove_printers
 from effwb.verifiers import grading
 
@@ -83,7 +84,10 @@ def sft_warm_start(
     }
     with directory.lock():
         directory.begin(TABLE, {**_identity(profile, problems, source, tokenizer), **options})
-        if not (directory.path / TABLE / "DONE").exists():
+        marker = directory.path / TABLE / "DONE"
+        if marker.exists():
+            check_model(directory.path / "model", marker)
+        else:
             examples = _examples(profile, problems, name, directory.path, seed)
             _fine_tune(source, tokenizer, examples, directory.path, profile.training, **options)
         shutil.rmtree(directory.path / TABLE / "checkpoints", ignore_errors=True)
@@ -139,19 +143,6 @@ def _examples(profile: Profile, problems, model: str, folder: Path, seed: int) -
     return [chosen[i] for i in rng.permutation(len(chosen))]
 
 
-def _last_whole(checkpoints: Path) -> str | None:
-    """The newest complete checkpoint; newer ones that are incomplete are deleted."""
-    folders = sorted(checkpoints.glob("checkpoint-*"), key=lambda p: int(p.name.partition("-")[2]))
-    while folders:
-        state = folders[-1] / "trainer_state.json"  # what Transformers writes last
-        try:
-            json.loads(state.read_text())
-            return str(folders[-1])
-        except (OSError, ValueError):
-            shutil.rmtree(folders.pop())
-    return None
-
-
 def _fine_tune(
     source: models.ModelSource,
     tokenizer,
@@ -191,6 +182,8 @@ def _fine_tune(
         dataloader_pin_memory=cuda,
         trust_remote_code=source.trust_remote_code,
     )
+    start = newest_whole(checkpoints)
+    remove_unfit(checkpoints, start)
     with quiet(folder / TABLE):
         trainer = SFTTrainer(
             models.load_model(source, settings.weights, "cpu").train(),
@@ -199,7 +192,8 @@ def _fine_tune(
             processing_class=tokenizer,
         )
         remove_printers(trainer)
-        trainer.train(resume_from_checkpoint=_last_whole(checkpoints))
+        trainer.add_callback(sealing())
+        trainer.train(resume_from_checkpoint=None if start is None else str(start))
         trainer.save_model(str(temporary))
     finish_model(tokenizer, temporary, final)
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]

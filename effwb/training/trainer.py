@@ -8,7 +8,6 @@ overridden here are listed in `effwb._internal.private_trl`.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,14 +22,14 @@ from trl import GRPOTrainer
 from effwb._internal import private_trl
 from effwb.designs.segments import per_token
 from effwb.errors import TrainingError
-from effwb.runs import write_atomic, write_parquet
+from effwb.runs import write_parquet
 from effwb.samplers.transformers.cache import left_pad
 from effwb.training import objective
+from effwb.training.checkpoints import seal, sealed
 from effwb.training.forward import log_probs
 from effwb.training.round_metrics import round_metrics
 from effwb.training.rounds import Collector, Round
 
-STATE = "effwb.json"  # written last into a checkpoint, so a checkpoint without it is incomplete
 TEXT_OPTIONS = ("batch_size", "compute_entropy", "compute_aux_loss")  # of a forward pass on text
 
 
@@ -304,7 +303,7 @@ class GroupTrainer(GRPOTrainer):
         output = Path(self.args.output_dir)
         file = output.parent / f"failed-step-{step:05d}-process-{rank}.parquet"
         write_parquet(file, table)
-        saved = last_checkpoint(output)
+        saved = next(iter(sealed(output)), None)
         raise TrainingError(
             f"step {step}: {reason}, in rollouts of {', '.join(sorted(set(names))[:3])} ...; the model was "
             f"not updated with it. The rollouts are in {file}, the last saved state is "
@@ -318,13 +317,8 @@ class GroupTrainer(GRPOTrainer):
     def _save_checkpoint(self, model, trial):
         with self.phase("save"):
             private_trl.save_checkpoint(self, model, trial)
+            self.accelerator.wait_for_everyone()  # every process has files of its own in it
             if self.args.should_save:
-                state = {"step": self.state.global_step, "design": self.design.state()}
-                folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-                write_atomic(folder / STATE, json.dumps(state).encode())
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint in `folder`; None where there is none."""
-    complete = [path.parent for path in folder.glob(f"checkpoint-*/{STATE}")]
-    return max(complete, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+                step = self.state.global_step
+                folder = Path(self.args.output_dir) / f"checkpoint-{step}"
+                seal(folder, step=step, design=self.design.state())

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from effwb._internal import checksums
 from effwb.errors import ConfigError, EngineError
 from effwb.models import without_progress_bars
 from effwb.profiles import Training
@@ -190,9 +191,11 @@ def remove_printers(trainer) -> None:
 
 
 def finish_model(tokenizer, temporary: Path, final: Path) -> None:
-    """Add the tokenizer to a saved model and move it from its temporary to its final name."""
+    """Add the tokenizer and checksums to a saved model and move it from its temporary to its final name."""
     tokenizer.save_pretrained(temporary)
     (temporary / "training_args.bin").unlink(missing_ok=True)
+    for file in sorted(file for file in temporary.iterdir() if file.name != checksums.FILE):
+        checksums.record_file(file)
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from effwb import evaluation, runs
+from effwb._internal import files
 from effwb.analysis import RunAnalysis, RunSet, aes_table, effects, finished, level_table, over_seeds
 from effwb.analysis.comparison import compare
 from effwb.analysis.finished import describe_run, read_evaluation, run_info
@@ -20,13 +21,14 @@ from tests.made_up import write_evaluation
 @pytest.fixture
 def read_columns(monkeypatch):
     """The columns of every table that is read from now on."""
-    columns, read = [], runs._read_arrow
+    columns, read = [], runs.read_arrow
 
     def listen(path, names=None, *args, **options):
         columns.append(names)
         return read(path, names, *args, **options)
 
-    monkeypatch.setattr(runs, "_read_arrow", listen)
+    for module in (runs, files):
+        monkeypatch.setattr(module, "read_arrow", listen)
     return columns
 
 

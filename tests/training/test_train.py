@@ -475,15 +475,15 @@ class TestResume:
         assert Path(result.model).is_dir()
 
     def test_a_checkpoint_without_its_last_file_is_not_used(self, tmp_path):
-        from effwb.training.trainer import STATE, last_checkpoint
+        from effwb.training.checkpoints import STATE, newest_whole
 
         for step, whole in ((2, True), (10, True), (12, False)):
             folder = tmp_path / f"checkpoint-{step}"
             folder.mkdir()
             if whole:
                 (folder / STATE).write_text("{}")
-        assert last_checkpoint(tmp_path).name == "checkpoint-10"
-        assert last_checkpoint(tmp_path / "nothing") is None
+        assert newest_whole(tmp_path).name == "checkpoint-10"
+        assert newest_whole(tmp_path / "nothing") is None
 
     def test_half_a_line_is_not_read_and_the_rest_is_cut(self, tmp_path):
         record = Record(tmp_path / "m.jsonl")
