@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from effwb.curves import budget_curve
+from effwb.averages import run_curve
 from effwb.errors import ConfigError
 from effwb.evaluation import Evaluation
 from effwb.runs import SCHEMA, RunDir, digest, read_parquet, write_atomic
@@ -89,7 +89,7 @@ def read_evaluation(run_dir: str | Path, name: str = "") -> Evaluation:
         for table, columns in (("rollouts", ROLLOUT_COLUMNS), ("probes", PROBE_COLUMNS))
     )
     identity = run.config["probes"]["identity"]
-    curve = budget_curve(rollouts, probes, identity["budgets"], name=name, snap=identity.get("snap"))
+    curve = run_curve(rollouts, probes, identity["budgets"], name=name, snap=identity.get("snap"))
     return Evaluation(name, run.path, rollouts, probes, curve)
 
 

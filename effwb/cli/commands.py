@@ -14,6 +14,7 @@ from effwb._internal.processes import end_with_parent
 from effwb.errors import one_of
 
 if TYPE_CHECKING:
+    from effwb.analysis import RunSet
     from effwb.frontier import Frontier
 
 
@@ -76,8 +77,6 @@ def add_eval(subparsers: Any) -> None:
 
 def run_eval(args: argparse.Namespace) -> int:
     """Evaluate a model and print its accuracy and mean lengths."""
-    import pandas as pd
-
     from effwb import problems, profiles
     from effwb.evaluation import evaluate
     from effwb.samplers import open_sampler
@@ -90,7 +89,7 @@ def run_eval(args: argparse.Namespace) -> int:
         choices = {"seed": args.seed, "effort": args.effort, "snap": args.snap}
         evaluation = evaluate(eval_problems, sampler, profile, run_dir=args.out, **choices)
     print(evaluation.caption())
-    print(pd.DataFrame([evaluation.summary()]).round(3).to_string(index=False))
+    print(evaluation.summaries().round(3).to_string(index=False))
     if sampler.engine != "transformers" and sampler.prefix_tokens:
         print(f"of the tokens before forced answers {sampler.cached_share:.3f} came from the prefix cache")
     return 0
@@ -152,7 +151,7 @@ def run_reg(args: argparse.Namespace) -> int:
 
     runs = RunSet.find(args.runs)
     runs = runs.largest() if args.largest else runs.check_alike()
-    frontier = _load_frontier(args.frontier) if args.frontier else runs.frontier()
+    frontier = _load_frontier(args.frontier, runs) if args.frontier else runs.frontier()
     l_max = args.l_max or int(frontier.budgets[-1])
     table = runs.reg(frontier, l_max).drop(columns=["name", "seed"]).rename(columns={"run": "name"})
     print(f"REG to {l_max} tokens against {frontier.name} [95 % over problems], accuracy x tokens")
@@ -162,14 +161,15 @@ def run_reg(args: argparse.Namespace) -> int:
     return 0
 
 
-def _load_frontier(name: str) -> Frontier:
-    """A frontier saved as .json, or a published one."""
+def _load_frontier(name: str, runs: RunSet) -> Frontier:
+    """A frontier saved as .json, or the published one of the runs' benchmarks."""
+    from effwb.analysis.benchmark_tables import published_frontier
     from effwb.frontier import MODELS, Frontier
 
     if Path(name).suffix == ".json":
         return Frontier.load(name)
     one_of("frontier", name, (*MODELS, "a .json file"))
-    return Frontier.published(name)
+    return published_frontier(name, runs)
 
 
 REGRADE_EXAMPLES = """\
@@ -270,7 +270,7 @@ def run_report(args: argparse.Namespace) -> int:
     from effwb.analysis.run_set import RunSet
 
     runs = RunSet.find(*args.runs)
-    frontier = _load_frontier(args.frontier) if args.frontier else None
+    frontier = _load_frontier(args.frontier, runs) if args.frontier else None
     print(write_report(runs, args.out, frontier, l_max=args.l_max, base=args.base, title=args.title))
     return 0
 
