@@ -77,7 +77,7 @@ def concatenated(curves: Mapping[str, Curve]) -> dict[str, Any]:
     ids = fields.get("problem_ids")
     if ids is not None and len(np.unique(ids)) < len(ids):
         unique, counts = np.unique(ids, return_counts=True)
-        raise DataError(f"problem {unique[counts > 1][0]!r} is in two benchmarks")
+        raise DataError(f"problem {str(unique[counts > 1][0])!r} is in two benchmarks")
     return fields
 
 

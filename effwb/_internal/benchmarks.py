@@ -23,7 +23,7 @@ def benchmark_of(problem_ids: ArrayLike) -> np.ndarray:
     """
     import pandas as pd
 
-    codes, ids = pd.factorize(problem_ids)
+    codes, ids = pd.factorize(pd.Series(problem_ids))
     names = np.array([str(i).rpartition("-")[0] for i in ids], dtype=str)
     if "" in names or (len(names) > 1 and len(set(names)) == len(names)):
         names = np.full(len(names), "")
