@@ -48,7 +48,7 @@ def macro_average(curves: Mapping[str, Curve], name: str = "") -> BudgetCurve:
     snaps = {getattr(curve, "snap", None) for curve in parts}
     if len(snaps) > 1:
         raise DataError(f"the curves have different snap {sorted(snaps, key=str)}; measure them alike")
-    tokens = [getattr(curve, "mean_tokens", None) for curve in parts]
+    tokens: list = [getattr(curve, "mean_tokens", None) for curve in parts]
     names = {getattr(curve, "name", "") for curve in parts}
     return BudgetCurve(
         first.budgets,
@@ -66,12 +66,12 @@ def concatenated(curves: Mapping[str, Curve]) -> dict[str, Any]:
     Raises:
         DataError: One problem is in two benchmarks.
     """
-    tables = {benchmark: getattr(curve, "per_problem", None) for benchmark, curve in curves.items()}
-    if any(table is None for table in tables.values()):
+    tables: list = [getattr(curve, "per_problem", None) for curve in curves.values()]
+    if any(table is None for table in tables):
         return {}
-    fields: dict[str, Any] = {"benchmark_P": np.repeat([*tables], [len(table) for table in tables.values()])}
+    fields: dict[str, Any] = {"benchmark_P": np.repeat([*curves], [len(table) for table in tables])}
     for field, axis in (("per_problem", 0), ("problem_ids", 0), ("n_samples", 0), ("halves", 1)):
-        values = [getattr(curve, field, None) for curve in curves.values()]
+        values: list = [getattr(curve, field, None) for curve in curves.values()]
         if all(value is not None for value in values):
             fields[field] = np.concatenate(values, axis=axis)
     ids = fields.get("problem_ids")

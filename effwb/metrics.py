@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from effwb._internal.benchmarks import benchmark_rows, has_single_problem
 from effwb._internal.benchmarks import mean_over_problems as mean_over_problems
-from effwb._internal.resampling import resampled_means, resampled_rows, spearman
+from effwb._internal.resampling import chunked_means, spearman
 from effwb._internal.student_t import t_half_width
 from effwb._internal.student_t import t_quantile as t_quantile
 from effwb.errors import ConfigError, DataError
@@ -379,10 +378,7 @@ def rank_correlation(
 
 
 def bootstrap_means(
-    values: ArrayLike,
-    resamples: int,
-    seed: int | tuple[int, int] = 0,
-    benchmark_P: ArrayLike | None = None,
+    values: ArrayLike, resamples: int, seed: int = 0, benchmark_P: ArrayLike | None = None
 ) -> np.ndarray:
     """Return the means of many resamples of the problems, drawn with replacement.
 
@@ -405,16 +401,12 @@ def bootstrap_means(
         raise ConfigError(f"resamples={resamples} must be at least 1")
     values = np.asarray(values, dtype=float)
     groups = benchmark_rows(benchmark_P, len(values))
-    if len(groups) > 1:
-        return np.mean(
-            [bootstrap_means(values[g], resamples, (seed, i)) for i, g in enumerate(groups)], axis=0
-        )
-    rows = max(1, CHUNK_DRAWS // len(values))
-    sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(sizes))]
-    draw = resampled_means if values.ndim == 1 else resampled_rows
-    with ThreadPoolExecutor(max_workers=2) as pool:  # numpy releases the interpreter lock in both functions
-        return np.concatenate(list(pool.map(draw, [values] * len(sizes), sizes, streams)))
+    seeds: list = [seed] if len(groups) == 1 else [(seed, i) for i in range(len(groups))]
+    parts = [
+        chunked_means(values[rows], resamples, entropy, CHUNK_DRAWS)
+        for rows, entropy in zip(groups, seeds, strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else np.mean(parts, axis=0)
 
 
 # --------------------------------------------------------------------------------------------- helpers

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from effwb.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AVERAGE = "average"  # the mean over benchmarks, whatever their sizes
 POOLED = "pooled"  # the problems of several benchmarks, each counted equally
@@ -28,6 +33,16 @@ def benchmark_of(problem_ids: ArrayLike) -> np.ndarray:
     if "" in names or (len(names) > 1 and len(set(names)) == len(names)):
         names = np.full(len(names), "")
     return names[codes]
+
+
+def averages_only(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that a figure with one point per run draws: of several benchmarks the averages.
+
+    A table with the column `benchmark` but no row "average" was filtered before, and is returned as it is.
+    """
+    if "benchmark" not in table or AVERAGE not in set(table["benchmark"]):
+        return table
+    return table[table["benchmark"] == AVERAGE].drop(columns="benchmark").reset_index(drop=True)
 
 
 def benchmark_rows(benchmark_P: ArrayLike | None, problems: int) -> list[slice | np.ndarray]:

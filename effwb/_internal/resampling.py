@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+
+
+def chunked_means(
+    values: np.ndarray, resamples: int, entropy: int | tuple[int, int], chunk_draws: int
+) -> np.ndarray:
+    """Return the means of resampled problems, (R,) or (R, K), computed in chunks by two threads.
+
+    Args:
+        values: One value per problem, (P,), or K of them, (P, K).
+        resamples: Number R of resamples.
+        entropy: What the random stream of each chunk is derived from.
+        chunk_draws: Random indices drawn at a time.
+    """
+    rows = max(1, chunk_draws // len(values))
+    sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
+    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(entropy).spawn(len(sizes))]
+    draw = resampled_means if values.ndim == 1 else resampled_rows
+    with ThreadPoolExecutor(max_workers=2) as pool:  # numpy releases the interpreter lock in both functions
+        return np.concatenate(list(pool.map(draw, [values] * len(sizes), sizes, streams)))
 
 
 def resampled_means(values_P: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:

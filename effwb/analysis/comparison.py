@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from effwb._internal.benchmarks import AVERAGE, benchmark_of
+from effwb._internal.benchmarks import benchmark_of
 from effwb.analysis.benchmark_tables import frontier_on, stack_benchmarks
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
@@ -46,13 +46,6 @@ def compare(
         best, base = frontier_on(frontier, benchmark, len(parts)), part[baseline]
         tables[benchmark] = pd.DataFrame([_row(run, best, l_max, base, resamples) for run in part])
     return stack_benchmarks(tables)
-
-
-def averages_only(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that a figure with one point per run draws: of several benchmarks the averages."""
-    if "benchmark" not in table:
-        return table
-    return table[table["benchmark"] == AVERAGE].drop(columns="benchmark").reset_index(drop=True)
 
 
 def _row(run: RunAnalysis, frontier: Frontier | None, l_max: int, base: RunAnalysis, resamples: int) -> dict:

@@ -18,9 +18,9 @@ import pandas as pd
 from plotly.graph_objects import Figure, FigureWidget
 
 from effwb import plots
-from effwb._internal.benchmarks import AVERAGE, POOLED
+from effwb._internal.benchmarks import AVERAGE, POOLED, averages_only
 from effwb.analysis.benchmark_tables import published_frontier
-from effwb.analysis.comparison import DIGITS, ISO_AES, MAX_RUNS, averages_only, compare, same_budgets
+from effwb.analysis.comparison import DIGITS, ISO_AES, MAX_RUNS, compare, same_budgets
 from effwb.analysis.rollout_view import LEGEND, SIGNS, read_rollout
 from effwb.analysis.run_set import RunSet
 from effwb.errors import ConfigError, EffwbError, EngineError, one_of

@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from effwb import __version__
-from effwb.analysis.comparison import DIGITS, ISO_AES, MAX_RUNS, averages_only, compare
+from effwb._internal.benchmarks import averages_only
+from effwb.analysis.comparison import DIGITS, ISO_AES, MAX_RUNS, compare
 from effwb.analysis.rollout_view import LEGEND, read_rollout
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet

@@ -158,7 +158,10 @@ def owner_figure(
         >>> fig = plots.owner_figure(frontier, most=2)
     """
     if frontier.owner is None:
-        raise DataError(f"the owners of {frontier.name!r} are not known: a published frontier has none")
+        raise DataError(
+            f"the owners of {frontier.name!r} are not known: a published one has none, an average over "
+            "benchmarks has those of its `parts`"
+        )
     fig, zero = _budget_figure({"frontier": frontier}, title, axis, l_max)
     names, counts = np.unique(frontier.owner, return_counts=True)
     top_names = [str(name) for name in names[np.argsort(-counts, kind="stable")][:most]]
@@ -253,7 +256,7 @@ def _accuracy_title(curves: Mapping[str, Curve]) -> str:
     if len(kinds) != 1:
         return "accuracy"
     benchmark, names = kinds.pop()
-    listed = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) <= 4 else f"{len(names)} benchmarks"
+    listed = " and ".join(names) if len(names) == 2 else f"{len(names)} benchmarks"
     forms = {AVERAGE: f"accuracy, average of {listed}", POOLED: f"accuracy, {listed}, pooled"}
     return forms.get(benchmark, "accuracy")
 

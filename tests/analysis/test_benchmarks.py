@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from effwb import cli
+from effwb._internal.benchmarks import averages_only
 from effwb.analysis import RunSet, aes_table, effects
 from effwb.analysis.benchmark_tables import published_frontier
-from effwb.analysis.comparison import averages_only, compare
+from effwb.analysis.comparison import compare
 from effwb.analysis.finished import describe_run
 from effwb.analysis.html_report import write_report
 from effwb.errors import ConfigError, DataError
