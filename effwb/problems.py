@@ -133,8 +133,8 @@ def _several(names: list[str], n: int | None, seed: int, split: str | None) -> D
         for benchmark in sorted(set(table["source"])):
             if benchmark in benchmarks:
                 raise DataError(
-                    f"{benchmarks[benchmark]!r} and {name!r} are both of the benchmark {benchmark!r}: "
-                    "their problems could not be told apart; name each benchmark once, or rename one of two files"
+                    f"{benchmarks[benchmark]!r} and {name!r} are both of the benchmark {benchmark!r}, so "
+                    "their problems could not be told apart; name it once, or rename one of two files"
                 )
             benchmarks[benchmark] = name
         tables.append(table)

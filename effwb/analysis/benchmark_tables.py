@@ -123,10 +123,11 @@ def solved_by_all(runs: RunSet, share: float = 0.5) -> pd.DataFrame:
     shares = pd.DataFrame({method: table["accuracy"] for method, table in tables.items()})
     benchmarks = pd.Series(benchmark_of(shares.index), shares.index)
     chosen = (shares > share).all(axis=1)
-    kinds = sorted(set(benchmarks)) if benchmarks.nunique() > 1 and runs.benchmark == "all" else []
+    kinds = sorted(set(benchmarks)) if benchmarks.nunique() > 1 and runs.benchmark != POOLED else []
+    each = [AVERAGE] if runs.benchmark == AVERAGE else [*kinds, AVERAGE, POOLED]
     rows = []
     for method, names in runs.methods.items():
-        for kind in [*kinds, AVERAGE, POOLED] if kinds else [POOLED]:
+        for kind in each if kinds else [POOLED]:
             inside = chosen & (benchmarks == kind) if kind in kinds else chosen
             row = {"name": method, "seeds": len(names), "benchmark": kind, "problems": int(inside.sum())}
             missing = not inside.any() or (kind == AVERAGE and benchmarks[inside].nunique() < len(kinds))

@@ -205,7 +205,7 @@ class Explorer:
         """Compute everything anew for the current choices."""
         self.chosen, self.numbers.value = None, ""
         self._offer_choices()
-        chosen = self.all_runs.filter(names=self.runs.value).check_alike().on(self.benchmark.value)
+        chosen = self._on_benchmark(self.all_runs.filter(names=self.runs.value).check_alike())
         self.best = self._frontier(chosen)
         self._offer_budgets(next(iter(chosen)).curve.budgets)
         self.table = compare(chosen, self.best, self.l_max.value, self.base.value, RESAMPLES)
@@ -223,7 +223,7 @@ class Explorer:
         method = "cross_fit" if kind.endswith("cross-fitted") else "max"
         if "chosen" in kind:
             return chosen.frontier(method)
-        comparable = self.all_runs.like(chosen.names[0]).on(self.benchmark.value)
+        comparable = self._on_benchmark(self.all_runs.like(chosen.names[0]))
         names = comparable.names
         for i, name in enumerate(names):
             if i % 10 == 0:
@@ -253,6 +253,10 @@ class Explorer:
                     value = widget.value
                     widget.options = options
                     widget.value = value if value in options else options[0]
+
+    def _on_benchmark(self, runs: RunSet) -> RunSet:
+        """The runs on the benchmark that is chosen; with the average all benchmarks are listed."""
+        return runs if self.benchmark.value == AVERAGE else runs.on(self.benchmark.value)
 
     def _benchmarks(self, names: list[str]) -> list[str]:
         """What the chosen runs can be looked at on, first the average over benchmarks, last their pool."""

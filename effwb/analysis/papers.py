@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from effwb.analysis.benchmark_tables import frontier_on
 from effwb.analysis.finished import BASE, RunInfo
 from effwb.analysis.run_set import RunSet
 from effwb.errors import DataError, one_of
@@ -90,15 +91,16 @@ def runs_of(paper: str, runs: RunSet) -> RunSet:
     return runs.filter(names=[name for method in chosen for name in methods[method]])
 
 
-def reo_rl_figures(runs: RunSet) -> dict[str, tuple[Figure | None, pd.DataFrame]]:
+def reo_rl_figures(runs: RunSet, frontier: Frontier) -> dict[str, tuple[Figure | None, pd.DataFrame]]:
     """Draw what arXiv 2506.07104 shows besides, for own runs.
 
     Args:
         runs: The runs, measured alike; at most 7 methods.
+        frontier: What the curves are drawn against and REG is measured against.
 
     Returns:
-        (figure, the DataFrame it was drawn from) by name: `benchmarks`, the curves of each benchmark and of
-        the average against the frontier of these runs; `reg-tradeoff`, REG against length and accuracy (as
+        (figure, the DataFrame it was drawn from) by name: `benchmarks`, the curves of each benchmark that the
+        frontier has a part for, and of the average; `reg-tradeoff`, REG against length and accuracy (as
         Fig. 6); and `solved-by-all`, lengths on the problems that all methods solve (Table 2; no figure).
 
     Raises:
@@ -107,14 +109,15 @@ def reo_rl_figures(runs: RunSet) -> dict[str, tuple[Figure | None, pd.DataFrame]
     from effwb import plots
 
     parts = runs.check_alike().by_benchmark()
-    curves = {benchmark: part.pooled() for benchmark, part in parts.items()}
-    frontiers = {benchmark: part.frontier() for benchmark, part in parts.items()}
+    known = {benchmark: frontier_on(frontier, benchmark, len(parts)) for benchmark in parts}
+    frontiers = {benchmark: part for benchmark, part in known.items() if part is not None}
+    curves = {benchmark: parts[benchmark].pooled() for benchmark in frontiers}
     points = [
         curve.table().assign(benchmark=benchmark)
-        for benchmark in parts
+        for benchmark in curves
         for curve in (*curves[benchmark].values(), frontiers[benchmark])
     ]
-    regs = runs.reg_changes(baseline=_baseline(runs))
+    regs = runs.reg_changes(frontier, _baseline(runs))
     return {
         "benchmarks": (plots.benchmark_figure(curves, frontiers), pd.concat(points)),
         "reg-tradeoff": (plots.reg_tradeoff_figure(regs), regs),

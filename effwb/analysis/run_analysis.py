@@ -177,6 +177,7 @@ class Library:
 
     def read(self, name: str, benchmark: str) -> RunAnalysis:
         """A run on one benchmark, out of memory where it is one of the last that were read."""
+        benchmark = ALL if benchmark == AVERAGE else benchmark
         key = (name, benchmark)
         if key not in self._analyses:
             if benchmark == ALL:
@@ -192,6 +193,7 @@ class Library:
 
     def curve(self, name: str, benchmark: str) -> BudgetCurve:
         """The curve of a run; it stays in memory, the tables do not have to."""
+        benchmark = ALL if benchmark == AVERAGE else benchmark
         if (name, benchmark) not in self._curves:
             self.read(name, benchmark)
         return self._curves[name, benchmark]

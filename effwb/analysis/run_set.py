@@ -161,10 +161,15 @@ class RunSet:
         return RunSet(self._library, self.names, self.benchmark, {**self._labels, **labels})
 
     def on(self, benchmark: str) -> RunSet:
-        """The same runs on one of `benchmarks`, or "pooled": all problems count equally."""
-        one_of("benchmark", benchmark, [*self.benchmarks(), POOLED])
-        whole = ALL if benchmark == AVERAGE else benchmark
-        return RunSet(self._library, self.names, whole, self._labels)
+        """The same runs on one of `benchmarks`.
+
+        Args:
+            benchmark: A name; "average": tables then have the rows of the average only; or "pooled": all
+                problems count equally, whatever their benchmark.
+        """
+        one_of("benchmark", benchmark, [*dict.fromkeys([*self.benchmarks(), AVERAGE, POOLED])])
+        alone = benchmark == AVERAGE and not self._mixed()
+        return RunSet(self._library, self.names, ALL if alone else benchmark, self._labels)
 
     def benchmarks(self) -> list[str]:
         """What the runs can be looked at on: "average" and each benchmark; "all" where there is only one."""
@@ -176,8 +181,7 @@ class RunSet:
 
         A set whose runs have one benchmark each, or that is `on` one, is returned alone.
         """
-        mixed = {name: self._library.benchmarks(name) for name in self.names}
-        mixed = {name: benchmarks for name, benchmarks in mixed.items() if len(benchmarks) > 1}
+        mixed = self._mixed()
         if self.benchmark != ALL or not mixed:
             return {self.benchmark: self}
         parts = {}
@@ -185,6 +189,11 @@ class RunSet:
             names = [name for name, benchmarks in mixed.items() if benchmark in benchmarks]
             parts[benchmark] = RunSet(self._library, names, benchmark, self._labels)
         return {**parts, AVERAGE: self}
+
+    def _mixed(self) -> dict[str, list[str]]:
+        """The benchmarks of each run that has several."""
+        benchmarks = {name: self._library.benchmarks(name) for name in self.names}
+        return {name: names for name, names in benchmarks.items() if len(names) > 1}
 
     def largest(self) -> RunSet:
         """The largest subset whose runs were measured alike, so that they can be compared."""

@@ -46,6 +46,7 @@ examples:
   effwb eval -o data/runs/low --effort low --n-problems 70
   effwb eval -o data/runs/trained --model data/runs/training/pocket/kimi-seed0/model
   effwb eval -o data/runs/qwen --profile qwen3-0.6b --engine vllm --max-tokens 16384
+  effwb eval -o data/runs/aime --profile qwen3-0.6b --problems aime24+aime25+amc23
   effwb eval -o data/runs/qwen --profile qwen3-0.6b --engine server --url http://gpu-box:8000/v1
 
 Run the same command again to continue after a kill.
@@ -59,8 +60,11 @@ def add_eval(subparsers: Any) -> None:
     add("-o", "--out", type=Path, required=True, help="run directory")
     add("--profile", default="pocket", help="scale: a name in effwb.profiles.PROFILES (default pocket)")
     add("--model", help="a hub id, or a directory with weights; default: the profile's")
-    add("--problems", help="source of the problems (effwb.problems.load); default: the profile's")
-    add("--n-problems", type=int, help="problems; default: the profile's")
+    add(
+        "--problems",
+        help="source of the problems, several joined by + (effwb.problems.load); default: the profile's",
+    )
+    add("--n-problems", type=int, help="problems, at most so many of each of several; default: the profile's")
     add("--n-samples", type=int, help="rollouts per problem; default: the profile's")
     add("--max-tokens", type=int, help="cap of a rollout in tokens; default: the profile's")
     add("--temperature", type=float, help="0 is greedy; default: the profile's")

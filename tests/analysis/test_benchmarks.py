@@ -87,6 +87,12 @@ class TestOneRun:
 
 
 class TestTables:
+    def test_the_average_alone(self, runs):
+        table = runs.on("average").table()
+        assert table["benchmark"].tolist() == ["average"] * 4
+        assert runs.on("average").solved_by_all()["benchmark"].tolist() == ["average"] * 2
+        assert runs.on("average").curve("late-0") is runs.curve("late-0")
+
     def test_which_sets_there_are(self, runs):
         assert runs.benchmarks() == ["average", "aime24", "amc23"]
         assert list(runs.by_benchmark()) == BENCHMARKS
@@ -249,6 +255,29 @@ class TestExplorer:
         assert view.best.benchmark == "amc23"
         view.benchmark.value = "pooled"
         assert "equally (pooled)" in view.note.value
+
+
+def test_the_figures_of_the_reg_paper(runs):
+    from effwb.analysis.papers import figures_of, reo_rl_figures
+
+    results = reo_rl_figures(runs, runs.frontier())
+    assert list(results) == ["benchmarks", "reg-tradeoff", "solved-by-all"]
+    figure, points = results["benchmarks"]
+    assert [a.text for a in figure.layout.annotations if a.text != "//"] == BENCHMARKS
+    assert set(points["benchmark"]) == set(BENCHMARKS)
+    assert results["reg-tradeoff"][0].data[0].y.tolist() == [0]
+    assert results["solved-by-all"][0] is None
+    fixed = reo_rl_figures(runs, Frontier([0, 10, 20], [1.0, 1.0, 1.0]))["benchmarks"][1]
+    assert set(fixed["benchmark"]) == {"average"}
+    assert figures_of(runs, runs.frontier())["reg"][1]["benchmark"].tolist() == BENCHMARKS * 2
+
+
+def test_an_average_has_no_single_owner(runs):
+    from effwb import plots
+
+    with pytest.raises(DataError, match="those of its `parts`"):
+        plots.owner_figure(runs.frontier())
+    assert plots.owner_figure(runs.frontier().parts["amc23"]).data
 
 
 def test_the_page(root, tmp_path):
