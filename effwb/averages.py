@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def macro_average(curves: Mapping[str, Curve], name: str = "") -> BudgetCurve:
-    """Return the mean of the curves of several benchmarks, however many problems each has (2506.07104, 4.1).
+    """Return the mean of the curves of several benchmarks, however many problems each has (2506.07104).
 
     >>> small, large = BudgetCurve([0, 8], [0, 1], [[0, 1]]), BudgetCurve([0, 8], [0, 0], [[0, 0]] * 3)
     >>> macro_average({"aime24": small, "minerva_math": large}).at(8)
@@ -40,6 +40,7 @@ def macro_average(curves: Mapping[str, Curve], name: str = "") -> BudgetCurve:
     """
     if not curves:
         raise DataError("macro_average needs a curve of at least one benchmark, got none")
+    curves = dict(sorted(curves.items()))  # the order of the problems must not depend on that of the names
     parts, first = [*curves.values()], next(iter(curves.values()))
     for benchmark, curve in curves.items():
         check_same_grid(first, curve)

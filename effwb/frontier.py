@@ -117,7 +117,7 @@ class Frontier(Curve):
         one_of("model", model, MODELS)
         names = [benchmark] if isinstance(benchmark, str) else list(benchmark)
         for name in names:
-            one_of("benchmark", name, BENCHMARKS)
+            one_of("benchmark", name, BENCHMARKS if len(names) == 1 else BENCHMARKS[:-1])
         record = json.loads(data_dir("frontiers", f"{model}.json").read_text(encoding="utf-8"))
         source = {"source": record["source"], "arxiv": record["arxiv"]}
         parts = {
@@ -130,7 +130,7 @@ class Frontier(Curve):
             for name in BENCHMARKS[:-1]
             if names == [AVERAGE] or name in names
         }
-        if len(names) == 1 and benchmark != AVERAGE:
+        if len(names) == 1 and names != [AVERAGE]:
             return parts[names[0]]
         return replace(cls.average(parts), provenance={**source, "benchmark": AVERAGE})
 

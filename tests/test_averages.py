@@ -77,6 +77,10 @@ class TestPublished:
         assert some.accuracy == pytest.approx(np.mean(parts, axis=0))
         assert np.array_equal(F.Frontier.published("qwen3-4b").on("aime24", "amc23").accuracy, some.accuracy)
         assert F.Frontier.published("qwen3-4b").on("amc23").benchmark == "amc23"
+        assert F.Frontier.published("qwen3-4b", ["amc23"]).benchmark == "amc23"
+        assert F.Frontier.published("qwen3-4b", ["average"]).benchmark == "average"
+        with pytest.raises(ConfigError, match="unknown benchmark 'average'"):
+            F.Frontier.published("qwen3-4b", ["aime24", "average"])
         with pytest.raises(ConfigError, match="unknown benchmark 'amc24'"):
             F.Frontier.published("qwen3-4b", ["aime24", "amc24"])
 
@@ -93,6 +97,13 @@ class TestMacroAverage:
         assert average.benchmarks == pooled(parts).benchmarks == (SMALL, LARGE)
         assert average.benchmark_P.tolist() == [SMALL] * 2 + [LARGE] * 4
         assert (parts[SMALL].benchmark, average.name) == (SMALL, "run")
+
+    def test_the_order_of_the_names_does_not_matter(self):
+        turned = dict(reversed(two().items()))
+        average = F.macro_average(turned)
+        assert average.problem_ids.tolist() == F.macro_average(two()).problem_ids.tolist()
+        frontier = F.Frontier.from_curves([average])
+        assert F.reg_interval(frontier, average, 20, resample_frontier=True) == (0, 0, 0)
 
     def test_one_benchmark_is_itself(self):
         part = two()[LARGE]
@@ -304,6 +315,8 @@ class TestRefused:
             F.reg(published_on_grid("average"), F.macro_average(two()), 20)
         with pytest.raises(DataError, match="all problems count equally"):
             F.reg(F.Frontier.from_curves([pooled(two())]), F.macro_average(two()), 20)
+        with pytest.raises(DataError, match="the curve is of pocket, the frontier is of several"):
+            F.reg(F.Frontier.from_curves([pooled(two())]), curve_on("pocket", [[0, 0, 1]] * 2), 20)
 
     def test_what_belongs_together_or_is_not_known(self):
         own = published_on_grid((SMALL, LARGE))

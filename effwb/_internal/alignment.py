@@ -99,7 +99,8 @@ def check_same_benchmarks(frontier: Curve, curve: Curve) -> None:
         )
     if {frontier.benchmark, curve.benchmark} == {AVERAGE, POOLED}:
         check_same_average(frontier, curve)
-    if not best or not own or best == own or (len(own) == 1 < len(best) and own[0] not in best):
+    elsewhere = frontier.benchmark == AVERAGE and len(own) == 1 and own[0] not in best
+    if not best or not own or best == own or elsewhere:
         return
     example = f'"{own[0]}"' if len(own) == 1 else f"({', '.join(map(repr, own))})"
     raise DataError(

@@ -86,7 +86,7 @@ def published_frontier(model: str, runs: RunSet) -> Frontier:
 
     Args:
         model: One of `frontier.MODELS`.
-        runs: The runs, on what they are to be compared on.
+        runs: The runs; those of one benchmark, or on several.
 
     Returns:
         That of the runs' benchmark; of several benchmarks the average over them; the average over all four
