@@ -117,9 +117,11 @@ def reo_rl_figures(runs: RunSet, frontier: Frontier) -> dict[str, tuple[Figure |
         for benchmark in curves
         for curve in (*curves[benchmark].values(), frontiers[benchmark])
     ]
-    regs = runs.reg_changes(frontier, _baseline(runs))
+    ends = [frontier.budgets[-1], *(c.budgets[-1] for own in curves.values() for c in own.values())]
+    l_max = int(min(ends))
+    regs = runs.reg_changes(frontier, _baseline(runs), l_max)
     return {
-        "benchmarks": (plots.benchmark_figure(curves, frontiers), pd.concat(points)),
+        "benchmarks": (plots.benchmark_figure(curves, frontiers, l_max=l_max), pd.concat(points)),
         "reg-tradeoff": (plots.reg_tradeoff_figure(regs), regs),
         "solved-by-all": (None, runs.solved_by_all()),
     }

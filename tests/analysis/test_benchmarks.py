@@ -267,7 +267,7 @@ def test_the_figures_of_the_reg_paper(runs):
     assert set(points["benchmark"]) == set(BENCHMARKS)
     assert results["reg-tradeoff"][0].data[0].y.tolist() == [0]
     assert results["solved-by-all"][0] is None
-    fixed = reo_rl_figures(runs, Frontier([0, 10, 20], [1.0, 1.0, 1.0]))["benchmarks"][1]
+    fixed = reo_rl_figures(runs, Frontier([0, 10, 20, 40], [1.0] * 4))["benchmarks"][1]
     assert set(fixed["benchmark"]) == {"average"}
     assert figures_of(runs, runs.frontier())["reg"][1]["benchmark"].tolist() == BENCHMARKS * 2
 
