@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from effwb._internal.benchmarks import AVERAGE, POOLED, benchmark_of
 from effwb._internal.scores import (
     RolloutArrays,
     codes_of,
@@ -23,7 +24,7 @@ from effwb._internal.scores import (
 )
 from effwb.budgets import check_budgets, trapezoid_weights
 from effwb.errors import ConfigError, DataError
-from effwb.metrics import bootstrap_mean
+from effwb.metrics import bootstrap_mean, mean_over_problems
 from effwb.verifiers import STATUSES
 
 if TYPE_CHECKING:
@@ -45,6 +46,19 @@ class Curve:
     def __post_init__(self):
         object.__setattr__(self, "budgets", check_budgets(self.budgets))
         object.__setattr__(self, "accuracy", self._accuracies("accuracy", self.accuracy, self.budgets.shape))
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """The benchmarks of the problems, sorted; empty where they are not known."""
+        return ()
+
+    @property
+    def benchmark(self) -> str:
+        """The benchmark of the problems: its name, "average" or "pooled" for several, "" if not known.
+
+        "average" is the mean over benchmarks; in "pooled" all problems count equally.
+        """
+        return self.benchmarks[0] if len(self.benchmarks) == 1 else ""
 
     def _accuracies(self, name: str, values: ArrayLike, shape: tuple) -> np.ndarray:
         values = np.asarray(values, dtype=float)
@@ -145,6 +159,9 @@ class BudgetCurve(Curve):
         budgets: Tokens, int (K,), increasing.
         accuracy: Accuracy in [0, 1] at each budget, float (K,).
         per_problem: Accuracy of each of P problems at each budget, float (P, K); its mean is `accuracy`.
+        benchmark_P: Benchmark of each problem, (P,), if `accuracy` is the mean over benchmarks of their means
+            over problems (`frontier.macro_average`). Intervals then resample problems within their benchmark.
+            None: all problems count equally.
         problem_ids: The id of each problem, (P,).
         halves: Like `per_problem`, from the even and from the odd samples alone, float (2, P, K).
             `Frontier.from_curves(method="cross_fit")` needs them.
@@ -162,6 +179,7 @@ class BudgetCurve(Curve):
     mean_tokens: float | None = None
     name: str = ""
     snap: int | None = None
+    benchmark_P: np.ndarray | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -169,18 +187,35 @@ class BudgetCurve(Curve):
             return
         problems, k = len(self.per_problem), self.budgets.size
         values = self._accuracies("per_problem accuracy", self.per_problem, (problems, k))
-        if problems == 0 or np.abs(values.mean(axis=0) - self.accuracy).max() > 1e-6:
-            raise DataError("accuracy is not the mean of per_problem over its problems")
+        mean = None if problems == 0 else mean_over_problems(values, self.benchmark_P)
+        if mean is None or np.abs(mean - self.accuracy).max() > 1e-6:
+            within = "" if self.benchmark_P is None else ", and that over benchmarks (benchmark_P)"
+            raise DataError(f"accuracy is not the mean of per_problem over its problems{within}")
         object.__setattr__(self, "per_problem", values)
         if self.halves is not None:
             halves = self._accuracies("halves accuracy", self.halves, (2, problems, k))
             object.__setattr__(self, "halves", halves)
-        for field in ("problem_ids", "n_samples"):
+        for field in ("problem_ids", "n_samples", "benchmark_P"):
             if getattr(self, field) is not None:
                 entries = np.asarray(getattr(self, field))
                 if len(entries) != problems:
                     raise DataError(f"{len(entries)} {field} for {problems} problems in per_problem")
                 object.__setattr__(self, field, entries)
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """The benchmarks of the problems, sorted, from `benchmark_P` or the ids; empty if not known."""
+        names = self.benchmark_P
+        if names is None and self.problem_ids is not None:
+            names = benchmark_of(self.problem_ids)
+        unique = () if names is None else tuple(sorted({str(name) for name in names}))
+        return () if "" in unique else unique
+
+    @property
+    def benchmark(self) -> str:
+        """As in `Curve`."""
+        several = POOLED if self.benchmark_P is None else AVERAGE
+        return several if len(self.benchmarks) > 1 else super().benchmark
 
     def interval(
         self, level: float = 0.95, seed: int = 0, resamples: int = 10_000
@@ -193,7 +228,7 @@ class BudgetCurve(Curve):
             resamples: Number of bootstrap resamples.
 
         Returns:
-            The lower and the upper ends, float (K,) each; NaN for a single problem.
+            The lower and the upper ends, float (K,) each; NaN for a single problem, also of a benchmark.
 
         Raises:
             DataError: The curve has no `per_problem`.
@@ -202,7 +237,8 @@ class BudgetCurve(Curve):
         cache = self.__dict__.setdefault("_intervals", {})
         key = (level, seed, resamples)
         if key not in cache:
-            cache[key] = tuple(bootstrap_mean(self.need_per_problem(), resamples, level, seed)[1:])
+            values = self.need_per_problem()
+            cache[key] = tuple(bootstrap_mean(values, resamples, level, seed, self.benchmark_P)[1:])
         return cache[key]
 
     def table(self) -> pd.DataFrame:

@@ -7,11 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from effwb import metrics, probes, rollouts
+from effwb._internal.benchmarks import AVERAGE, benchmark_of
 from effwb._internal.checked import checked_arguments
 from effwb._internal.keywords import moved_keywords
+from effwb.averages import run_curve
 from effwb.budgets import check_budgets
-from effwb.curves import BudgetCurve, budget_curve
+from effwb.curves import BudgetCurve
 from effwb.errors import ConfigError
 from effwb.probes import Probing, ShardProber
 from effwb.profiles import Profile
@@ -21,7 +25,6 @@ from effwb.runs import RunDir, enumerate_parts, read_parquet, write_parquet
 from effwb.samplers import Sampler
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from datasets import Dataset
     from numpy.typing import ArrayLike
@@ -31,12 +34,14 @@ if TYPE_CHECKING:
 class Evaluation:
     """What one model and prompt did on a set of problems.
 
+    Where the problems are of several benchmarks, `curve` and `summary` are averages over the benchmarks.
+
     Attributes:
         name: The name in tables and figures.
         run_dir: The run directory; both tables are stored there.
         rollouts: The rollout table (`effwb.rollouts.COLUMNS`).
         probes: The probe table (`effwb.probes.COLUMNS`).
-        curve: Accuracy at every budget.
+        curve: Accuracy at every budget; of several benchmarks the average (`frontier.macro_average`).
     """
 
     name: str
@@ -53,26 +58,49 @@ class Evaluation:
         """Return the length of every rollout in tokens, float (P, N) as in `per_problem`."""
         return per_problem(self.rollouts, self.rollouts["length"])
 
+    def benchmark_P(self) -> np.ndarray | None:
+        """Return the benchmark of each problem, (P,) as in `per_problem`; None if all count equally."""
+        if self.curve.benchmark != AVERAGE:
+            return None
+        return benchmark_of(self.rollouts["problem_id"].drop_duplicates())
+
     def summary(self) -> dict[str, str | float]:
         """Summarize the rollouts in one row.
 
         Returns:
             `name`, `accuracy` with its limits `low` and `high` (95 %, clustered by problem), `mean length`,
-            `length, correct` and `length, wrong` in tokens, and `truncated`, the share cut off by the cap.
+            `length, correct` and `length, wrong` in tokens, and `truncated`, the share cut off by the cap. Of
+            several benchmarks all are means over benchmarks (`summaries` has a row for each).
         """
-        correct_PN, length_PN = self.correct_PN(), self.length_PN()
-        mean, low, high = (float(v) for v in metrics.clustered_interval(correct_PN))
-        correct_length, wrong_length = metrics.length_given(correct_PN, length_PN)
-        return {
-            "name": self.name,
-            "accuracy": mean,
-            "low": low,
-            "high": high,
-            "mean length": float(length_PN.mean()),
-            "length, correct": correct_length,
-            "length, wrong": wrong_length,
-            "truncated": float((self.rollouts["finish_reason"] == "length").mean()),
-        }
+        return {"name": self.name, **[*self._summaries().values()][-1]}
+
+    def summaries(self) -> pd.DataFrame:
+        """Summarize the rollouts of each benchmark, and the average over benchmarks.
+
+        Returns:
+            The columns of `summary`. Of several benchmarks a row for each and a last row "average", with the
+            column `benchmark` behind `name`; otherwise one row without that column.
+        """
+        import pandas as pd
+
+        rows = self._summaries()
+        table = pd.DataFrame([{"name": self.name, **row} for row in rows.values()])
+        if len(rows) > 1:
+            table.insert(1, "benchmark", [*rows])
+        return table
+
+    def _summaries(self) -> dict[str, dict[str, float]]:
+        """The numbers of each benchmark and, last, of their average; of one benchmark only its own."""
+        cut = self.rollouts["finish_reason"] == "length"
+        values = (self.correct_PN(), self.length_PN(), per_problem(self.rollouts, cut))
+        benchmark_P = self.benchmark_P()
+        if benchmark_P is None:
+            return {self.curve.benchmark: _numbers(*values)}
+        rows = {b: _numbers(*(v[benchmark_P == b] for v in values)) for b in self.curve.benchmarks}
+        keys = next(iter(rows.values()))
+        average = {key: float(np.mean([row[key] for row in rows.values()])) for key in keys}
+        interval = metrics.clustered_interval(values[0], benchmark_P=benchmark_P)
+        return rows | {AVERAGE: average | dict(zip(("accuracy", "low", "high"), interval, strict=True))}
 
     def caption(self) -> str:
         """Return the settings that every table and figure has to name."""
@@ -81,13 +109,23 @@ class Evaluation:
         snapped = f", budgets cut down to whole blocks of {snap} tokens" if snap else ""
         verifier = settings["verifier"]["verifier"]
         return (
-            f"{self.rollouts['problem_id'].nunique()} problems x {settings['n']} samples, "
+            f"{self._problems_text()} x {settings['n']} samples, "
             f"{settings['model']}, T = {settings['temperature']}, top-p = {settings['top_p']}, "
             f"cap {settings['max_tokens']} tokens "
             f"(truncated: wrong in the accuracy, forced answer in the curve){snapped}, "
             f"{settings['engine_version']}, {settings['dtype']}, "
             f"verifier {verifier['name']} {verifier['version']} (math-verify {verifier['math_verify']})"
         )
+
+    def _problems_text(self) -> str:
+        """How many problems there are, of which benchmarks, and how these are weighted."""
+        ids = self.rollouts["problem_id"].drop_duplicates()
+        if len(self.curve.benchmarks) < 2:
+            return f"{len(ids)} problems"
+        names, counts = np.unique(benchmark_of(ids), return_counts=True)
+        each = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
+        weights = "average over benchmarks" if self.curve.benchmark == AVERAGE else "benchmarks pooled"
+        return f"{len(ids)} problems ({each}; {weights})"
 
 
 @moved_keywords(
@@ -171,7 +209,7 @@ def evaluate(
             progress = False  # nothing is left but to mark and read the tables
     sampled = table.complete(progress)
     probed = probes.probe(sampled, sampler, budgets, run_dir=run_dir, probing=probing, progress=progress)
-    curve = budget_curve(sampled, probed, budgets, name=name, snap=snap)
+    curve = run_curve(sampled, probed, budgets, name=name, snap=snap)
     return Evaluation(name or Path(run_dir).name, Path(run_dir), sampled, probed, curve)
 
 
@@ -197,6 +235,21 @@ def _sample_and_probe(table: RolloutTable, prober: ShardProber, progress: bool) 
                 write_parquet(probe_shard, prober.shard(sampled, problems, answers))
             elif not probe_shard.exists():
                 write_parquet(probe_shard, prober.probe_shard(read_parquet(rollout_shard), problems))
+
+
+def _numbers(correct_PN: np.ndarray, length_PN: np.ndarray, cut_PN: np.ndarray) -> dict[str, float]:
+    """The numbers of a summary, over problems that count equally."""
+    mean, low, high = (float(v) for v in metrics.clustered_interval(correct_PN))
+    correct_length, wrong_length = metrics.length_given(correct_PN, length_PN)
+    return {
+        "accuracy": mean,
+        "low": low,
+        "high": high,
+        "mean length": float(np.nanmean(length_PN)),
+        "length, correct": correct_length,
+        "length, wrong": wrong_length,
+        "truncated": float(np.nanmean(cut_PN)),
+    }
 
 
 def per_problem(rollouts: pd.DataFrame, values: ArrayLike) -> np.ndarray:

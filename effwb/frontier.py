@@ -9,25 +9,49 @@ own ablation the lowest REG belongs to a less accurate model.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from effwb._internal.alignment import aligned, check_same_grid, check_same_problems
+from effwb._internal.alignment import check_same_average, check_same_grid, check_same_problems
+from effwb._internal.benchmarks import AVERAGE, POOLED
 from effwb._internal.paths import data_dir
-from effwb.budgets import PAPER_CAP
+from effwb.averages import macro_average, pooled_seeds, split_by_benchmark
 from effwb.curves import BudgetCurve, Curve
+from effwb.efficiency_gap import (
+    macro_reg,
+    reg,
+    reg_changes,
+    reg_difference,
+    reg_interval,
+    reg_row,
+    wasted_tokens,
+)
 from effwb.errors import ConfigError, DataError, one_of
-from effwb.metrics import Interval, bootstrap_mean, interval_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = [
+    "BENCHMARKS",
+    "METHODS",
+    "MODELS",
+    "Frontier",
+    "macro_average",
+    "macro_reg",
+    "pooled_seeds",
+    "reg",
+    "reg_changes",
+    "reg_difference",
+    "reg_interval",
+    "reg_row",
+    "wasted_tokens",
+]
 MODELS = ("r1-distill-qwen-1.5b", "r1-distill-qwen-7b", "qwen3-4b", "qwen3-8b")
-BENCHMARKS = ("aime24", "aime25", "amc23", "minerva_math", "average")
+BENCHMARKS = ("aime24", "aime25", "amc23", "minerva_math", AVERAGE)
 METHODS = ("max", "cross_fit")
 FORMAT = "effwb-frontier-1"
 
@@ -44,6 +68,7 @@ class Frontier(Curve):
         provenance: Where the frontier comes from; `save` and `load` keep it.
         per_problem: The owners' accuracy on each problem, float (P, K), if the frontier was measured here.
         problem_ids: The id of each problem, (P,).
+        parts: The frontier of each benchmark, by its name, if this one is their average.
     """
 
     owner: tuple[str, ...] | None = None
@@ -51,6 +76,7 @@ class Frontier(Curve):
     provenance: dict = field(default_factory=dict)
     per_problem: np.ndarray | None = None
     problem_ids: np.ndarray | None = None
+    parts: dict[str, Frontier] | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -59,26 +85,95 @@ class Frontier(Curve):
                 raise DataError(f"{len(self.owner)} owners for {self.budgets.size} budgets")
             object.__setattr__(self, "owner", tuple(self.owner))
 
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """The benchmarks of the problems, sorted, from `parts` or `provenance`; empty if not known."""
+        if self.parts is not None:
+            return tuple(sorted(self.parts))
+        known = self.provenance.get("benchmark", AVERAGE)
+        return () if known == AVERAGE else tuple([known] if isinstance(known, str) else known)
+
+    @property
+    def benchmark(self) -> str:
+        """As in `Curve`."""
+        if len(self.benchmarks) == 1:
+            return self.benchmarks[0]
+        if self.parts is not None or self.provenance.get("benchmark") == AVERAGE:
+            return AVERAGE
+        return POOLED if self.benchmarks else ""
+
     @classmethod
-    def published(cls, model: str, benchmark: str = "average") -> Frontier:
+    def published(cls, model: str, benchmark: str | Collection[str] = AVERAGE) -> Frontier:
         """Return a frontier that the authors released: 48 budgets up to 32768 tokens.
 
         Args:
             model: One of `MODELS`.
-            benchmark: One of `BENCHMARKS`; "average" is the mean of the other four.
+            benchmark: One of `BENCHMARKS`; "average" is the mean of the other four. Several of them: their
+                mean.
 
         Raises:
             ConfigError: `model` or `benchmark` is unknown.
         """
         one_of("model", model, MODELS)
-        one_of("benchmark", benchmark, BENCHMARKS)
+        names = [benchmark] if isinstance(benchmark, str) else list(benchmark)
+        for name in names:
+            one_of("benchmark", name, BENCHMARKS if len(names) == 1 else BENCHMARKS[:-1])
         record = json.loads(data_dir("frontiers", f"{model}.json").read_text(encoding="utf-8"))
-        if benchmark == "average":
-            accuracy = np.mean([record["accuracy"][b] for b in BENCHMARKS[:-1]], axis=0)
-        else:
-            accuracy = record["accuracy"][benchmark]
-        provenance = {"source": record["source"], "arxiv": record["arxiv"], "benchmark": benchmark}
-        return cls(record["budgets"], accuracy, name=model, provenance=provenance)
+        source = {"source": record["source"], "arxiv": record["arxiv"]}
+        parts = {
+            name: cls(
+                record["budgets"],
+                record["accuracy"][name],
+                name=model,
+                provenance={**source, "benchmark": name},
+            )
+            for name in BENCHMARKS[:-1]
+            if names == [AVERAGE] or name in names
+        }
+        if len(names) == 1 and names != [AVERAGE]:
+            return parts[names[0]]
+        return replace(cls.average(parts), provenance={**source, "benchmark": AVERAGE})
+
+    @classmethod
+    def average(cls, frontiers: Mapping[str, Frontier], name: str = "") -> Frontier:
+        """Average the frontiers of several benchmarks, as the paper does; each benchmark counts equally.
+
+        Args:
+            frontiers: The frontier of each benchmark, by its name, at the same budgets.
+            name: The name of the average; default: the name that all frontiers share.
+
+        Returns:
+            The mean, with `parts`. It has no owners: each benchmark has its own.
+
+        Raises:
+            DataError: As `macro_average`.
+        """
+        mean = macro_average(frontiers, name)
+        return cls(
+            mean.budgets,
+            mean.accuracy,
+            name=mean.name,
+            provenance={"benchmark": AVERAGE},
+            per_problem=mean.per_problem,
+            problem_ids=mean.problem_ids,
+            parts=dict(frontiers),
+        )
+
+    def on(self, *benchmarks: str) -> Frontier:
+        """Return the part of an average for one of its benchmarks, or the average over some of them.
+
+        Raises:
+            ConfigError: A benchmark is not one of the average's.
+            DataError: The frontier is no average, or its parts are not known.
+        """
+        if self.parts is None:
+            raise DataError(f"frontier {self.name!r} is not an average whose parts are known")
+        for benchmark in benchmarks:
+            one_of("benchmark", benchmark, self.parts)
+        if len(benchmarks) == 1:
+            return self.parts[benchmarks[0]]
+        parts = {benchmark: self.parts[benchmark] for benchmark in benchmarks}
+        return replace(Frontier.average(parts, self.name), provenance=self.provenance)
 
     @classmethod
     def pocket(cls) -> Frontier:
@@ -111,14 +206,24 @@ class Frontier(Curve):
         for curve in measured[1:]:
             check_same_grid(first, curve)
             check_same_problems(first, curve)
+            check_same_average(first, curve)
+        provenance, name = {"method": method, "curves": names}, f"frontier of {len(names)} curves"
+        if first.benchmark == AVERAGE:
+            by_curve = [split_by_benchmark(curve) for curve in measured]
+            parts = {b: dict(zip(names, [own[b] for own in by_curve], strict=True)) for b in first.benchmarks}
+            frontiers = {b: cls.from_curves(part, method) for b, part in parts.items()}
+            return replace(cls.average(frontiers, name), provenance={**provenance, "benchmark": AVERAGE})
+        if first.benchmarks:
+            known = first.benchmarks
+            provenance |= {"benchmark": known[0] if len(known) == 1 else list(known)}
         build = _maximum if method == "max" else _cross_fitted
         accuracy, owner, per_problem = build(names, measured)
         return cls(
             first.budgets,
             accuracy,
             owner=tuple(owner),
-            name=f"frontier of {len(names)} curves",
-            provenance={"method": method, "curves": names},
+            name=name,
+            provenance=provenance,
             per_problem=per_problem,
             problem_ids=first.problem_ids,
         )
@@ -130,17 +235,22 @@ class Frontier(Curve):
 
     def save(self, path: str | Path) -> Path:
         """Write the frontier as JSON, without its per-problem values, and return the path."""
+        record = {"format": FORMAT, **self._record()}
+        path = Path(path)
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        return path
+
+    def _record(self) -> dict:
         record = {
-            "format": FORMAT,
             "name": self.name,
             "provenance": self.provenance,
             "budgets": self.budgets.tolist(),
             "accuracy": self.accuracy.tolist(),
             "owner": self.owner,
         }
-        path = Path(path)
-        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        return path
+        if self.parts is not None:
+            record["parts"] = {benchmark: part._record() for benchmark, part in self.parts.items()}
+        return record
 
     @classmethod
     def load(cls, path: str | Path) -> Frontier:
@@ -158,275 +268,15 @@ class Frontier(Curve):
             raise DataError(f"{path} is not JSON: {error}") from None
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise DataError(f"{path} is not a saved frontier (its format is not {FORMAT!r})")
-        return cls(**{k: record[k] for k in ("budgets", "accuracy", "owner", "name", "provenance")})
+        return cls._of_record(record)
 
-
-def reg(frontier: Curve, curve: Curve, l_max: float = PAPER_CAP, *, interpolate: bool = False) -> float:
-    """Return the Reasoning Efficiency Gap: area under the frontier minus area under the curve.
-
-    Args:
-        frontier: The best known accuracy at each budget.
-        curve: The model's own curve, at the same budgets up to l_max.
-        l_max: The end of both areas, in tokens.
-        interpolate: Read both curves on the union of their budgets instead of requiring the same budgets.
-            The trapezoid areas of two different grids differ by more than the gap of two good models.
-
-    Returns:
-        The gap, accuracy x tokens. It may be negative.
-
-    Raises:
-        ConfigError: A curve ends before l_max.
-        DataError: The budgets up to l_max differ, or do not start at 0.
-    """
-    x, frontier_y, curve_y = aligned(frontier, curve, l_max, interpolate)
-    return Curve(x, frontier_y).area(l_max) - Curve(x, curve_y).area(l_max)
-
-
-def reg_interval(
-    frontier: Curve,
-    curve: BudgetCurve,
-    l_max: float = PAPER_CAP,
-    level: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-    *,
-    resample_frontier: bool = False,
-) -> Interval:
-    """Return REG with its interval, from a bootstrap over the problems of the curve.
-
-    Choosing the best of several curves adds an error that no interval here contains; see
-    `Frontier.from_curves(method="cross_fit")`.
-
-    Args:
-        frontier: The best known accuracy at each budget.
-        curve: The model's own curve, with per-problem accuracies.
-        l_max: The end of both areas, in tokens.
-        level: Coverage of the interval.
-        resamples: Number of bootstrap resamples.
-        seed: Seed of the bootstrap.
-        resample_frontier: False treats the frontier as fixed, as the paper does. True resamples it jointly
-            with the curve: for a frontier measured on the same problems (`Frontier.from_curves`), where hard
-            problems are hard for both.
-
-    Returns:
-        REG and the ends of its interval, accuracy x tokens.
-
-    Raises:
-        ConfigError: A curve ends before l_max.
-        DataError: Budgets or problems differ, or per-problem accuracies are missing.
-    """
-    x, frontier_y, _ = aligned(frontier, curve, l_max, interpolate=False)
-    weights = Curve(x, frontier_y).area_weights(l_max)
-    reference = frontier_y
-    if resample_frontier:
-        per_problem = getattr(frontier, "per_problem", None)
-        if per_problem is None:
-            raise DataError(
-                "resample_frontier=True needs a frontier made by Frontier.from_curves (per_problem)"
-            )
-        check_same_problems(frontier, curve)
-        reference = per_problem[:, : x.size]
-    gap_P = (reference - curve.need_per_problem()[:, : x.size]) @ weights
-    return bootstrap_mean(gap_P, resamples, level, seed)
-
-
-def reg_difference(
-    a: BudgetCurve,
-    b: BudgetCurve,
-    l_max: float = PAPER_CAP,
-    level: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Interval:
-    """Return REG(a) - REG(b) with its interval, paired by problem. The frontier cancels out.
-
-    Args:
-        a: A curve with per-problem accuracies.
-        b: Another one, on the same problems in the same order.
-        l_max: The end of both areas, in tokens.
-        level: Coverage of the interval.
-        resamples: Number of bootstrap resamples.
-        seed: Seed of the bootstrap.
-
-    Returns:
-        The difference and the ends of its interval, accuracy x tokens. Negative: `a` is closer to the
-        frontier.
-
-    Raises:
-        ConfigError: A curve ends before l_max.
-        DataError: Budgets or problems differ, or per-problem accuracies are missing.
-    """
-    x, _, _ = aligned(a, b, l_max, interpolate=False)
-    check_same_problems(a, b)
-    gap_PK = b.need_per_problem()[:, : x.size] - a.need_per_problem()[:, : x.size]
-    weights = Curve(x, a.accuracy[: x.size]).area_weights(l_max)
-    return bootstrap_mean(gap_PK @ weights, resamples, level, seed)
-
-
-def reg_row(frontier: Frontier, curve: BudgetCurve, l_max: float) -> dict[str, float | None]:
-    """Return the REG of one curve as the row of a table.
-
-    Args:
-        frontier: A frontier measured on the same problems is resampled jointly with the curve; a loaded one
-            is fixed.
-        curve: The model's own curve, with per-problem accuracies.
-        l_max: The end of both areas, in tokens.
-
-    Returns:
-        `J(<l_max>), mean tokens, REG, REG low, REG high`; the interval is 95 %, over problems.
-
-    Raises:
-        ConfigError, DataError: As `reg_interval`.
-    """
-    measured_here = frontier.per_problem is not None
-    gap = reg_interval(frontier, curve, l_max, resample_frontier=measured_here)
-    row = {f"J({l_max})": curve.at(l_max), "mean tokens": curve.mean_tokens}
-    return row | interval_columns({"REG": gap})
-
-
-def reg_changes(
-    frontier: Frontier,
-    curves: Mapping[str, Sequence[BudgetCurve]],
-    baseline: str = "vanilla",
-    l_max: float | None = None,
-) -> pd.DataFrame:
-    """Return REG as the paper prints it (Tables 1 and 3): absolute, and as a change against a baseline.
-
-    The seeds of a method are averaged problem by problem, so that REG is the mean over seeds. All intervals
-    (95 %) are over problems and say nothing about another seed.
-
-    Args:
-        frontier: A frontier measured on the same problems is resampled jointly with each curve; a loaded one
-            is fixed.
-        curves: For each method, the curves of its seeds, all on the same problems.
-        baseline: The name of the method that the others are compared with.
-        l_max: The end of the areas in tokens, by default the last budget of the frontier.
-
-    Returns:
-        A row per method: `name, seeds`, the columns of `reg_row`, then `Δ REG, Δ REG low, Δ REG high`
-        (`reg_difference` to the baseline, accuracy x tokens) and `REG %, REG % low, REG % high` (the same in
-        percent of the baseline's REG, which counts as exact; NaN if that is not positive). The changes are
-        NaN for the baseline itself.
-
-    Raises:
-        ConfigError: `baseline` is not in `curves`, or a curve ends before l_max.
-        DataError: A method has no curve, budgets or problems differ, or per-problem accuracies are missing.
-    """
-    import pandas as pd
-
-    one_of("baseline", baseline, curves)
-    l_max = int(frontier.budgets[-1]) if l_max is None else l_max
-    pooled = {name: pooled_seeds(name, list(seeds)) for name, seeds in curves.items()}
-    baseline_reg = reg(frontier, pooled[baseline], l_max)
-    rows = []
-    for name, curve in pooled.items():
-        change = np.full(3, np.nan)
-        if name != baseline:
-            change = np.array(reg_difference(curve, pooled[baseline], l_max))
-        percent = 100 * change / baseline_reg if baseline_reg > 0 else np.full(3, np.nan)
-        changes = {"Δ REG": Interval(*change.tolist()), "REG %": Interval(*percent.tolist())}
-        row = {"name": name, "seeds": len(curves[name])}
-        rows.append({**row, **reg_row(frontier, curve, l_max), **interval_columns(changes)})
-    return pd.DataFrame(rows)
-
-
-def pooled_seeds(name: str, curves: list[BudgetCurve]) -> BudgetCurve:
-    """Average the curves of a method's seeds, problem by problem.
-
-    Args:
-        name: The name of the new curve.
-        curves: One curve per seed, with the same budgets and problems.
-
-    Returns:
-        A curve with the mean accuracy of each problem over the seeds.
-
-    Raises:
-        DataError: There is no curve, budgets or problems differ, or per-problem accuracies are missing.
-    """
-    if not curves:
-        raise DataError(f"there is no curve of {name!r}")
-    first = curves[0]
-    for other in curves[1:]:
-        check_same_grid(first, other)
-        check_same_problems(first, other)
-    per_problem = np.mean([c.need_per_problem() for c in curves], axis=0)
-    tokens = [c.mean_tokens for c in curves if c.mean_tokens is not None]
-    return BudgetCurve(
-        first.budgets,
-        per_problem.mean(axis=0),
-        per_problem=per_problem,
-        problem_ids=first.problem_ids,
-        mean_tokens=float(np.mean(tokens)) if len(tokens) == len(curves) else None,
-        name=name,
-        snap=first.snap,
-    )
-
-
-def wasted_tokens(
-    frontier: Curve,
-    curve: Curve,
-    l_max: float = PAPER_CAP,
-    *,
-    monotone: str | None = None,
-    shared_levels: bool = False,
-    interpolate: bool = False,
-) -> float:
-    """Return REG read along the token axis: how many more tokens the curve needs than the frontier.
-
-    T_f(a) is the smallest budget at which f reaches accuracy a, and l_max if f does not reach it by then.
-    The result is the integral over a from 0 to 1 of T_curve(a) - T_frontier(a). For two non-decreasing curves
-    it equals `reg`; a falling stretch breaks that and is an error by default.
-
-    Args:
-        frontier: The best known accuracy at each budget.
-        curve: The model's own curve, at the same budgets up to l_max.
-        l_max: The end of the token axis, in tokens.
-        monotone: "running_max" replaces both curves by their running maximum over the grid first.
-        shared_levels: Integrate only over the accuracies that both curves reach and neither has at budget 0,
-            and divide by their span.
-        interpolate: Read both curves on the union of their budgets, as in `reg`.
-
-    Returns:
-        Accuracy x tokens. With `shared_levels`, tokens: the mean excess at an accuracy that both reach; NaN
-        if there is no such accuracy.
-
-    Raises:
-        ConfigError: A curve ends before l_max, or `monotone` is unknown.
-        DataError: The budgets up to l_max differ, or a curve falls.
-    """
-    if monotone is not None:
-        one_of("monotone", monotone, ("running_max",))
-    x, *ys = aligned(frontier, curve, l_max, interpolate)
-    below = x < l_max
-    ys = [np.append(y[below], np.interp(l_max, x, y)) for y in ys]
-    x = np.append(x[below], l_max)
-    ys = [_rising(name, x, y, monotone) for name, y in zip(("frontier", "curve"), ys, strict=True)]
-    edges = np.unique(np.concatenate([[0.0, 1.0], *ys]))
-    edges = edges[np.diff(edges, prepend=-1) > 1e-12]  # slopes between nearly equal levels would overflow
-    middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
-    # The smallest budget where each curve reaches each level. The levels lie between neighbouring values of
-    # the curves, so a flat stretch is never hit and the inverse is linear there: the midpoint rule is exact.
-    frontier_t, curve_t = (
-        np.where(middle > y[-1], l_max, np.where(middle < y[0], 0.0, np.interp(middle, y, x))) for y in ys
-    )
-    if not shared_levels:
-        return float((curve_t - frontier_t) @ width)
-    low, high = max(y[0] for y in ys), min(y[-1] for y in ys)
-    shared = (middle > low) & (middle < high)
-    if not shared.any():
-        return float("nan")
-    return float((curve_t - frontier_t)[shared] @ width[shared] / (high - low))
-
-
-def _rising(name: str, x: np.ndarray, y: np.ndarray, monotone: str | None) -> np.ndarray:
-    falls = np.flatnonzero(np.diff(y) < 0)
-    if falls.size and monotone is None:
-        k = falls[0] + 1
-        raise DataError(
-            f"the {name} falls from {y[k - 1]:.4f} to {y[k]:.4f} at budget {x[k]:g}: reading the gap along "
-            'the token axis needs a non-decreasing curve; monotone="running_max" takes running maxima'
+    @classmethod
+    def _of_record(cls, record: dict) -> Frontier:
+        parts = record.get("parts")
+        return cls(
+            **{field: record[field] for field in ("budgets", "accuracy", "owner", "name", "provenance")},
+            parts=parts and {benchmark: cls._of_record(part) for benchmark, part in parts.items()},
         )
-    return np.maximum.accumulate(y)
 
 
 def _named(curves: Mapping[str, BudgetCurve] | Iterable[BudgetCurve]) -> tuple[list[str], list[BudgetCurve]]:

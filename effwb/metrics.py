@@ -3,19 +3,25 @@
 Samples of one problem are never counted as independent: the problem is the unit. Arrays carry their axes: P
 problems, N samples per problem, K budgets. NaN marks a sample that was not drawn, so problems may have
 different numbers of samples. For a single problem the ends of an interval are NaN, not zero.
+
+With `benchmark_P`, the benchmark of each problem, a mean is the mean over benchmarks (the macro-average of
+arXiv 2506.07104, Table 1), and its interval holds the benchmarks fixed and their problems random.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from effwb._internal.student_t import t_quantile
+from effwb._internal.benchmarks import benchmark_rows, has_single_problem
+from effwb._internal.benchmarks import mean_over_problems as mean_over_problems
+from effwb._internal.resampling import chunked_means, spearman
+from effwb._internal.student_t import t_half_width
+from effwb._internal.student_t import t_quantile as t_quantile
 from effwb.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -128,6 +134,7 @@ def aes_interval(
     resamples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
+    benchmark_P: ArrayLike | None = None,
 ) -> Interval:
     """Return `aes` of a model against another, with its interval from a bootstrap over problems.
 
@@ -142,6 +149,7 @@ def aes_interval(
         resamples: Number of bootstrap resamples.
         level: Coverage of the interval.
         seed: Seed of the bootstrap.
+        benchmark_P: As in `bootstrap_mean`; the score is then that of the averages over benchmarks.
 
     Returns:
         The score and the ends of its interval. The ends are NaN for a single problem, and if the base has no
@@ -157,10 +165,10 @@ def aes_interval(
     if len({m.size for m in means}) > 1:
         raise DataError(f"the tables have {[m.size for m in means]} problems; pair them by problem first")
     values_P4 = np.stack(means, axis=1)
-    point = aes(*values_P4.mean(axis=0))
-    if len(values_P4) == 1:
+    point = aes(*mean_over_problems(values_P4, benchmark_P))
+    if has_single_problem(len(values_P4), benchmark_P):
         return Interval(point, float("nan"), float("nan"))
-    base_accuracy, base_length, accuracy, length = bootstrap_means(values_P4, resamples, seed).T
+    base_accuracy, base_length, accuracy, length = bootstrap_means(values_P4, resamples, seed, benchmark_P).T
     with np.errstate(divide="ignore", invalid="ignore"):
         gain = accuracy / base_accuracy - 1
         scores = 1 - length / base_length + np.where(gain >= 0, 3.0, 5.0) * gain
@@ -232,7 +240,9 @@ def length_given(correct_PN: ArrayLike, length_PN: ArrayLike) -> tuple[float, fl
 
 
 # ------------------------------------------------------------------------------------------- intervals
-def clustered_interval(values_PN: ArrayLike, level: float = 0.95) -> Interval:
+def clustered_interval(
+    values_PN: ArrayLike, level: float = 0.95, benchmark_P: ArrayLike | None = None
+) -> Interval:
     """Return the mean of the per-problem means with its Student-t interval, P - 1 degrees of freedom.
 
     Samples of one problem are averaged first, so the interval shrinks with more problems, never with more
@@ -241,21 +251,26 @@ def clustered_interval(values_PN: ArrayLike, level: float = 0.95) -> Interval:
     Args:
         values_PN: Any value per sample, (P, N); NaN: not drawn.
         level: Coverage of the interval.
+        benchmark_P: Benchmark of each problem, (P,); None: one benchmark. For B benchmarks the mean is that
+            of their means, its variance sum_b s_b^2 / P_b / B^2, and the degrees of freedom are Welch's.
 
     Raises:
         ConfigError: `level` is not in (0, 1).
         DataError: A problem has no samples.
     """
-    return _t_interval(_problem_means(_table(values_PN)), level)
+    return _t_interval(_problem_means(_table(values_PN)), level, benchmark_P)
 
 
-def paired_difference(a_PN: ArrayLike, b_PN: ArrayLike, level: float = 0.95) -> Interval:
+def paired_difference(
+    a_PN: ArrayLike, b_PN: ArrayLike, level: float = 0.95, benchmark_P: ArrayLike | None = None
+) -> Interval:
     """Return the mean of a - b over the same problems, with a t interval on the per-problem differences.
 
     Args:
         a_PN: Any value per sample, (P, N); NaN: not drawn.
         b_PN: The same for the other model, (P, N'); row i is the same problem in both.
         level: Coverage of the interval.
+        benchmark_P: As in `clustered_interval`.
 
     Raises:
         ConfigError: `level` is not in (0, 1).
@@ -264,11 +279,15 @@ def paired_difference(a_PN: ArrayLike, b_PN: ArrayLike, level: float = 0.95) -> 
     a, b = _problem_means(_table(a_PN)), _problem_means(_table(b_PN))
     if a.shape != b.shape:
         raise DataError(f"a_PN has {a.size} problems and b_PN {b.size}; pair them by problem first")
-    return _t_interval(a - b, level)
+    return _t_interval(a - b, level, benchmark_P)
 
 
 def bootstrap_mean(
-    values: ArrayLike, resamples: int = 10_000, level: float = 0.95, seed: int = 0
+    values: ArrayLike,
+    resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+    benchmark_P: ArrayLike | None = None,
 ) -> Interval:
     """Return the mean over problems with its interval from a clustered bootstrap.
 
@@ -280,6 +299,8 @@ def bootstrap_mean(
         resamples: Number of bootstrap resamples.
         level: Coverage of the interval.
         seed: Seed of the bootstrap; the same seed gives the same interval.
+        benchmark_P: Benchmark of each problem, (P,): the mean is that of the benchmarks' means, and problems
+            are resampled within their benchmark. None: one benchmark.
 
     Returns:
         Floats for (P,), arrays (K,) for (P, K).
@@ -294,11 +315,11 @@ def bootstrap_mean(
         raise DataError(f"values must be (P,) or (P, K) with at least one problem, got shape {values.shape}")
     if np.isnan(values).any():
         raise DataError("values hold NaN; drop or fill the problems without a measurement first")
-    mean = values.mean(axis=0)
-    if len(values) == 1:
+    mean = mean_over_problems(values, benchmark_P)
+    if has_single_problem(len(values), benchmark_P):
         low = high = np.full_like(mean, np.nan)
     else:
-        means = bootstrap_means(values, resamples, seed)
+        means = bootstrap_means(values, resamples, seed, benchmark_P)
         low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Interval(float(mean), float(low), float(high)) if values.ndim == 1 else Interval(mean, low, high)
 
@@ -347,16 +368,18 @@ def rank_correlation(
         raise DataError(f"x_P and y_P need a value per problem each, got shapes {x.shape} and {y.shape}")
     if np.isnan(x).any() or np.isnan(y).any():
         raise DataError("x_P and y_P hold NaN; leave out the problems without a measurement first")
-    rho = _spearman(x, y)
+    rho = spearman(x, y)
     if np.isnan(rho):
         return Interval(rho, rho, rho)
     picks = np.random.default_rng(seed).integers(0, x.size, size=(resamples, x.size))
-    drawn = np.array([_spearman(x[rows], y[rows]) for rows in picks])
+    drawn = np.array([spearman(x[rows], y[rows]) for rows in picks])
     low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(rho, float(low), float(high))
 
 
-def bootstrap_means(values: ArrayLike, resamples: int, seed: int = 0) -> np.ndarray:
+def bootstrap_means(
+    values: ArrayLike, resamples: int, seed: int = 0, benchmark_P: ArrayLike | None = None
+) -> np.ndarray:
     """Return the means of many resamples of the problems, drawn with replacement.
 
     The work is split into chunks whose size depends on P alone, with a random stream for each, so the answer
@@ -366,6 +389,7 @@ def bootstrap_means(values: ArrayLike, resamples: int, seed: int = 0) -> np.ndar
         values: One value per problem, (P,), or K of them, (P, K).
         resamples: Number R of resamples.
         seed: Seed of the random streams.
+        benchmark_P: As in `bootstrap_mean`; each benchmark has streams of its own.
 
     Returns:
         Float (R,) for (P,), (R, K) for (P, K).
@@ -376,47 +400,22 @@ def bootstrap_means(values: ArrayLike, resamples: int, seed: int = 0) -> np.ndar
     if resamples < 1:
         raise ConfigError(f"resamples={resamples} must be at least 1")
     values = np.asarray(values, dtype=float)
-    rows = max(1, CHUNK_DRAWS // len(values))
-    sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(sizes))]
-    draw = _resampled_means if values.ndim == 1 else _resampled_rows
-    with ThreadPoolExecutor(max_workers=2) as pool:  # numpy releases the interpreter lock in both functions
-        return np.concatenate(list(pool.map(draw, [values] * len(sizes), sizes, streams)))
+    groups = benchmark_rows(benchmark_P, len(values))
+    seeds: list = [seed] if len(groups) == 1 else [(seed, i) for i in range(len(groups))]
+    parts = [
+        chunked_means(values[rows], resamples, entropy, CHUNK_DRAWS)
+        for rows, entropy in zip(groups, seeds, strict=True)
+    ]
+    return parts[0] if len(parts) == 1 else np.mean(parts, axis=0)
 
 
 # --------------------------------------------------------------------------------------------- helpers
-def _spearman(x: np.ndarray, y: np.ndarray) -> float:
-    if x.size < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(np.corrcoef(_ranks(x), _ranks(y))[0, 1])
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1; equal values share their mean rank."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (counts.cumsum() - (counts - 1) / 2)[place]
-
-
-def _resampled_means(values_P: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
-    picks = rng.integers(0, len(values_P), size=(rows, len(values_P)), dtype=np.int64)
-    return values_P.take(picks).mean(axis=1)
-
-
-def _resampled_rows(values_PK: np.ndarray, rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Counts of each problem times the values: one matrix product instead of gathering (rows, P, K)."""
-    n = len(values_PK)
-    picks = rng.integers(0, n, size=(rows, n), dtype=np.int64)
-    picks += np.arange(rows)[:, None] * n
-    counts = np.bincount(picks.ravel(), minlength=rows * n).reshape(rows, n)
-    return counts @ values_PK / n
-
-
-def _t_interval(means_P: np.ndarray, level: float) -> Interval:
+def _t_interval(means_P: np.ndarray, level: float, benchmark_P: ArrayLike | None = None) -> Interval:
     _check_level(level)
-    mean = float(means_P.mean())
-    if means_P.size < 2:
+    mean = float(mean_over_problems(means_P, benchmark_P))
+    if has_single_problem(means_P.size, benchmark_P):
         return Interval(mean, float("nan"), float("nan"))
-    half = t_quantile((1 + level) / 2, means_P.size - 1) * means_P.std(ddof=1) / math.sqrt(means_P.size)
+    half = t_half_width([means_P[rows] for rows in benchmark_rows(benchmark_P, means_P.size)], level)
     return Interval(mean, float(mean - half), float(mean + half))
 
 

@@ -45,7 +45,9 @@ def load(name: str, n: int | None = None, seed: int = 0, split: str | None = Non
 
     Args:
         name: "pocket", "reasoning-gym:<task>", "hub:<id>", one of `PRESETS`, or a path to .jsonl or .parquet.
+            Several benchmarks are joined by "+", as in "aime24+amc23+minerva_math".
         n: Number of problems. None: 500 of a generated source ("pocket", "reasoning-gym"), all of any other.
+            Of several benchmarks: at most so many of each.
         seed: Seed of generated problems, or of the choice of `n` among all.
         split: "test" (default) or "train" for "pocket"; a split of the data set for hub sources.
 
@@ -55,8 +57,14 @@ def load(name: str, n: int | None = None, seed: int = 0, split: str | None = Non
     Raises:
         ConfigError: `name`, `n` or `split` is illegal.
         DataError: The source cannot be read, is empty, is too small, lacks columns, repeats a question, or
-            has golds that no verifier can use.
+            has golds that no verifier can use. Two of several benchmarks have the same name.
+
+    Example:
+        >>> load("pocket+reasoning-gym:basic_arithmetic", n=3)["source"]  # doctest: +SKIP
+        ['pocket', 'pocket', 'pocket', 'basic_arithmetic', 'basic_arithmetic', 'basic_arithmetic']
     """
+    if "+" in name and not Path(name).is_file():
+        return _several(name.split("+"), n, seed, split)
     kind, _, rest = name.partition(":")
     rows: list[dict] = []
     if name == "pocket":
@@ -110,6 +118,28 @@ def as_dataset(rows: list[dict], name: str) -> Dataset:
             f"{len(bad)} golds of {name!r} do not verify against themselves: {'; '.join(bad[:3])}"
         )
     return Dataset.from_list([{c: str(r[c]) for c in COLUMNS} for r in rows])
+
+
+def _several(names: list[str], n: int | None, seed: int, split: str | None) -> Dataset:
+    """The problems of several benchmarks, one after the other; each is told by the source in its ids."""
+    from datasets import concatenate_datasets
+
+    tables: list[Dataset] = []
+    benchmarks: dict[str, str] = {}
+    for name in names:
+        is_generated = name == "pocket" or name.startswith("reasoning-gym:")
+        table = load(name, n if is_generated else None, seed, split)
+        if n is not None and n < len(table):
+            table = table.select(random.Random(seed).sample(range(len(table)), n))  # as `_drawn` chooses
+        for benchmark in sorted(set(table["source"])):
+            if benchmark in benchmarks:
+                raise DataError(
+                    f"{benchmarks[benchmark]!r} and {name!r} are both of the benchmark {benchmark!r}, so "
+                    "their problems could not be told apart; name it once, or rename one of two files"
+                )
+            benchmarks[benchmark] = name
+        tables.append(table)
+    return concatenate_datasets(tables)
 
 
 def split_by_pass_rate(

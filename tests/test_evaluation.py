@@ -2,9 +2,10 @@
 
 import inspect
 
+import numpy as np
 import pytest
 
-from effwb import evaluation, probes, profiles, rollouts, runs
+from effwb import evaluation, probes, problems, profiles, rollouts, runs
 from effwb.errors import ConfigError
 from effwb.profiles import Sampling
 from effwb.prompts import Prompting
@@ -55,3 +56,21 @@ class TestSettings:
             evaluation.evaluate(
                 few, pocket, profile, effort="low", prompting=Prompting(effort="high"), **settings
             )
+
+
+def test_a_run_on_two_benchmarks_is_averaged(pocket, tmp_path):
+    rows = problems.load("pocket", n=6, seed=3).to_pandas().drop(columns="source")
+    for name, part in (("easy", rows[:2]), ("hard", rows[2:])):
+        part.to_json(tmp_path / f"{name}.jsonl", orient="records", lines=True)
+    both = problems.load(f"{tmp_path}/easy.jsonl+{tmp_path}/hard.jsonl")
+    small = profiles.profile("pocket", n_samples=2, max_tokens=24)
+    result = evaluation.evaluate(both, pocket, small, run_dir=tmp_path / "run", progress=False)
+    assert result.curve.benchmark == "average"
+    assert result.curve.benchmarks == ("easy", "hard")
+    table = result.summaries().set_index("benchmark")
+    assert list(table.index) == ["easy", "hard", "average"]
+    assert table.loc["average", "mean length"] == pytest.approx(table["mean length"][:2].mean())
+    assert result.summary()["accuracy"] == table.loc["average", "accuracy"]
+    assert "6 problems (easy 2, hard 4; average over benchmarks) x 2 samples" in result.caption()
+    again = evaluation.evaluate(both, pocket, small, run_dir=tmp_path / "run", progress=False)
+    assert np.array_equal(again.curve.accuracy, result.curve.accuracy)

@@ -12,7 +12,7 @@ PUBLIC = {  # module -> names that must stay where they are
     "effwb": "Study RunSet Point evaluate train Frontier reg verify open_sampler DESIGNS PROFILES",
     "effwb.budgets": "paper_grid exponential linear oracle coefficients quadrature",
     "effwb.curves": "BudgetCurve budget_curve",
-    "effwb.frontier": "Frontier reg wasted_tokens",
+    "effwb.frontier": "Frontier reg wasted_tokens macro_average macro_reg",
     "effwb.metrics": "mean_at_k pass_at_k aes ock_score length_given clustered_interval paired_difference",
     "effwb.verifiers": "verify Verdict STATUSES",
     "effwb.problems": "load split_by_pass_rate",

@@ -129,3 +129,51 @@ class TestSplitByPassRate:
         table = self.rollouts(few["problem_id"]).drop(columns="finish_reason")
         with pytest.raises(DataError, match=r"lack the columns finish_reason;.*truncated"):
             problems.split_by_pass_rate(few, table)
+
+
+class TestSeveralBenchmarks:
+    @pytest.fixture
+    def files(self, tmp_path):
+        for name, size in (("aime24", 3), ("amc23", 6)):
+            rows = [{"question": f"{name} {i}?", "answer": str(i), "level": str(i)} for i in range(size)]
+            write(tmp_path / f"{name}.jsonl", rows)
+        return [str(tmp_path / f"{name}.jsonl") for name in ("aime24", "amc23")]
+
+    def test_they_stand_one_after_the_other(self, files):
+        both = problems.load("+".join(files))
+        assert both["source"] == ["aime24"] * 3 + ["amc23"] * 6
+        parts = [problems.load(file) for file in files]
+        assert both["problem_id"] == [*parts[0]["problem_id"], *parts[1]["problem_id"]]
+        assert both.column_names == parts[0].column_names
+
+    def test_n_is_the_most_of_each(self, files):
+        some = problems.load("+".join(files), n=4, seed=5)
+        assert Counter(some["source"]) == {"aime24": 3, "amc23": 4}
+        assert some["question"][3:] == problems.load(files[1], n=4, seed=5)["question"]
+        mixed = problems.load(f"pocket+{files[0]}", n=2)
+        assert Counter(mixed["source"]) == {"pocket": 2, "aime24": 2}
+
+    def test_a_plus_in_the_name_of_a_file(self, tmp_path):
+        path = write(tmp_path / "a+b.jsonl", [{"question": "q", "answer": "1"}])
+        assert problems.load(path)["source"] == ["a+b"]
+
+    @pytest.mark.parametrize(
+        ("name", "error", "message"),
+        [
+            ("pocket+amie24", ConfigError, "unknown problem source 'amie24'.*Did you mean 'aime24'"),
+            ("pocket+", ConfigError, "unknown problem source ''"),
+            ("pocket+pocket", DataError, "'pocket' and 'pocket' are both of the benchmark 'pocket'"),
+            ("pocket+no.jsonl", DataError, "no problem file at no.jsonl"),
+        ],
+    )
+    def test_bad_parts_are_named(self, name, error, message):
+        with pytest.raises(error, match=message):
+            problems.load(name, n=2)
+
+    def test_two_files_of_one_name_are_refused(self, tmp_path):
+        paths = []
+        for folder in ("a", "b"):
+            (tmp_path / folder).mkdir()
+            paths.append(write(tmp_path / folder / "t.jsonl", [{"question": folder, "answer": "1"}]))
+        with pytest.raises(DataError, match="both of the benchmark 't'"):
+            problems.load("+".join(paths))

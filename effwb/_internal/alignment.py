@@ -1,4 +1,4 @@
-"""Checks that two curves can be compared: the same budgets, the same problems."""
+"""Checks that two curves can be compared: the same budgets, problems and benchmarks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from effwb._internal.benchmarks import AVERAGE, POOLED
 from effwb.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -72,3 +73,41 @@ def check_same_problems(a: Curve, b: Curve) -> None:
             f"{differ.size} are in one only, such as {differ[0]}" if differ.size else "their order differs"
         )
         raise DataError(f"the two curves are not on the same problems: {reason}")
+
+
+def check_same_average(a: Curve, b: Curve) -> None:
+    """Raise `DataError` if one curve is an average over benchmarks and the other one is not."""
+    if (a.benchmark == AVERAGE) != (b.benchmark == AVERAGE):
+        raise DataError(
+            "one curve is the average over benchmarks, in the other all problems count equally; "
+            "average both with effwb.frontier.macro_average({benchmark: curve})"
+        )
+
+
+def check_same_benchmarks(frontier: Curve, curve: Curve) -> None:
+    """Raise `DataError` if both know their benchmarks and a gap between them would mean nothing.
+
+    A curve of one benchmark that an average frontier does not contain is let through, as is a curve or a
+    frontier that does not know its benchmarks.
+    """
+    best, own = frontier.benchmarks, curve.benchmarks
+    if frontier.benchmark == AVERAGE and curve.benchmark == POOLED:
+        raise DataError(
+            f"the curve counts all problems of {', '.join(own)} equally (pooled), but the frontier is an "
+            "average over benchmarks; compare it with the average of the curves, "
+            "effwb.frontier.macro_average({benchmark: curve}), or call effwb.frontier.macro_reg"
+        )
+    if {frontier.benchmark, curve.benchmark} == {AVERAGE, POOLED}:
+        check_same_average(frontier, curve)
+    elsewhere = frontier.benchmark == AVERAGE and len(own) == 1 and own[0] not in best
+    if not best or not own or best == own or elsewhere:
+        return
+    example = f'"{own[0]}"' if len(own) == 1 else f"({', '.join(map(repr, own))})"
+    raise DataError(
+        f"the curve is of {_name(own)}, the frontier is of {_name(best)}; choose the frontier of the same "
+        f"benchmarks: Frontier.published(model, {example}), or Frontier.on of an average frontier"
+    )
+
+
+def _name(benchmarks: tuple[str, ...]) -> str:
+    return benchmarks[0] if len(benchmarks) == 1 else f"several benchmarks ({', '.join(benchmarks)})"

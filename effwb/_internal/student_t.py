@@ -3,6 +3,8 @@
 import math
 from functools import lru_cache
 
+import numpy as np
+
 from effwb.errors import ConfigError
 
 
@@ -28,6 +30,26 @@ def t_quantile(p: float, df: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if _t_central(middle, df) < 2 * p - 1 else (low, middle)
     return (low + high) / 2
+
+
+def t_half_width(groups: list[np.ndarray], level: float) -> float:
+    """Return half the width of the interval of the mean over groups of their means.
+
+    For one group it is Student's. For B groups the variance is sum_b s_b^2 / n_b / B^2, with the degrees of
+    freedom of Welch and Satterthwaite.
+
+    Args:
+        groups: The values of each group, at least two each.
+        level: Coverage of the interval, in (0, 1).
+    """
+    if len(groups) == 1:
+        values = groups[0]
+        quantile = t_quantile((1 + level) / 2, values.size - 1)
+        return float(quantile * values.std(ddof=1) / math.sqrt(values.size))
+    variances = np.array([values.var(ddof=1) / values.size for values in groups])
+    freedom = np.array([values.size - 1 for values in groups])
+    df = variances.sum() ** 2 / (variances**2 / freedom).sum() if variances.any() else freedom.sum()
+    return t_quantile((1 + level) / 2, float(df)) * math.sqrt(variances.sum()) / len(groups)
 
 
 def _t_central(t: float, df: float) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from effwb._internal.benchmarks import benchmark_of
+from effwb.analysis.benchmark_tables import frontier_on, stack_benchmarks
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
 from effwb.errors import one_of
@@ -12,6 +14,7 @@ from effwb.frontier import Frontier, reg, reg_interval
 from effwb.metrics import Interval, aes_interval, clustered_interval, interval_columns
 
 NAN = float("nan")
+UNKNOWN = Interval(NAN, NAN, NAN)
 MAX_RUNS = 12  # in one figure
 ISO_AES = (-0.5, 0.0, 0.5, 1.0)  # lines of equal AES in a figure of accuracy and tokens
 DIGITS = {"mean tokens": 1, "REG": 1, "AES": 2}  # decimals in a printed table
@@ -33,21 +36,30 @@ def compare(
 
     Returns:
         A row per run: `name`, `problems`, `accuracy`, `mean tokens`, `J(<l_max>)`, `REG` (accuracy x tokens),
-        `AES`; accuracy, REG and AES each with ` low` and ` high` (95 % over problems).
+        `AES`; accuracy, REG and AES each with ` low` and ` high` (95 % over problems). Of several benchmarks
+        there is a row for each and the average, with the column `benchmark`; REG is NaN on a benchmark that
+        the frontier has no part for.
     """
     one_of("base", baseline, runs.names)
-    base = runs[baseline]
-    return pd.DataFrame([_row(run, frontier, l_max, base, resamples) for run in runs])
+    parts, tables = runs.by_benchmark(), {}
+    for benchmark, part in parts.items():
+        best, base = frontier_on(frontier, benchmark, len(parts)), part[baseline]
+        tables[benchmark] = pd.DataFrame([_row(run, best, l_max, base, resamples) for run in part])
+    return stack_benchmarks(tables)
 
 
-def _row(run: RunAnalysis, frontier: Frontier, l_max: int, base: RunAnalysis, resamples: int) -> dict:
+def _row(run: RunAnalysis, frontier: Frontier | None, l_max: int, base: RunAnalysis, resamples: int) -> dict:
+    benchmark_P = None if run.curve.benchmark_P is None else benchmark_of(run.per_problem.index)
     own, reference = (table.per_problem.to_numpy()[..., None] for table in (run, base))
     row = {"name": run.name, "problems": len(own)}
-    row |= interval_columns({"accuracy": clustered_interval(own[:, 0])})
+    row |= interval_columns({"accuracy": clustered_interval(own[:, 0], benchmark_P=benchmark_P)})
     row |= {"mean tokens": run.curve.mean_tokens, f"J({l_max})": run.curve.at(l_max)}
-    aes = Interval(NAN, NAN, NAN)
+    aes = gap = UNKNOWN
     if run.name != base.name:
-        aes = aes_interval(reference[:, 0], reference[:, 1], own[:, 0], own[:, 1], resamples)
+        pairs = (reference[:, 0], reference[:, 1], own[:, 0], own[:, 1])
+        aes = aes_interval(*pairs, resamples, benchmark_P=benchmark_P)
+    if frontier is None:
+        return row | interval_columns({"REG": gap, "AES": aes})
     if same_budgets(run, frontier, l_max):
         measured_here = frontier.per_problem is not None
         gap = reg_interval(frontier, run.curve, l_max, resamples=resamples, resample_frontier=measured_here)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from effwb.analysis.benchmark_tables import each_benchmark
 from effwb.errors import ConfigError, DataError
 from effwb.metrics import aes, clustered_interval
 from effwb.rollouts import problems_of
@@ -41,11 +42,12 @@ def over_seeds(values: Iterable[float]) -> tuple[float, float, float]:
     return float(mean), float(low), float(high)
 
 
+@each_benchmark
 def effects(runs: pd.DataFrame, baseline: str = "vanilla") -> pd.DataFrame:
     """Compare methods with a baseline method, paired by seed.
 
     Args:
-        runs: A row per run, as `RunSet.table` gives it.
+        runs: A row per run, as `RunSet.table` gives it; several benchmarks are compared one by one.
         baseline: Name of the method to compare with.
 
     Returns:
@@ -75,13 +77,14 @@ def effects(runs: pd.DataFrame, baseline: str = "vanilla") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@each_benchmark
 def aes_table(runs: pd.DataFrame, baseline: str = "base") -> pd.DataFrame:
     """Accuracy-efficiency score (`metrics.aes`) of each method against a baseline, over the seeds.
 
     AES has a kink where the accuracy does not change, so the mean of scores is not the score of the means.
 
     Args:
-        runs: A row per run, as `RunSet.table` gives it.
+        runs: A row per run, as `RunSet.table` gives it; several benchmarks are compared one by one.
         baseline: Name of the method to compare with, seed by seed.
 
     Returns:

@@ -18,12 +18,14 @@ import pandas as pd
 from plotly.graph_objects import Figure, FigureWidget
 
 from effwb import plots
+from effwb._internal.benchmarks import AVERAGE, POOLED, averages_only
+from effwb.analysis.benchmark_tables import published_frontier
 from effwb.analysis.comparison import DIGITS, ISO_AES, MAX_RUNS, compare, same_budgets
 from effwb.analysis.rollout_view import LEGEND, SIGNS, read_rollout
 from effwb.analysis.run_set import RunSet
 from effwb.errors import ConfigError, EffwbError, EngineError, one_of
 from effwb.export.text_tables import readable
-from effwb.frontier import BENCHMARKS, MODELS, Frontier
+from effwb.frontier import MODELS, Frontier
 from effwb.verifiers.opinions import WAYS
 
 FRONTIERS = (
@@ -84,7 +86,7 @@ class Explorer:
         all_runs: The `RunSet` that can be chosen from.
         chosen: The `RunSet` that is shown; None where the choice cannot be shown (`note` says why).
         best: The `Frontier` that REG is measured against.
-        table: The numbers below the figures, a row per run (`comparison.compare`).
+        table: The numbers below the figures, a row per run and benchmark (`comparison.compare`).
 
     Args:
         runs: The runs to choose from.
@@ -119,8 +121,7 @@ class Explorer:
         self.filter = widgets.Text(placeholder="words in the names", continuous_update=False, layout=wide)
         rows = min(14, max(4, len(self.all_runs)))
         self.runs = widgets.SelectMultiple(options=self.all_runs.names, value=names, rows=rows, layout=wide)
-        benchmarks = self.all_runs.filter(names=names).benchmarks()
-        self.benchmark = widgets.Dropdown(options=benchmarks, layout=wide)
+        self.benchmark = widgets.Dropdown(options=self._benchmarks(names), layout=wide)
         self.frontier = widgets.Dropdown(options=FRONTIERS, value=frontier, layout=wide)
         self.l_max = widgets.SelectionSlider(options=[0], continuous_update=False, layout=wide)
         self.base = widgets.Dropdown(options=names, layout=wide)
@@ -204,7 +205,7 @@ class Explorer:
         """Compute everything anew for the current choices."""
         self.chosen, self.numbers.value = None, ""
         self._offer_choices()
-        chosen = self.all_runs.filter(names=self.runs.value).check_alike().on(self.benchmark.value)
+        chosen = self._on_benchmark(self.all_runs.filter(names=self.runs.value).check_alike())
         self.best = self._frontier(chosen)
         self._offer_budgets(next(iter(chosen)).curve.budgets)
         self.table = compare(chosen, self.best, self.l_max.value, self.base.value, RESAMPLES)
@@ -218,12 +219,11 @@ class Explorer:
         if kind == "pocket":
             return Frontier.pocket()
         if kind in MODELS:
-            benchmark = self.benchmark.value
-            return Frontier.published(kind, benchmark if benchmark in BENCHMARKS else "average")
+            return published_frontier(kind, chosen)
         method = "cross_fit" if kind.endswith("cross-fitted") else "max"
         if "chosen" in kind:
             return chosen.frontier(method)
-        comparable = self.all_runs.like(chosen.names[0]).on(self.benchmark.value)
+        comparable = self._on_benchmark(self.all_runs.like(chosen.names[0]))
         names = comparable.names
         for i, name in enumerate(names):
             if i % 10 == 0:
@@ -247,12 +247,21 @@ class Explorer:
         if not 1 <= len(names) <= MAX_RUNS:
             raise ConfigError(f"{len(names)} runs are chosen; choose 1 to {MAX_RUNS}")
         with self._silent():
-            benchmarks = self.all_runs.filter(names=names).benchmarks()
+            benchmarks = self._benchmarks(names)
             for widget, options in ((self.benchmark, benchmarks), (self.base, names), (self.focus, names)):
                 if list(widget.options) != options:
                     value = widget.value
                     widget.options = options
                     widget.value = value if value in options else options[0]
+
+    def _on_benchmark(self, runs: RunSet) -> RunSet:
+        """The runs on the benchmark that is chosen; with the average all benchmarks are listed."""
+        return runs if self.benchmark.value == AVERAGE else runs.on(self.benchmark.value)
+
+    def _benchmarks(self, names: list[str]) -> list[str]:
+        """What the chosen runs can be looked at on, first the average over benchmarks, last their pool."""
+        benchmarks = self.all_runs.filter(names=names).benchmarks()
+        return [*benchmarks, POOLED] if len(benchmarks) > 1 else benchmarks
 
     def _offer_budgets(self, budgets: np.ndarray) -> None:
         options = [int(b) for b in budgets if 0 < b <= self.best.budgets[-1]]
@@ -282,7 +291,8 @@ class Explorer:
             return plots.length_figure(runs[focus].rollouts, axis=axis).update_layout(title=focus)
         methods = {run: runs.method(run) for run in runs.names}  # they decide the colours
         if name == "accuracy and tokens":
-            table = self.table.rename(columns={"accuracy low": "low", "accuracy high": "high"})
+            table = averages_only(self.table)
+            table = table.rename(columns={"accuracy low": "low", "accuracy high": "high"})
             table["method"] = table["name"].map(methods)
             return plots.tradeoff_figure(table, x="mean tokens", iso_aes=ISO_AES, base=self.base.value)
         curves = runs.curves()
@@ -326,7 +336,9 @@ class Explorer:
         first = next(iter(self._shown()))
         note = f"Intervals: 95 % over problems. Frontier: {self.best.name}. {first.caption()}."
         if self.frontier.value in MODELS:
-            note += " The frontier is another model's, and its average is over benchmarks, not over problems."
+            note += " The frontier is another model's"
+            is_alike = self.best.benchmark != AVERAGE or first.curve.benchmark == AVERAGE
+            note += "." if is_alike else ", and its average is over benchmarks, not over problems."
         if not same_budgets(first, self.best, self.l_max.value):
             note += " Its budgets differ: REG is computed from linear interpolations and has no interval."
         table = readable(self.table, DIGITS).to_html(index=False, border=0, classes="effwb-numbers")

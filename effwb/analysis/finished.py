@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from effwb.curves import budget_curve
+from effwb.averages import run_curve
 from effwb.errors import ConfigError
 from effwb.evaluation import Evaluation
 from effwb.probes import read_probes
@@ -96,7 +96,7 @@ def read_evaluation(run_dir: str | Path, name: str = "") -> Evaluation:
     rollouts = read_rollouts(run_dir, ROLLOUT_COLUMNS, [c for c in CATEGORIES if c in ROLLOUT_COLUMNS])
     probes = read_probes(run_dir, rollouts, PROBE_COLUMNS, [c for c in CATEGORIES if c in PROBE_COLUMNS])
     identity = run.stored_identity("probes")
-    curve = budget_curve(rollouts, probes, identity["budgets"], name=name, snap=identity.get("snap"))
+    curve = run_curve(rollouts, probes, identity["budgets"], name=name, snap=identity.get("snap"))
     return Evaluation(name, run.path, rollouts, probes, curve)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from effwb import __version__
+from effwb._internal.benchmarks import averages_only
 from effwb.analysis.comparison import DIGITS, ISO_AES, MAX_RUNS, compare
 from effwb.analysis.rollout_view import LEGEND, read_rollout
 from effwb.analysis.run_analysis import RunAnalysis
@@ -27,6 +28,10 @@ SAMPLES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {  # of each kind: the
     "right before, wrong at the end": lambda t: t["first_right"].notna() & (t["end"] == 0),
     "never right": lambda t: t["first_right"].isna(),
 }
+BENCHMARKS_NOTE = (
+    " The rows 'average' are means over benchmarks; their problems are resampled within their benchmark. "
+    "The figures show the averages."
+)
 STYLE = """
 body {font: 15px/1.5 Arial, Helvetica, sans-serif; max-width: 980px; margin: 2em auto; padding: 0 1em} table
 {border-collapse: collapse; margin: 1em 0} th, td {padding: 3px 10px; text-align: right} th {border-bottom:
@@ -81,7 +86,7 @@ def write_report(
         readable(table, DIGITS).to_html(index=False, border=0),
         f"<p class='note'>REG: area between curve and frontier up to {l_max:,} tokens, accuracy x tokens. "
         f"AES: accuracy-efficiency score against {markup.escape(base)}. "
-        "In brackets: 95 % intervals over problems.</p>",
+        f"In brackets: 95 % intervals over problems.{BENCHMARKS_NOTE if 'benchmark' in table else ''}</p>",
         f"<h2>Sample rollouts</h2><p class='note'>{LEGEND}</p>",
         *(_samples(run) for run in runs),
         "<h2>Settings</h2>",
@@ -102,7 +107,7 @@ def _figures(runs: RunSet, table: pd.DataFrame, frontier: Frontier, l_max: int, 
     curves = runs.curves()
     bands = None if len(curves) <= 3 else ()
     methods = {name: runs.method(name) for name in runs.names}
-    plane = table.rename(columns={"accuracy low": "low", "accuracy high": "high"})
+    plane = averages_only(table).rename(columns={"accuracy low": "low", "accuracy high": "high"})
     plane["method"] = plane["name"].map(methods)
     figures = {
         "Accuracy at each token budget": plots.curve_figure(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from effwb.analysis.benchmark_tables import frontier_on
 from effwb.analysis.finished import BASE, RunInfo
 from effwb.analysis.run_set import RunSet
 from effwb.errors import DataError, one_of
@@ -90,6 +91,48 @@ def runs_of(paper: str, runs: RunSet) -> RunSet:
     return runs.filter(names=[name for method in chosen for name in methods[method]])
 
 
+def reo_rl_figures(runs: RunSet, frontier: Frontier) -> dict[str, tuple[Figure | None, pd.DataFrame]]:
+    """Draw what arXiv 2506.07104 shows besides, for own runs.
+
+    Args:
+        runs: The runs, measured alike; at most 7 methods.
+        frontier: What the curves are drawn against and REG is measured against.
+
+    Returns:
+        (figure, the DataFrame it was drawn from) by name: `benchmarks`, the curves of each benchmark that the
+        frontier has a part for, and of the average; `reg-tradeoff`, REG against length and accuracy (as
+        Fig. 6); and `solved-by-all`, lengths on the problems that all methods solve (Table 2; no figure).
+
+    Raises:
+        DataError: The runs were not measured alike.
+    """
+    from effwb import plots
+
+    parts = runs.check_alike().by_benchmark()
+    known = {benchmark: frontier_on(frontier, benchmark, len(parts)) for benchmark in parts}
+    frontiers = {benchmark: part for benchmark, part in known.items() if part is not None}
+    curves = {benchmark: parts[benchmark].pooled() for benchmark in frontiers}
+    points = [
+        curve.table().assign(benchmark=benchmark)
+        for benchmark in curves
+        for curve in (*curves[benchmark].values(), frontiers[benchmark])
+    ]
+    ends = [frontier.budgets[-1], *(c.budgets[-1] for own in curves.values() for c in own.values())]
+    l_max = int(min(ends))
+    regs = runs.reg_changes(frontier, _baseline(runs), l_max)
+    return {
+        "benchmarks": (plots.benchmark_figure(curves, frontiers, l_max=l_max), pd.concat(points)),
+        "reg-tradeoff": (plots.reg_tradeoff_figure(regs), regs),
+        "solved-by-all": (None, runs.solved_by_all()),
+    }
+
+
+def _baseline(runs: RunSet) -> str:
+    """The method that the others are compared with: vanilla RL, else the base model, else the first."""
+    methods = runs.methods
+    return next(method for method in ("vanilla", BASE, *methods) if method in methods)
+
+
 def figures_of(runs: RunSet, frontier: Frontier) -> dict[str, tuple[Figure | None, pd.DataFrame]]:
     """Draw the figures of a paper.
 
@@ -112,7 +155,6 @@ def figures_of(runs: RunSet, frontier: Frontier) -> dict[str, tuple[Figure | Non
     runs.check_alike()
     pooled = runs.pooled()
     l_max = int(min(frontier.budgets[-1], *(c.budgets[-1] for c in pooled.values())))
-    baseline = next(method for method in ("vanilla", BASE, *pooled) if method in pooled)
     columns = ["name", "accuracy", "low", "high", "mean length", "truncated"]
     points = pd.DataFrame([run.summary() for run in runs])[columns]
     curve_figure = plots.curve_figure(pooled, frontier, l_max=l_max, bands=list(pooled)[-1:])
@@ -123,7 +165,7 @@ def figures_of(runs: RunSet, frontier: Frontier) -> dict[str, tuple[Figure | Non
     figures: dict[str, tuple[Figure | None, pd.DataFrame]] = {
         "curves": (curve_figure, pd.concat([curve.table() for curve in (*pooled.values(), frontier)])),
         "accuracy-tokens": (tradeoff, points),
-        "reg": (None, runs.reg_changes(frontier, baseline, l_max)),
+        "reg": (None, runs.reg_changes(frontier, _baseline(runs), l_max)),
     }
     first = {method: runs[names[0]] for method, names in runs.methods.items()}
     levels = next(iter(first.values())).levels

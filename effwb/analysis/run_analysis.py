@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from effwb._internal.benchmarks import AVERAGE, POOLED, benchmark_of
 from effwb.analysis.finished import RunInfo, measure_of, read_evaluation, run_info
 from effwb.curves import BudgetCurve, budget_curve, first_right, score_table
 from effwb.errors import DataError
@@ -19,7 +20,7 @@ from effwb.frontier import Frontier
 from effwb.rollouts import problems_of, read_rollouts, solved
 from effwb.runs import RunDir
 
-ALL = "all"  # the benchmark that stands for all problems of a run
+ALL = "all"  # all problems of a run; of several benchmarks their average
 KEPT = 32  # runs whose tables stay in memory
 
 
@@ -34,7 +35,8 @@ class RunAnalysis(Evaluation):
         probes: A row per forced answer: problem_id, sample, budget (tokens), verdict.
         curve: Accuracy at each token budget.
         info: What the run is: method, seed, design, parameters.
-        benchmark: Which problems these are; "all" for all of them.
+        benchmark: Which problems these are: "all" (of several benchmarks their average), the name of one
+            benchmark, or "pooled" (the problems of several benchmarks, each counted equally).
     """
 
     info: RunInfo
@@ -53,7 +55,9 @@ class RunAnalysis(Evaluation):
     def texts(self) -> pd.DataFrame:
         """Read the rollouts with their texts and tokens (`rollouts.COLUMNS`); they are not kept."""
         table = read_rollouts(self.run_dir)
-        return table if self.benchmark == ALL else table[_benchmark_of(table) == self.benchmark]
+        if self.benchmark in (ALL, POOLED):
+            return table
+        return table[benchmark_of(table["problem_id"]) == self.benchmark]
 
     @property
     def model(self) -> str | None:
@@ -84,6 +88,10 @@ class RunAnalysis(Evaluation):
     def summary(self) -> dict[str, Any]:
         """Accuracy with its 95 % interval over problems, mean lengths (tokens), share of truncated."""
         return {**super().summary(), "name": self.method}
+
+    def summaries(self) -> pd.DataFrame:
+        """As `Evaluation.summaries`, with the method as the name."""
+        return super().summaries().assign(name=self.method)
 
     @cached_property
     def per_problem(self) -> pd.DataFrame:
@@ -116,23 +124,25 @@ class RunAnalysis(Evaluation):
         return dict(zip(problems["problem_id"], problems["level"].astype(int), strict=True))
 
     def on(self, benchmark: str) -> RunAnalysis:
-        """The same run on the problems of one benchmark.
+        """The same run on the problems of one benchmark, or on all of them.
+
+        Args:
+            benchmark: A name; "average" or "all": as the run was read; "pooled": all problems count equally,
+                whatever their benchmark.
 
         Raises:
-            DataError: The run has no problem of it.
+            DataError: The run has no problem of it, or was reduced to another benchmark before.
         """
-        if benchmark == self.benchmark:
+        whole = ALL if benchmark == AVERAGE else benchmark
+        if whole == self.benchmark:
             return self
-        rollouts = self.rollouts[_benchmark_of(self.rollouts) == benchmark]
+        rollouts, budgets = self.rollouts, self.curve.budgets
+        if self.benchmark != ALL or whole != POOLED:
+            rollouts = rollouts[benchmark_of(rollouts["problem_id"]) == whole]
         if len(rollouts) == 0:
             raise DataError(f"{self.name} has no problem of {benchmark!r}")
-        curve = budget_curve(rollouts, self.probes, self.curve.budgets, name=self.curve.name)
-        return replace(self, rollouts=rollouts, curve=curve, benchmark=benchmark)
-
-
-def _benchmark_of(rollouts: pd.DataFrame) -> pd.Series:
-    """Where the problem of each rollout comes from: its id without the digest at the end."""
-    return rollouts["problem_id"].astype(str).str.rpartition("-")[0]
+        curve = budget_curve(rollouts, self.probes, budgets, name=self.curve.name, snap=self.curve.snap)
+        return replace(self, rollouts=rollouts, curve=curve, benchmark=whole)
 
 
 class Library:
@@ -162,12 +172,13 @@ class Library:
     def benchmarks(self, name: str) -> list[str]:
         """The sources of a run's problems."""
         if name not in self._benchmarks:
-            ids = problems_of(self.runs[name].path, ["problem_id"])
-            self._benchmarks[name] = sorted(_benchmark_of(ids).unique())
+            ids = problems_of(self.runs[name].path, ["problem_id"])["problem_id"]
+            self._benchmarks[name] = sorted(set(benchmark_of(ids).tolist()))
         return self._benchmarks[name]
 
     def read(self, name: str, benchmark: str) -> RunAnalysis:
         """A run on one benchmark, out of memory where it is one of the last that were read."""
+        benchmark = ALL if benchmark == AVERAGE else benchmark
         key = (name, benchmark)
         if key not in self._analyses:
             if benchmark == ALL:
@@ -183,6 +194,7 @@ class Library:
 
     def curve(self, name: str, benchmark: str) -> BudgetCurve:
         """The curve of a run; it stays in memory, the tables do not have to."""
+        benchmark = ALL if benchmark == AVERAGE else benchmark
         if (name, benchmark) not in self._curves:
             self.read(name, benchmark)
         return self._curves[name, benchmark]

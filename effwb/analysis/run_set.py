@@ -13,8 +13,10 @@ from typing import Any
 
 import pandas as pd
 
+from effwb._internal.benchmarks import AVERAGE, POOLED
 from effwb._internal.checked import PathText, Seed, Text, check_value, checked_arguments
-from effwb.analysis import effect_tables
+from effwb.analysis import benchmark_tables, effect_tables
+from effwb.analysis.benchmark_tables import frontier_on, stack_benchmarks
 from effwb.analysis.finished import (
     RunInfo,
     differences,
@@ -164,14 +166,39 @@ class RunSet:
         return RunSet(self._library, self.names, self.benchmark, {**self._labels, **labels})
 
     def on(self, benchmark: str) -> RunSet:
-        """The same runs, on the problems of one benchmark only (one of `benchmarks`)."""
-        one_of("benchmark", benchmark, self.benchmarks())
-        return RunSet(self._library, self.names, benchmark, self._labels)
+        """The same runs on one of `benchmarks`.
+
+        Args:
+            benchmark: A name; "average": tables then have the rows of the average only; or "pooled": all
+                problems count equally, whatever their benchmark.
+        """
+        one_of("benchmark", benchmark, [*dict.fromkeys([*self.benchmarks(), AVERAGE, POOLED])])
+        alone = benchmark == AVERAGE and not self._mixed()
+        return RunSet(self._library, self.names, ALL if alone else benchmark, self._labels)
 
     def benchmarks(self) -> list[str]:
-        """What the problems can be split into: "all", and each benchmark where there are several."""
-        sources = {str(s) for name in self.names for s in self._library.benchmarks(name)}
-        return [ALL, *sorted(sources)] if len(sources) > 1 else [ALL]
+        """What the runs can be looked at on: "average" and each benchmark; "all" where there is only one."""
+        sources = {source for name in self.names for source in self._library.benchmarks(name) if source}
+        return [AVERAGE, *sorted(sources)] if len(sources) > 1 else [ALL]
+
+    def by_benchmark(self) -> dict[str, RunSet]:
+        """The set on each benchmark of its runs and, last, on their average, by the name of the benchmark.
+
+        A set whose runs have one benchmark each, or that is `on` one, is returned alone.
+        """
+        mixed = self._mixed()
+        if self.benchmark != ALL or not mixed:
+            return {self.benchmark: self}
+        parts = {}
+        for benchmark in sorted({b for benchmarks in mixed.values() for b in benchmarks}):
+            names = [name for name, benchmarks in mixed.items() if benchmark in benchmarks]
+            parts[benchmark] = RunSet(self._library, names, benchmark, self._labels)
+        return {**parts, AVERAGE: self}
+
+    def _mixed(self) -> dict[str, list[str]]:
+        """The benchmarks of each run that has several."""
+        benchmarks = {name: self._library.benchmarks(name) for name in self.names}
+        return {name: names for name, names in benchmarks.items() if len(names) > 1}
 
     def largest(self) -> RunSet:
         """The largest subset whose runs were measured alike, so that they can be compared."""
@@ -210,6 +237,7 @@ class RunSet:
         return replace(run, info=self.info(name))
 
     # ---------------------------------------------------------------------------- what they say
+    # A table has the column `benchmark` where a run has several: see `benchmark_tables`.
     def table(self) -> pd.DataFrame:
         """A row per run with its accuracy, lengths and area.
 
@@ -218,6 +246,9 @@ class RunSet:
             `mean length`, `length, correct`, `length, wrong` (tokens), `truncated` (share of rollouts),
             `area` (under the curve, accuracy x tokens).
         """
+        return stack_benchmarks({benchmark: part._table() for benchmark, part in self.by_benchmark().items()})
+
+    def _table(self) -> pd.DataFrame:
         rows = []
         for run in self:
             area = run.curve.area(int(run.curve.budgets[-1]))
@@ -235,6 +266,10 @@ class RunSet:
     def aes(self, baseline: str = "base") -> pd.DataFrame:
         """A row per method: the AES against `baseline`; see `effect_tables.aes_table`."""
         return effect_tables.aes_table(self.table(), baseline)
+
+    def solved_by_all(self, share: float = 0.5) -> pd.DataFrame:
+        """A row per method: lengths on the problems that all solve; see `benchmark_tables.solved_by_all`."""
+        return benchmark_tables.solved_by_all(self, share)
 
     def by_level(self, levels: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """A row per run and level of difficulty; see `effect_tables.level_table`.
@@ -269,6 +304,8 @@ class RunSet:
     def frontier(self, method: str = "max") -> Frontier:
         """The best accuracy of these runs at each budget; its owners are run names.
 
+        Of several benchmarks it is the average of their frontiers, which has no owners but `parts`.
+
         Args:
             method: "max", the paper's definition, or "cross_fit", without the upward bias of a maximum.
 
@@ -283,7 +320,8 @@ class RunSet:
 
         Args:
             frontier: Default: the frontier of this set. A frontier that was measured on the same problems is
-                resampled together with the run.
+                resampled together with the run. Each benchmark takes its part of an average frontier; where
+                there is none, it has no row.
             l_max: Last budget that counts, in tokens; default: the last one of frontier and curves.
 
         Returns:
@@ -291,6 +329,9 @@ class RunSet:
             `REG high` (95 % over problems; accuracy x tokens); with the set's own frontier also
             `REG, cross-fitted`, against the frontier without the upward bias.
         """
+        return self._against(frontier, lambda part, best: part._reg(best, l_max))
+
+    def _reg(self, frontier: Frontier | None, l_max: int | None) -> pd.DataFrame:
         cross_fitted = None
         if frontier is None:
             frontier, cross_fitted = self.frontier(), self.frontier("cross_fit")
@@ -305,6 +346,17 @@ class RunSet:
             rows.append(row)
         return pd.DataFrame(rows)
 
+    def _against(
+        self, frontier: Frontier | None, make: Callable[[RunSet, Frontier | None], pd.DataFrame]
+    ) -> pd.DataFrame:
+        """The tables of all benchmarks that `frontier` has a part for; None: the frontier of each."""
+        parts, tables = self.by_benchmark(), {}
+        for benchmark, part in parts.items():
+            best = frontier and frontier_on(frontier, benchmark, len(parts))
+            if frontier is None or best is not None:
+                tables[benchmark] = make(part, best)
+        return stack_benchmarks(tables)
+
     @checked_arguments(frontier=Frontier)
     def reg_changes(
         self, frontier: Frontier | None = None, baseline: str = "vanilla", l_max: int | None = None
@@ -313,9 +365,13 @@ class RunSet:
 
         See `frontier.reg_changes` for the columns. `frontier` defaults to the frontier of this set.
         """
-        curves = self.curves()
-        by_method = {method: [curves[name] for name in names] for method, names in self.methods.items()}
-        return reg_changes(frontier or self.frontier(), by_method, baseline, l_max)
+
+        def changes(part: RunSet, best: Frontier | None) -> pd.DataFrame:
+            curves = part.curves()
+            by_method = {method: [curves[name] for name in names] for method, names in part.methods.items()}
+            return reg_changes(best or part.frontier(), by_method, baseline, l_max)
+
+        return self._against(frontier, changes)
 
     def opinions(self, name: str) -> pd.DataFrame:
         """What several verifiers say of every stored answer of a run, and whether they disagree.

@@ -15,6 +15,7 @@ from effwb.cli.options import any_path, count, directory, file_to_write, not_neg
 from effwb.errors import one_of
 
 if TYPE_CHECKING:
+    from effwb.analysis import RunSet
     from effwb.frontier import Frontier
 
 
@@ -46,6 +47,7 @@ examples:
   effwb eval -o data/runs/low --effort low --n-problems 70
   effwb eval -o data/runs/trained --model data/runs/training/pocket/kimi-seed0/model
   effwb eval -o data/runs/qwen --profile qwen3-0.6b --engine vllm --max-tokens 16384
+  effwb eval -o data/runs/aime --profile qwen3-0.6b --problems aime24+aime25+amc23
   effwb eval -o data/runs/qwen --profile qwen3-0.6b --engine server --url http://gpu-box:8000/v1
 
 Run the same command again to continue after a kill.
@@ -59,8 +61,12 @@ def add_eval(subparsers: Any) -> None:
     add("-o", "--out", type=directory, required=True, help="run directory")
     add("--profile", default="pocket", help="scale: a name in effwb.profiles.PROFILES (default pocket)")
     add("--model", help="a hub id, or a directory with weights; default: the profile's")
-    add("--problems", help="source of the problems (effwb.problems.load); default: the profile's")
-    add("--n-problems", type=count, help="problems; default: the profile's, all of a file in --problems")
+    add(
+        "--problems",
+        help="source of the problems, several joined by + (effwb.problems.load); default: the profile's",
+    )
+    n_problems_help = "problems, at most so many of each of several; default: the profile's, all of a file"
+    add("--n-problems", type=count, help=n_problems_help)
     add("--n-samples", type=count, help="rollouts per problem; default: the profile's")
     add("--max-tokens", type=count, help="cap of a rollout in tokens; default: the profile's")
     add("--temperature", type=not_negative, help="0 is greedy; default: the profile's")
@@ -81,8 +87,6 @@ def add_eval(subparsers: Any) -> None:
 
 def run_eval(args: argparse.Namespace) -> int:
     """Evaluate a model and print its accuracy and mean lengths."""
-    import pandas as pd
-
     from effwb import problems, profiles
     from effwb.evaluation import evaluate
     from effwb.samplers import open_sampler
@@ -98,7 +102,7 @@ def run_eval(args: argparse.Namespace) -> int:
         choices = {"seed": args.seed, "effort": args.effort, "snap": args.snap}
         evaluation = evaluate(eval_problems, sampler, profile, run_dir=args.out, **choices)
     print(evaluation.caption())
-    print(pd.DataFrame([evaluation.summary()]).round(3).to_string(index=False))
+    print(evaluation.summaries().round(3).to_string(index=False))
     if sampler.engine != "transformers" and sampler.prefix_tokens:
         print(f"of the tokens before forced answers {sampler.cached_share:.3f} came from the prefix cache")
     return 0
@@ -164,7 +168,7 @@ def run_reg(args: argparse.Namespace) -> int:
 
     runs = RunSet.find(args.runs)
     runs = runs.largest() if args.largest else runs.check_alike()
-    frontier = _load_frontier(args.frontier) if args.frontier else runs.frontier()
+    frontier = _load_frontier(args.frontier, runs) if args.frontier else runs.frontier()
     l_max = args.l_max or int(frontier.budgets[-1])
     table = runs.reg(frontier, l_max).drop(columns=["name", "seed"]).rename(columns={"run": "name"})
     print(f"REG to {l_max} tokens against {frontier.name} [95 % over problems], accuracy x tokens")
@@ -174,14 +178,15 @@ def run_reg(args: argparse.Namespace) -> int:
     return 0
 
 
-def _load_frontier(name: str) -> Frontier:
-    """A frontier saved as .json, or a published one."""
+def _load_frontier(name: str, runs: RunSet) -> Frontier:
+    """A frontier saved as .json, or the published one of the runs' benchmarks."""
+    from effwb.analysis.benchmark_tables import published_frontier
     from effwb.frontier import MODELS, Frontier
 
     if Path(name).suffix == ".json":
         return Frontier.load(name)
     one_of("frontier", name, (*MODELS, "a .json file"))
-    return Frontier.published(name)
+    return published_frontier(name, runs)
 
 
 REGRADE_EXAMPLES = """\
@@ -287,7 +292,7 @@ def run_report(args: argparse.Namespace) -> int:
     from effwb.analysis.run_set import RunSet
 
     runs = RunSet.find(*args.runs)
-    frontier = _load_frontier(args.frontier) if args.frontier else None
+    frontier = _load_frontier(args.frontier, runs) if args.frontier else None
     print(write_report(runs, args.out, frontier, l_max=args.l_max, base=args.base, title=args.title))
     return 0
 

@@ -1,5 +1,6 @@
 """Figures: curves or DataFrames in, a plotly figure out. Nothing here computes a result or opens a window."""
 
+from effwb.plots.benchmarks import benchmark_figure, reg_tradeoff_figure
 from effwb.plots.budget import curve_figure, frontier_figure, owner_figure, question_budget_figure
 from effwb.plots.published import oracle_figure, quadrature_figure, reg_figure
 from effwb.plots.rewards import reward_figure, shape_figure
@@ -14,6 +15,7 @@ __all__ = [
     "COLOURS",
     "GREY",
     "SYMBOLS",
+    "benchmark_figure",
     "curve_figure",
     "frontier_figure",
     "hint_figure",
@@ -25,6 +27,7 @@ __all__ = [
     "quadrature_figure",
     "question_budget_figure",
     "reg_figure",
+    "reg_tradeoff_figure",
     "reward_figure",
     "shape_figure",
     "state_figure",

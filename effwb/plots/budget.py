@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
+from effwb._internal.benchmarks import AVERAGE, POOLED
 from effwb.curves import BudgetCurve, Curve
 from effwb.errors import DataError, one_of
 from effwb.frontier import Frontier, reg
@@ -105,7 +106,7 @@ def curve_figure(
     styles = line_styles(curves, methods)
     for name, curve in curves.items():
         interval = None if curve.per_problem is None else curve.interval(level, resamples=resamples)
-        has_band = curve.per_problem is not None and len(curve.per_problem) > 1
+        has_band = interval is not None and not np.isnan(interval).any()
         if interval is not None and has_band and (bands is None or name in bands):
             x, (low, high) = _positions(curve.budgets, zero), interval
             fig.add_scatter(
@@ -157,7 +158,10 @@ def owner_figure(
         >>> fig = plots.owner_figure(frontier, most=2)
     """
     if frontier.owner is None:
-        raise DataError(f"the owners of {frontier.name!r} are not known: a published frontier has none")
+        raise DataError(
+            f"the owners of {frontier.name!r} are not known: a published one has none, an average over "
+            "benchmarks has those of its `parts`"
+        )
     fig, zero = _budget_figure({"frontier": frontier}, title, axis, l_max)
     names, counts = np.unique(frontier.owner, return_counts=True)
     top_names = [str(name) for name in names[np.argsort(-counts, kind="stable")][:most]]
@@ -238,12 +242,23 @@ def _budget_figure(
     fig = go.Figure().update_layout(template="effwb", title=title, legend=legend)
     fig.update_layout(margin={"t": 60 if title else 25})
     y_range = [0, min(1.02, 1.12 * highest + 0.01)]
-    fig.update_yaxes(title="accuracy", rangemode="tozero", tickformat=".1f", range=y_range)
+    fig.update_yaxes(title=_accuracy_title(curves), rangemode="tozero", tickformat=".1f", range=y_range)
     snaps = [getattr(c, "snap", None) for c in curves.values()]
     blocks = ", ".join(str(snap) for snap in sorted({snap for snap in snaps if snap}))
     note = f", {'' if all(snaps) else 'some '}cut down to blocks of {blocks}" if blocks else ""
     x_title, has_zero = f"token budget (tokens{note})", budgets[0] == 0
     return fig, token_axis(fig, budgets[budgets > 0], axis, has_zero=has_zero, title=x_title)
+
+
+def _accuracy_title(curves: Mapping[str, Curve]) -> str:
+    """The title of the accuracy axis, with how several benchmarks are weighted if all curves agree."""
+    kinds = {(curve.benchmark, curve.benchmarks) for curve in curves.values() if curve.benchmarks}
+    if len(kinds) != 1:
+        return "accuracy"
+    benchmark, names = kinds.pop()
+    listed = " and ".join(names) if len(names) == 2 else f"{len(names)} benchmarks"
+    forms = {AVERAGE: f"accuracy, average of {listed}", POOLED: f"accuracy, {listed}, pooled"}
+    return forms.get(benchmark, "accuracy")
 
 
 def _positions(budgets: np.ndarray, zero: float) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from effwb._internal.benchmarks import averages_only
 from effwb.errors import one_of
 from effwb.plots.labels import Canvas, LabelledPoint, place_labels
 from effwb.plots.style import (
@@ -38,7 +39,8 @@ def tradeoff_figure(
     """Draw accuracy against mean response length, a point per method; better is up and to the left.
 
     Rows that agree in name, `family` and `parameter` are seeds of one method: they are drawn faint, and their
-    mean in full colour without an interval. Columns that are not listed below appear in the hover box.
+    mean in full colour without an interval. Of a table with several benchmarks the averages are drawn.
+    Columns that are not listed below appear in the hover box.
 
     Args:
         table: One row per run. Required: the columns that `x`, `y` and `label` name. Optional columns:
@@ -67,7 +69,9 @@ def tradeoff_figure(
         >>> table = pd.DataFrame(rows, columns=["name", "accuracy", "mean length"])
         >>> fig = plots.tradeoff_figure(table, iso_aes=[0.0, 0.5])
     """
-    table = check_table(table, (x, y, label, *([order] if order else [])), numbers=(x, y), positive=(x,))
+    table = check_table(
+        averages_only(table), (x, y, label, *([order] if order else [])), numbers=(x, y), positive=(x,)
+    )
     points = _points(table if order is None else table.sort_values(order, kind="stable"), x, y, label)
     fig = go.Figure().update_layout(template="effwb", title=title, margin={"t": 60 if title else 25})
     canvas = _set_axes(fig, table, x, y, points)

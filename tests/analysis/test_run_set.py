@@ -270,7 +270,7 @@ class TestComparable:
         write_evaluation(tmp_path / "a", ids=("x-1", "x-2", "y-1"))
         write_evaluation(tmp_path / "b", ids=("z-1",))
         run_set = RunSet.find(tmp_path).filter(names=["a"])
-        assert run_set.benchmarks() == ["all", "x", "y"]
+        assert run_set.benchmarks() == ["average", "x", "y"]
         assert len(run_set.on("x")["a"].curve.per_problem) == 2
         with pytest.raises(ConfigError, match="unknown benchmark 'z'"):
             run_set.on("z")

@@ -38,6 +38,17 @@ def method_rows():
     return table.assign(family=[None, "kimi", "kimi", None], parameter=[None, "w = 1", "w = 2", None])
 
 
+def reg_rows():
+    """Two methods on two benchmarks and their average, as `RunSet.reg_changes` gives them."""
+    rows = [
+        (name, benchmark, 1, accuracy, tokens, reg, reg - 5, reg + 5)
+        for name, tokens, accuracy, reg in (("base", 400.0, 0.80, 24.0), ("reo_rl", 200.0, 0.82, 9.0))
+        for benchmark in ("aime24", "amc23", "average")
+    ]
+    columns = ["name", "benchmark", "seeds", "J(512)", "mean tokens", "REG", "REG low", "REG high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def hint_rows():
     asked = np.repeat([64, 128, 256], 20)
     length = asked + np.tile(np.arange(-10, 10), 3)

@@ -12,13 +12,14 @@ import pytest
 from effwb import plots
 from effwb.errors import ConfigError, DataError
 from effwb.export import save
-from tests.plots.examples import hint_rows, method_rows, reward_rows, run_metrics
+from tests.plots.examples import hint_rows, method_rows, reg_rows, reward_rows, run_metrics
 
 FIGURES = {
     "training": (plots.training_figure, run_metrics),
     "reward": (plots.reward_figure, reward_rows),
     "tradeoff": (plots.tradeoff_figure, method_rows),
     "hint": (plots.hint_figure, hint_rows),
+    "reg tradeoff": (plots.reg_tradeoff_figure, reg_rows),
 }
 
 
@@ -65,6 +66,11 @@ def test_figure_and_its_data_become_files(name, tmp_path):
         ),
         (lambda: plots.tradeoff_figure(method_rows(), iso_aes=(0,), base="bass"), ConfigError, "'base'"),
         (lambda: plots.hint_figure(hint_rows()[:0]), DataError, "empty"),
+        (lambda: plots.reg_tradeoff_figure(reg_rows()[:0]), DataError, "empty"),
+        (lambda: plots.reg_tradeoff_figure(reg_rows().drop(columns="J(512)")), DataError, r"'J\(<l_max>\)'"),
+        (lambda: plots.reg_tradeoff_figure(reg_rows().assign(REG=np.nan)), DataError, "'REG' holds NaN"),
+        (lambda: plots.benchmark_figure({}), DataError, "no benchmarks"),
+        (lambda: plots.benchmark_figure({"a": {}}, {}), DataError, r"frontiers lacks the benchmarks \['a'\]"),
         (lambda: plots.hint_figure(hint_rows().assign(length=0)), DataError, "positive"),
     ],
 )
@@ -73,7 +79,8 @@ def test_bad_input_is_named(call, error, message):
         call()
 
 
-MODULES = ("budget", "published", "rewards", "runs", "stated_lengths", "style", "tradeoff", "training")
+MODULES = ("benchmarks", "budget", "published", "rewards", "runs", "stated_lengths", "style", "tradeoff")
+MODULES += ("training",)
 
 
 @pytest.mark.parametrize("module", [f"effwb.plots.{name}" for name in MODULES] + ["effwb.export.text_tables"])
