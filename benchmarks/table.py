@@ -180,20 +180,22 @@ def table(folder: Path = HERE / "results") -> str:
     return "\n".join(lines)
 
 
-def insert(page: str, new: str) -> str:
-    """Replace what is between the markers of a page.
+def insert(page: str, new: str, begin: str = BEGIN, end: str = END) -> str:
+    """Replace what is between two markers of a page.
 
     Args:
         page: The text of the page.
         new: The new text.
+        begin: The first marker.
+        end: The second marker.
 
     Raises:
         DataError: The page does not have each marker once, in the right order.
     """
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise DataError(f"the page needs the lines {BEGIN!r} and {END!r}, once each and in this order")
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{new}\n\n{END}{rest.split(END)[1]}"
+    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
+        raise DataError(f"the page needs the lines {begin!r} and {end!r}, once each and in this order")
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n\n{new}\n\n{end}{rest.split(end)[1]}"
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from effwb._internal.multiple_tests import holm as holm
 from effwb._internal.student_t import t_quantile
 from effwb.errors import ConfigError, DataError
 
