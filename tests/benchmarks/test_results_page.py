@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import notebook_results, pocket_effects, report, results_page
+from effwb.analysis import effects
 from effwb.errors import DataError
 
 STORED = json.loads((report.RESULTS / "pocket_effects.json").read_text(encoding="utf-8"))
@@ -118,3 +119,50 @@ def test_results_are_compact_and_read_back_as_they_were(tmp_path):
     text = (tmp_path / "x.json").read_text()
     assert json.loads(text) == results
     assert '{"a": 1, "b": null},\n' in text
+
+
+def runs_of(methods: dict[str, float]) -> list[dict]:
+    """Three made-up runs of each method."""
+    columns = ("accuracy", "mean length", "area")
+    return [
+        {
+            "name": name,
+            "seed": seed,
+            **dict(zip(columns, (x + 0.01 * seed, 100 * x, 400 * x + seed), strict=True)),
+        }
+        for name, x in methods.items()
+        for seed in range(3)
+    ]
+
+
+def test_lapo_is_compared_at_equal_steps_and_its_statistics_where_they_ran():
+    obeys = [
+        {"name": name, "stated": n, "length": n - 4, "deviation": 0.25, "correct": 0.5}
+        for name in ("LAPO-D", "LAPO-I")
+        for n in (64, 16)
+    ]
+    methods = {"base": 0.5, "vanilla": 0.6, "vanilla, twice": 0.7, "LAPO-D": 0.65, "LAPO-I": 0.8}
+    text = results_page.lapo({"tables": {"tradeoff": runs_of(methods), "obeys": obeys}})
+    assert "| LAPO-I, to vanilla, twice | 0.810 | 80 | +10.0 [" in text
+    assert "3 comparisons per column" in text
+    assert "| model, first seed | 16 stated | 64 stated |" in text
+    assert "| LAPO-D | 12 (25 %, 0.500) | 60 (25 %, 0.500) |" in text
+    more = {f"{name}, median" if "LAPO" in name else name: x for name, x in methods.items()}
+    more |= {"LAPO-I, mean": 0.79, "LAPO-I, min": 0.78, "LAPO-D, mean": 0.65, "LAPO-D, min": 0.65}
+    text = results_page.lapo({"tables": {"tradeoff": runs_of(more), "obeys": obeys}})
+    assert "| LAPO-I, min, to LAPO-I | 0.790 |" in text
+    assert "5 comparisons per column" in text
+
+
+def test_two_modes_show_the_choice_beside_its_baseline():
+    runs = runs_of({"base": 0.5, "vanilla": 0.6, "hgpo": 0.55})
+    names = ["base", "vanilla", "hgpo"]
+    tables = {
+        "effects": effects(pd.DataFrame(runs)).to_dict("records"),
+        "modes": [{"name": n, "mode": mode, "share": 0.25} for n in names for mode in ("empty", "think")],
+        "hacc": [{"name": n, "chosen": 0.9, "always think": 0.97} for n in names],
+    }
+    text = results_page.modes({"tables": tables})
+    assert "| `hgpo` | 0.560 | 55 | -5.0 [" in text
+    assert "| `hgpo` | 0.560 | 55 | 25 % | 0.90 | 0.97 |" in text
+    assert "2 comparisons per column" in text
