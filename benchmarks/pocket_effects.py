@@ -142,17 +142,14 @@ def effect_rows(runs: pd.DataFrame) -> pd.DataFrame:
         runs of this method are among those that made the frontier of the pocket model) behind the name. The
         p-values of all rows are one family.
     """
-    frontier_runs = set(Frontier.pocket().provenance["curves"])
     baselines = runs["name"].map(baseline_of)
-    parts = []
-    for baseline in dict.fromkeys(baselines):
-        part = effects(runs[baselines == baseline], baseline)
-        steps = runs.groupby("name")["steps"].first().loc[part["name"]].to_numpy()
-        inside = [run_name(name, 0) in frontier_runs for name in part["name"]]
-        for place, column in enumerate({"steps": steps, "baseline": baseline, "in frontier": inside}.items()):
-            part.insert(1 + place, *column)
-        parts.append(part)
-    return with_holm(pd.concat(parts, ignore_index=True))
+    parts = [effects(runs[baselines == baseline], baseline) for baseline in dict.fromkeys(baselines)]
+    table = with_holm(pd.concat(parts, ignore_index=True))
+    frontier_runs = set(Frontier.pocket().provenance["curves"])
+    table.insert(1, "steps", table["name"].map(runs.groupby("name")["steps"].first()))
+    table.insert(2, "baseline", table["name"].map(baseline_of))
+    table.insert(3, "in frontier", [run_name(name, 0) in frontier_runs for name in table["name"]])
+    return table
 
 
 def question_rows(runs: pd.DataFrame) -> dict[str, list[dict]]:
@@ -191,8 +188,8 @@ def results_of(runs: pd.DataFrame, table: pd.DataFrame, made_by: str) -> dict[st
         table: A row per method, from `effect_rows`, with its REG.
         made_by: The commit that trained the runs.
     """
-    rows, effects = (part.to_dict("records") for part in (runs, table))
-    return {"commit": made_by, "runs": rows, "effects": effects, "questions": question_rows(runs)}
+    rows, methods = (part.to_dict("records") for part in (runs, table))
+    return {"commit": made_by, "runs": rows, "effects": methods, "questions": question_rows(runs)}
 
 
 def _steps(run: RunAnalysis) -> int:

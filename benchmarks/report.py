@@ -48,10 +48,12 @@ def machine(*packages: str) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit that is checked out; "+" behind it stands for changes that are not committed."""
+    """Return the commit that is checked out, with "+" where benchmarks/ has other changes; else "unknown"."""
     git = ["git", "-C", str(RESULTS.parent)]
-    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    changes = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], check=False).returncode
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    if head.returncode:
+        return "unknown"
+    changes = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."]).returncode
     return head.stdout.strip() + ("+" if changes else "")
 
 
@@ -62,6 +64,7 @@ def save(path: Path, results: dict[str, Any]) -> None:
 
 
 def _json(value: Any, indent: str = "") -> str:
+    """JSON with a line per innermost object or list, so that a row of a table is a line of the file."""
     inside = list(value.values()) if isinstance(value, dict) else value
     if not isinstance(inside, list) or not any(isinstance(item, dict | list) for item in inside):
         return json.dumps(value)

@@ -64,9 +64,8 @@ def differences(table: pd.DataFrame, first: str) -> str:
     rows = []
     for _, row in table.iterrows():
         cells = [row["name"], f"{row['accuracy']:.3f}", f"{row['length']:.0f}"]
-        cells += difference_cells(row, "Δ accuracy", "+.1f", 100) + difference_cells(
-            row, "length ratio", ".2f"
-        )
+        cells += difference_cells(row, "Δ accuracy", "+.1f", 100)
+        cells += difference_cells(row, "length ratio", ".2f")
         rows.append([*cells, *difference_cells(row, "Δ area", "+.1f")])
     columns = [first, "accuracy", "mean tokens", "Δ accuracy, points", "p", "Holm"]
     columns += ["tokens, ratio", "p", "Holm", "Δ area", "p", "Holm"]
@@ -136,21 +135,15 @@ def lapo(results: dict) -> str:
             pair = effects(runs[runs["name"].isin([method, baseline])], baseline)
             rows.append(pair[pair["name"] == method].assign(name=f"{method}, to {baseline}"))
     table = pd.concat(rows, ignore_index=True)
-    obeys = pd.DataFrame(results["tables"]["obeys"])
-    cells = {
-        (
-            row["name"],
-            row["stated"],
-        ): f"{row['length']:.0f} ({100 * row['deviation']:.0f} %, {row['correct']:.3f})"
-        for _, row in obeys.iterrows()
-    }
-    lengths, names = sorted(set(obeys["stated"])), list(dict.fromkeys(obeys["name"]))
-    used = lines(
-        ["model, first seed", *(f"{length} stated" for length in lengths)],
-        [[name, *(cells[name, length] for length in lengths)] for name in names],
-    )
+    used: dict[str, list[str]] = {}  # a row per model, by the length that the prompt states
+    obeys = pd.DataFrame(results["tables"]["obeys"]).sort_values("stated", kind="stable")
+    for _, row in obeys.iterrows():
+        text = f"{row['length']:.0f} ({100 * row['deviation']:.0f} %, {row['correct']:.3f})"
+        used.setdefault(row["name"], []).append(text)
+    columns = ["model, first seed", *(f"{length} stated" for length in obeys["stated"].unique())]
+    answers = lines(columns, [[name, *cells] for name, cells in used.items()])
     words = "Tokens used where the prompt states a length (mean deviation from it, accuracy):"
-    return f"{differences(with_holm(table), 'comparison')}\n\n{words}\n\n{used}"
+    return f"{differences(with_holm(table), 'comparison')}\n\n{words}\n\n{answers}"
 
 
 def modes(results: dict) -> str:
