@@ -70,7 +70,7 @@ def tradeoff() -> go.Figure:
 
 
 def accuracy_intervals() -> go.Figure:
-    """Difference in accuracy to vanilla of as many steps against the tokens, with intervals over the seeds."""
+    """Difference in accuracy to vanilla of as many steps against tokens, with intervals over the seeds."""
     table = pocket_effects()
     table = table[table["name"] != table["baseline"]].reset_index(drop=True)
     points = {"points": "Δ accuracy", "low": "Δ accuracy low", "high": "Δ accuracy high"}
