@@ -9,7 +9,6 @@ give the same tokens, or nothing is measured. Results: benchmarks/results/reo_st
 """
 
 import json
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from datasets import Dataset
 
-from benchmarks.report import parser_of, save, settings_of
+from benchmarks.report import commit, machine, parser_of, save, settings_of
 from effwb import problems, profiles, prompts
 from effwb.probes import Prober, ProbeTarget, cuts_of
 from effwb.profiles import Profile
@@ -105,7 +104,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         for design, part in rows.items()
     }
     results = {
-        "settings": {**settings_of(args), "threads": torch.get_num_threads(), "cores": os.cpu_count()},
+        "commit": commit(),
+        "settings": {**settings_of(args), "threads": torch.get_num_threads()},
+        "machine": machine("torch", "trl"),
         "seconds per step": means,
         "ratio": means["reo_rl"]["time/step"] / means["vanilla"]["time/step"],
         "probing one round": time_probing(profile, train_problems.select(range(args.problems)), 0),

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,30 @@ def machine(*packages: str) -> dict[str, Any]:
     }
 
 
+def commit() -> str:
+    """Return the commit that is checked out, with "+" where benchmarks/ has other changes; else "unknown"."""
+    git = ["git", "-C", str(RESULTS.parent)]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    if head.returncode:
+        return "unknown"
+    changes = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."]).returncode
+    return head.stdout.strip() + ("+" if changes else "")
+
+
 def save(path: Path, results: dict[str, Any]) -> None:
-    """Write results as JSON."""
+    """Write results as JSON; an object or a list without others inside is one line."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, (json.dumps(results, indent=1) + "\n").encode())
+    write_atomic(path, (_json(results) + "\n").encode())
+
+
+def _json(value: Any, indent: str = "") -> str:
+    """JSON with a line per innermost object or list, so that a row of a table is a line of the file."""
+    inside = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(inside, list) or not any(isinstance(item, dict | list) for item in inside):
+        return json.dumps(value)
+    deeper = indent + " "
+    items = [_json(item, deeper) for item in inside]
+    if isinstance(value, dict):
+        items = [f"{json.dumps(str(key))}: {item}" for key, item in zip(value, items, strict=True)]
+    brackets = "{}" if isinstance(value, dict) else "[]"
+    return f"{brackets[0]}\n" + ",\n".join(deeper + item for item in items) + f"\n{indent}{brackets[1]}"

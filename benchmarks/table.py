@@ -99,8 +99,9 @@ def grpo_step(results: dict) -> Row:
 
 def reo_step(results: dict) -> Row:
     times = results["probing one round"]["naive / tree"]
+    busy = other_work(results) if "machine" in results else ""  # results of before had no such entry
     return "a REO-RL step with its forced answers", (
-        f"{results['ratio']:.2f} of a vanilla step on the same rollouts; the forced answers alone "
+        f"{results['ratio']:.2f} of a vanilla step on the same rollouts{busy}; the forced answers alone "
         f"{times:.1f} times faster than generating from cut texts"
     )
 
@@ -180,20 +181,22 @@ def table(folder: Path = HERE / "results") -> str:
     return "\n".join(lines)
 
 
-def insert(page: str, new: str) -> str:
-    """Replace what is between the markers of a page.
+def insert(page: str, new: str, begin: str = BEGIN, end: str = END) -> str:
+    """Replace what is between two markers of a page.
 
     Args:
         page: The text of the page.
         new: The new text.
+        begin: The first marker.
+        end: The second marker.
 
     Raises:
         DataError: The page does not have each marker once, in the right order.
     """
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise DataError(f"the page needs the lines {BEGIN!r} and {END!r}, once each and in this order")
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{new}\n\n{END}{rest.split(END)[1]}"
+    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
+        raise DataError(f"the page needs the lines {begin!r} and {end!r}, once each and in this order")
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n\n{new}\n\n{end}{rest.split(end)[1]}"
 
 
 def main() -> None:

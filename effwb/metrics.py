@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from effwb._internal.benchmarks import benchmark_rows, has_single_problem
 from effwb._internal.benchmarks import mean_over_problems as mean_over_problems
+from effwb._internal.multiple_tests import holm as holm
 from effwb._internal.resampling import chunked_means, spearman
 from effwb._internal.student_t import t_half_width
 from effwb._internal.student_t import t_quantile as t_quantile

@@ -1,4 +1,4 @@
-"""Quantiles of Student's t distribution, so that effwb needs no scipy."""
+"""Quantiles and p-values of Student's t distribution, so that effwb needs no scipy."""
 
 import math
 from functools import lru_cache
@@ -52,12 +52,34 @@ def t_half_width(groups: list[np.ndarray], level: float) -> float:
     return t_quantile((1 + level) / 2, float(df)) * math.sqrt(variances.sum()) / len(groups)
 
 
+def t_p_value(t: float, df: float) -> float:
+    """Return the two-sided p-value P(|T| >= |t|) of Student's t, exact also far out in the tails.
+
+    Args:
+        t: The t statistic.
+        df: Degrees of freedom, above 0.
+
+    Raises:
+        ConfigError: `df` is out of range.
+    """
+    if not df > 0:
+        raise ConfigError(f"df={df} must be positive")
+    if t * t / (df + t * t) < _turning_point(df):
+        return 1 - _t_central(t, df)
+    return _beta_fraction(df / (df + t * t), df / 2, 0.5)
+
+
 def _t_central(t: float, df: float) -> float:
     """P(|T| <= t) = I_y(1/2, df/2) with y = t^2 / (df + t^2), the regularised incomplete beta function."""
     y = t * t / (df + t * t)
-    if y < 1.5 / (df / 2 + 2.5):  # where the continued fraction converges fast; mirrored otherwise
+    if y < _turning_point(df):
         return _beta_fraction(y, 0.5, df / 2)
     return 1 - _beta_fraction(df / (df + t * t), df / 2, 0.5)
+
+
+def _turning_point(df: float) -> float:
+    """Below this y the continued fraction of I_y(1/2, df/2) converges fast; above it the mirrored one."""
+    return 1.5 / (df / 2 + 2.5)
 
 
 def _beta_fraction(x: float, a: float, b: float) -> float:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from effwb._internal.student_t import t_p_value
 from effwb.analysis.benchmark_tables import each_benchmark
 from effwb.errors import ConfigError, DataError
-from effwb.metrics import aes, clustered_interval
+from effwb.metrics import aes, clustered_interval, holm
 from effwb.rollouts import problems_of
 
 if TYPE_CHECKING:
@@ -51,10 +53,12 @@ def effects(runs: pd.DataFrame, baseline: str = "vanilla") -> pd.DataFrame:
         baseline: Name of the method to compare with.
 
     Returns:
-        A row per method: `name`, `seeds`, `accuracy` and `length` (means over seeds; tokens),
-        `Δ accuracy` and `Δ area` (differences to the baseline; area in accuracy x tokens) and
-        `length ratio` (of the mean lengths; its interval is computed on the logarithm), the last three each
-        with ` low` and ` high` (Student's 95 % over seeds).
+        A row per method: `name`, `seeds`, `df` (degrees of freedom: seeds - 1), `accuracy` and `length`
+        (means over seeds; tokens), `Δ accuracy` and `Δ area` (differences to the baseline; area in accuracy
+        x tokens) and `length ratio` (of the mean lengths; interval and test are computed on the logarithm).
+        The last three each with ` low` and ` high` (Student's 95 % over seeds), ` p` (two-sided, of the
+        paired t test over seeds) and ` p Holm` (`metrics.holm`). A family of tests is one column: one
+        comparison for each row but that of the baseline.
 
     Raises:
         ConfigError: No run has the method `baseline`.
@@ -63,18 +67,45 @@ def effects(runs: pd.DataFrame, baseline: str = "vanilla") -> pd.DataFrame:
     rows = []
     for name, part in runs.groupby("name", sort=False):
         pairs = part.set_index("seed").join(base.add_suffix(" base"), how="inner")
-        logs = np.log(pairs["mean length"] / pairs["mean length base"])
-        intervals = {
-            "Δ accuracy": over_seeds(pairs["accuracy"] - pairs["accuracy base"]),
-            "length ratio": tuple(np.exp(over_seeds(logs))),
-            "Δ area": over_seeds(pairs["area"] - pairs["area base"]),
-        }
-        row = {"name": name, "seeds": len(pairs)}
+        row = {"name": name, "seeds": len(pairs), "df": len(pairs) - 1}
         row |= {"accuracy": pairs["accuracy"].mean(), "length": pairs["mean length"].mean()}
-        for key, (mean, low, high) in intervals.items():
-            row |= {key: mean, f"{key} low": low, f"{key} high": high}
+        row |= _tested("Δ accuracy", pairs["accuracy"] - pairs["accuracy base"])
+        logs = _tested("length ratio", np.log(pairs["mean length"] / pairs["mean length base"]))
+        row |= {key: value if key.endswith(" p") else np.exp(value) for key, value in logs.items()}
+        row |= _tested("Δ area", pairs["area"] - pairs["area base"])
         rows.append(row)
-    return pd.DataFrame(rows)
+    return with_holm(pd.DataFrame(rows), baseline)
+
+
+def with_holm(table: pd.DataFrame, baseline: str | None = None) -> pd.DataFrame:
+    """Return a table of effects with a column ` p Holm` behind each column ` p`.
+
+    Args:
+        table: A row per method. The rows are the family: concatenate tables first that are read as one.
+        baseline: Name of a row that is compared with itself; it gets NaN, and is no comparison.
+    """
+    table = table.drop(columns=[column for column in table if column.endswith(" p Holm")])
+    for column in [column for column in table if column.endswith(" p")]:
+        table.loc[table["name"] == baseline, column] = np.nan
+        table.insert(table.columns.get_loc(column) + 1, f"{column} Holm", holm(table[column]))
+    return table
+
+
+def _tested(name: str, differences: pd.Series) -> dict[str, float]:
+    """Mean, Student's interval and the p-value of the t test that the mean over seeds is 0, as columns."""
+    mean, low, high = over_seeds(differences)
+    return {name: mean, f"{name} low": low, f"{name} high": high, f"{name} p": _p_value(differences)}
+
+
+def _p_value(differences: Iterable[float]) -> float:
+    """Two-sided p-value of Student's one-sample t test; NaN for a single value, 1 where all are 0."""
+    values = np.asarray(list(differences), dtype=float)
+    if len(values) < 2:
+        return math.nan
+    error = values.std(ddof=1) / math.sqrt(len(values))
+    if error == 0:
+        return float(values.mean() == 0)
+    return t_p_value(float(values.mean() / error), len(values) - 1)
 
 
 @each_benchmark
@@ -88,7 +119,8 @@ def aes_table(runs: pd.DataFrame, baseline: str = "base") -> pd.DataFrame:
         baseline: Name of the method to compare with, seed by seed.
 
     Returns:
-        A row per other method: `name`, `seeds`, `AES`, `AES low`, `AES high` (Student's 95 %).
+        A row per other method: `name`, `seeds`, `df`, `AES`, `AES low`, `AES high` (Student's 95 %),
+        `AES p` (of the t test over seeds that the mean score is 0) and `AES p Holm`, as in `effects`.
     """
     base = _baseline(runs, baseline)
     rows = []
@@ -98,9 +130,8 @@ def aes_table(runs: pd.DataFrame, baseline: str = "base") -> pd.DataFrame:
             aes(row["accuracy base"], row["mean length base"], row["accuracy"], row["mean length"])
             for _, row in pairs.iterrows()
         ]
-        mean, low, high = over_seeds(scores)
-        rows.append({"name": name, "seeds": len(scores), "AES": mean, "AES low": low, "AES high": high})
-    return pd.DataFrame(rows)
+        rows.append({"name": name, "seeds": len(scores), "df": len(scores) - 1, **_tested("AES", scores)})
+    return with_holm(pd.DataFrame(rows))
 
 
 def _baseline(runs: pd.DataFrame, baseline: str) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from effwb import evaluation, runs
 from effwb._internal import files
 from effwb.analysis import RunAnalysis, RunSet, aes_table, effects, finished, level_table, over_seeds
 from effwb.analysis.comparison import compare
+from effwb.analysis.effect_tables import with_holm
 from effwb.analysis.finished import describe_run, read_evaluation, run_info
 from effwb.errors import ConfigError, DataError
 from effwb.frontier import Frontier
@@ -336,9 +337,45 @@ class TestEffects:
         assert row["Δ accuracy high"] == pytest.approx(0.02 + half)
         assert row["Δ area"] == pytest.approx(2.0)
 
+    def test_each_difference_has_its_t_test_over_the_seeds(self):
+        table = effects(self.runs(), "a").set_index("name")
+        row = table.loc["b"]
+        t = 0.02 / (0.01 / 3**0.5)  # differences 0.01, 0.02, 0.03
+        assert row["df"] == 2
+        assert row["Δ accuracy p"] == pytest.approx(1 - t / (t * t + 2) ** 0.5)  # Student's t with 2 df
+        assert row["Δ area p"] == pytest.approx(1 - 12**0.5 / 14**0.5)  # differences 1, 2, 3: t^2 = 12
+        assert row["length ratio p"] < 1e-6  # the same ratio in each seed
+        assert table.loc["a", ["Δ accuracy p", "Δ area p Holm"]].isna().all()  # the baseline is no comparison
+
+    def test_a_p_value_is_below_5_percent_where_the_interval_excludes_zero(self):
+        draws = np.random.default_rng(0).normal(0.02, 0.01, (40, 3))
+        names, seeds = np.repeat([f"m{i}" for i in range(40)], 3), np.tile(range(3), 40)
+        runs = pd.DataFrame({"name": names, "seed": seeds, "accuracy": 0.5 + draws.ravel()})
+        zero = pd.DataFrame({"name": "vanilla", "seed": range(3), "accuracy": 0.5})
+        table = effects(pd.concat([runs, zero]).assign(area=1.0, **{"mean length": 10.0})).iloc[:-1]
+        shown = table["Δ accuracy low"] > 0
+        assert 0 < shown.sum() < 40
+        assert (table["Δ accuracy p"] < 0.05).equals(shown)
+        assert (table["Δ area p"] == 1).all()  # no difference at all
+
+    def test_the_rows_of_the_table_are_the_family_of_holm(self):
+        more = [self.runs()]
+        more += [
+            self.runs().query("name == 'b'").assign(name=f"c{i}", area=[10 + i, 10.5, 13.0]) for i in range(3)
+        ]
+        table = effects(pd.concat(more), "a")
+        p = table["Δ area p"].dropna()
+        assert len(p) == 4
+        assert table["Δ area p Holm"].min() == pytest.approx(4 * p.min())
+        alone = effects(self.runs(), "a").set_index("name").loc["b"]
+        assert alone["Δ area p Holm"] == alone["Δ area p"]
+        joined = with_holm(pd.concat([effects(self.runs(), "a"), table[table["name"] != "b"]]), "a")
+        assert joined["Δ area p Holm"].min() == pytest.approx(table["Δ area p Holm"].min())
+
     def test_one_seed_has_no_interval(self):
         row = effects(self.runs().query("seed == 0"), "a").iloc[1]
         assert np.isnan(row[["Δ accuracy low", "length ratio high"]].astype(float)).all()
+        assert np.isnan(row[["Δ accuracy p", "length ratio p Holm"]].astype(float)).all()
 
     def test_an_unknown_baseline_and_too_many_seeds(self):
         with pytest.raises(ConfigError, match="no run is called 'vanilla'"):
@@ -352,6 +389,8 @@ class TestEffects:
         assert list(table.index) == ["b"]
         row = table.loc["b"]
         assert row[["AES", "AES low", "AES high"]].tolist() == pytest.approx(over_seeds(scores))
+        assert row["AES p"] == row["AES p Holm"]
+        assert (row["AES p"] < 0.05) == (row["AES low"] > 0)
         with pytest.raises(ConfigError, match="no run is called 'base'"):
             aes_table(self.runs())
 

@@ -61,8 +61,10 @@ def test_pocket_effects_trains_and_compares(tmp_path):
     pocket_effects.main(["table", *root, "--output", str(output)])
     results = json.loads(output.read_text())
     stored = json.loads((report.RESULTS / "pocket_effects.json").read_text())
-    assert sorted(row["name"] for row in results["effects"]) == ["base", "vanilla"]
+    assert [(row["name"], row["steps"]) for row in results["effects"]] == [("base", 0), ("vanilla", 1)]
     assert list(results["effects"][0]) == list(stored["effects"][0])
+    assert list(results) == list(stored)
+    assert results["questions"] == {}  # none of the other designs was trained
 
 
 @pytest.mark.long
@@ -111,8 +113,10 @@ def test_a_benchmark_for_a_gpu_prints_its_help(name, capsys):
 
 
 def test_every_benchmark_is_tested_here():
-    files = {path.stem for path in table.HERE.glob("*.py")} - {"__init__", "report", "table"}
+    files = {path.stem for path in table.HERE.glob("*.py")}
+    files -= {"__init__", "report", "table", "results_page"}  # they measure nothing
     elsewhere = {"at_cap", "growth", "pocket_effects", "same_results", "gpu_budget_sweep", "gpu_grpo"}
+    elsewhere |= {"notebook_results"}  # tests/benchmarks/test_results_page.py
     assert files == {*SIZES, *elsewhere}
 
 

@@ -91,13 +91,57 @@ def test_the_search_index_can_be_read_without_a_server(site):
 def test_the_table_of_results_is_that_of_the_stored_results():
     stored = json.loads((ROOT / "benchmarks/results/pocket_effects.json").read_text())["effects"]
     page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(.+?)` \| ([\d.]+) \| (\d+) \|.*?\| (-?[\d.]+) \| .*\|$", page, re.M)
+    rows = re.findall(
+        r"^\| `(.+?)`( †)? \| (\d+) \| ([\d.]+) \| (\d+) \|(?: [^|]*\|){3} (-?[\d.]+) \| [^|]*\|", page, re.M
+    )
     expected = [
-        (row["name"], f"{row['accuracy']:.3f}", f"{row['length']:.0f}", f"{row['REG']:.1f}")
+        (
+            row["name"],
+            " †" if row["in frontier"] else "",
+            str(row["steps"]),
+            f"{row['accuracy']:.3f}",
+            f"{row['length']:.0f}",
+            f"{row['REG']:.1f}",
+        )
         for row in stored
-        if row["name"] != "base"
     ]
     assert rows == expected
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"what {len(stored)} methods do" in readme
+
+
+def test_numbers_in_the_text_of_the_results_are_measured_or_settings():
+    """The tables are compared with the files of results; this is about what stands around them."""
+    from effwb import Frontier, profiles
+
+    page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    prose = re.sub(r"<!-- (\w+): made by .*?<!-- /\1 -->|```.*?```", "", page, flags=re.S)
+    numbers = set(re.findall(r"(?<![\w.])\d+\.\d+(?!\d)", prose))
+    training, area = profiles.profile("pocket").training, Frontier.pocket().area(512)
+    clips, level = {str(training.clip_low), "0.28"}, "0.05"  # dler's own clip: benchmarks.pocket_effects
+    assert numbers - {"2506.07104"} == {*clips, level, f"{area:.1f}"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md"])
+def test_the_gap_of_the_quickstart_is_that_of_the_stored_results(name):
+    stored = json.loads((ROOT / "benchmarks/results/00_quickstart.json").read_text())["tables"]["reg"]
+    row = next(row for row in stored if row["name"] == "free")
+    gap = f"{row['REG']:.1f} [{row['REG low']:.1f}, {row['REG high']:.1f}] accuracy x tokens"
+    assert gap in (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_effect_in_the_tutorial_is_that_of_the_stored_results():
+    stored = json.loads((ROOT / "benchmarks/results/pocket_effects.json").read_text())["effects"]
+    row = next(row for row in stored if row["name"] == "kimi weight=0.5")
+    ratio = "{:.2f} times the tokens of `vanilla` [{:.2f}, {:.2f}]".format(
+        *(row[f"length ratio{end}"] for end in ("", " low", " high"))
+    )
+    points = "{:.1f} points of accuracy [{:+.1f}, {:+.1f}]".format(
+        *(100 * sign * row[f"Δ accuracy{end}"] for sign, end in ((-1, ""), (1, " low"), (1, " high")))
+    )
+    page = " ".join((ROOT / "docs/tutorial.md").read_text(encoding="utf-8").split())
+    assert ratio in page
+    assert points in page
 
 
 def test_the_readme_is_short():
