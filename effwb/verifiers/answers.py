@@ -61,7 +61,7 @@ _COMMA_OR_SEMICOLON = re.compile("[,;]")
 _CUP = re.compile(r"\\cup(?![A-Za-z])|U(?=\s*[(\[])")  # models also write "(0,1)U(2,3)"
 _RELATION = re.compile(r":=|\\(?:le|ge|ne|in|approx)(?![A-Za-z])|[=<>]")
 _APPROX = re.compile(r"\\approx(?![A-Za-z])")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:[, ]\d{3})+(?:\.\d+)?")  # "0,245" is a list
 _BRACKETED = re.compile(r"(\(|\[|\\\{|\\langle)(.*)(\)|\]|\\\}|\\rangle)", re.DOTALL)
 _SET_BUILDER = re.compile(r"\s*\w+\s*(?:\\in[^|:]*)?[|:](.*)", re.DOTALL)  # inside \{x \in A | x > 2\}
 _MATRIX = re.compile(
@@ -71,7 +71,7 @@ _MATRIX = re.compile(
 _CHOICE = re.compile(r"\\text\{\s*\(([A-J])\)\s*\}\s*(.+)", re.DOTALL)  # \text{(B)} 5
 _PM = re.compile(r"\\pm(?![A-Za-z])")
 _MP = re.compile(r"\\mp(?![A-Za-z])")
-_BASE = re.compile(r"\d\w*_\{[^{}]*\}")  # 52_8 is an octal number; the algebra would read it as 52
+_BASE = re.compile(r"-?\d\w*_\{[^{}]*\}")  # 52_8 is an octal number; the algebra would read it as 52
 _PROSE = re.compile(  # what the algebra cannot read: compared by its words
     r"\\text\{|:|\\(?:equiv|pmod|to|mapsto|implies|sim|begin(?!\{[pbBv]?matrix)|ldots)(?![A-Za-z])"
 )

@@ -264,9 +264,10 @@ def _same_equation(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
 
 
 def _equation_as_value(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
-    """`x = 5` is 5. A left side that is no label must equal it too: `4 + 5 = 9` is 9, `3x = 5` is not 5.
+    r"""`x = 5` is 5. A left side that is no label must equal it too: `4 + 5 = 9` is 9, `3x = 5` is not 5.
 
     An answer `x^2 + y^2 = 25` gives the value 25; a gold `x^2 + y^2 = 25` may be a circle, and 25 is not.
+    Of a gold `\log_2 8 = 3` the left side is the question; repeating it is no answer.
     """
     equation = gold if gold.kind == "equation" else answer
     label, value = equation.parts[0].source, equation.parts[-1].source
@@ -275,7 +276,9 @@ def _equation_as_value(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
     named = is_label(label, value) or (equation is answer and is_named_quantity(label, value))
     sides = equation.parts[-1:] if named else equation.parts[::-1]  # the right one first: mostly the simplest
     if equation is gold:
-        return all(equal(side, answer, algebra) for side in sides)
+        question = answer.kind != "number" and answer.spelling in [side.spelling for side in gold.parts[:-1]]
+        solved = gold.parts[-1].kind == "number"
+        return not (question and solved) and all(equal(side, answer, algebra) for side in sides)
     return all(equal(gold, side, algebra) for side in sides)
 
 

@@ -43,6 +43,7 @@ _SYNONYMS = {  # after the plural "s" was cut off, hence "inche"
     "percentage": "%", "/cent": "%", "deg": "degree",
     "usd": "dollar", "unit": "", "per": "/", "a.m": "am", "p.m": "pm",
 }  # fmt: skip
+_JOINED = re.compile(r"\b(?:and|or|nor|not|but|except|unless)\b")  # "5 \text{ or anything}" has no unit
 
 
 @lru_cache(maxsize=4096)
@@ -67,7 +68,7 @@ def split_unit(source: str) -> tuple[str, str]:
             continue
         groups = match.groupdict(default="")
         value = (groups["value"] + groups.get("rest", "")).strip()
-        if value:
+        if value and not _JOINED.search(groups.get("unit", "")):
             return value, prefix + _one_spelling(groups.get("unit", "")) + groups.get("power", "")
     return source, ""
 

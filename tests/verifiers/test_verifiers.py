@@ -72,7 +72,7 @@ def test_equality_is_symmetric(golden):
     Except where the answer names its value: `x^2 + y^2 = 25` is right for 25, and 25 is wrong for the circle.
     """
     pairs = [
-        (row["gold"], row["answer"], verdict.correct and not row.get("one_way"))
+        (row["gold"], row["answer"], verdict.correct != row.get("one_way", False))
         for row, verdict in zip(ROWS, golden, strict=True)
         if row.get("answer") and verdict.status in ("correct", "wrong")
     ]
