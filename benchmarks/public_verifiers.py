@@ -17,7 +17,7 @@ from effwb.verifiers.opinions import opinions
 
 
 def rows() -> list[dict]:
-    """Return the rows: gold, answer, expected ("correct" or "wrong"), source; a reason where effwb differs."""
+    """Return the rows: gold, answer, expected ("correct" or "wrong"), source, reason where effwb differs."""
     text = (data_dir("golden") / "public_verifiers.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
 
