@@ -4,7 +4,7 @@ r"""Is the answer right? Texts and golds in, a `Verdict` for each out, whatever 
          -> latex              one spelling for equivalent LaTeX           same as the gold's: "correct"
          -> answers            number, tuple, set, interval, text ...      (helpers: numeric, units)
          -> compare            part by part, with exact fractions          most verdicts are made here
-         -> pool               sends the rest to worker processes          killed at the limit: "timeout"
+         -> pool               sends the rest to worker processes          stopped at the limit: "timeout"
          -> worker, symbolic   sympy at sample points; math-verify for sets and inequalities
 
 `opinions` compares these verdicts with those of other verifiers; `grading` makes the columns of run tables.
@@ -26,8 +26,8 @@ from .pool import POOL
 
 __all__ = ["STATUSES", "VERIFIER", "Verdict", "extract", "verify", "verify_each"]
 
-STATUSES = ("correct", "wrong", "unparsed", "bad_gold", "timeout")  # explained in `verify`
-VERSION = 2  # raise it with every change that can change a verdict
+STATUSES = ("correct", "wrong", "unparsed", "bad_gold", "timeout", "killed")  # explained in `verify`
+VERSION = 3  # raise it with every change that can change a verdict
 BATCH_SIZE = 50_000  # texts that `verify_each` holds in memory
 CACHE_SIZE = 1_000_000  # verdicts that `verify_each` remembers
 
@@ -91,7 +91,8 @@ def verify(
         - "wrong": the answer can be read and differs;
         - "unparsed": there is no complete box, or its content cannot be read;
         - "bad_gold": the gold is empty, or cannot be read and is not spelled like the answer;
-        - "timeout": the comparison ran out of time or memory.
+        - "timeout": the comparison ran out of time or memory;
+        - "killed": the process that made the comparison died, and a second try within the limit failed too.
 
     Raises:
         DataError: if there is not one gold for each text, or one of them has the wrong type.

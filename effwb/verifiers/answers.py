@@ -54,13 +54,14 @@ class Answer:
 
 _AND = re.compile(  # separates the parts of "2 and 3", "x=1 \text{ or } x=2", "2; 3"
     r"\s*,?\s*\\text\{\s*,?\s*(?:and|or)\s*\}\s*,?|\s*,?\s(?:and|or)\s|;|\\(?:land|lor|vee)(?![A-Za-z])"
+    r"|(?<=[\d)\]}])\s*(?:and|or)\s*(?=[\d(\[A-Z\\-])"  # "(11,7)or(7,11)"
 )
 _COMMA = re.compile(r",|\\text\{\s*,\s*\}")
 _COMMA_OR_SEMICOLON = re.compile("[,;]")
 _CUP = re.compile(r"\\cup(?![A-Za-z])|U(?=\s*[(\[])")  # models also write "(0,1)U(2,3)"
 _RELATION = re.compile(r":=|\\(?:le|ge|ne|in|approx)(?![A-Za-z])|[=<>]")
 _APPROX = re.compile(r"\\approx(?![A-Za-z])")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:[, ]\d{3})+(?:\.\d+)?")  # "0,245" is a list
 _BRACKETED = re.compile(r"(\(|\[|\\\{|\\langle)(.*)(\)|\]|\\\}|\\rangle)", re.DOTALL)
 _SET_BUILDER = re.compile(r"\s*\w+\s*(?:\\in[^|:]*)?[|:](.*)", re.DOTALL)  # inside \{x \in A | x > 2\}
 _MATRIX = re.compile(
@@ -70,12 +71,12 @@ _MATRIX = re.compile(
 _CHOICE = re.compile(r"\\text\{\s*\(([A-J])\)\s*\}\s*(.+)", re.DOTALL)  # \text{(B)} 5
 _PM = re.compile(r"\\pm(?![A-Za-z])")
 _MP = re.compile(r"\\mp(?![A-Za-z])")
-_BASE = re.compile(r"\d\w*_\{[^{}]*\}")  # 52_8 is an octal number; the algebra would read it as 52
+_BASE = re.compile(r"-?\d\w*_\{[^{}]*\}")  # 52_8 is an octal number; the algebra would read it as 52
 _PROSE = re.compile(  # what the algebra cannot read: compared by its words
-    r"\\text\{|:|\\(?:equiv|pmod|bmod|to|mapsto|implies|sim|begin(?!\{[pbB]?matrix)|ldots)(?![A-Za-z])"
+    r"\\text\{|:|\\(?:equiv|pmod|to|mapsto|implies|sim|begin(?!\{[pbBv]?matrix)|ldots)(?![A-Za-z])"
 )
 _COLON = re.compile(r"\d+\s*:\s*\d+")
-_COMMAND = re.compile(r"\\(?:begin|end)\{[pbB]?matrix\}|\\[A-Za-z]+|_\{[^{}]*\}")
+_COMMAND = re.compile(r"\\(?:begin|end)\{[pbBv]?matrix\}|\\[A-Za-z]+|_\{[^{}]*\}")
 _NAME = re.compile(r"\\?[A-Za-z]+'*(?:_\{[^{}]*\})?(?:\^\{\\prime\})?(?:\([^()]*\))?")  # x, x', x_{1}, f(2)
 
 
@@ -104,27 +105,13 @@ def read(source: str) -> tuple[Answer, ...]:
     return (number, _read_list(source)) if may_be_list else (number,)
 
 
-def is_label(side: str, value: str) -> bool:
-    r"""Whether `side = value` only gives the value a name.
-
-    True for `x`, `f(2)`, `AB` and `x^2 + y^2`; false for `3x`, `-x` and `x^2`, whose equation still has to be
-    solved.
-
-    Args:
-        side: LaTeX of the left side.
-        value: LaTeX of the right side.
-    """
-    bare = re.sub(r"_\{[^{}]*\}|\^\{-1\}(?=\()", "", side)  # without subscripts, and f for f^{-1}(2)
-    bare = re.sub(r"(?<=[A-Za-z])\s*\([^()]*\)", "", bare).strip("() ")
-    names = set(re.findall(r"\\?[A-Za-z]+", bare)) - {r"\frac", r"\sqrt", r"\cdot", r"\times", "e", r"\pi"}
-    changed = re.search(r"\d", bare) is not None or bare.startswith("-")
-    return bool(names) and (not changed or (len(names) > 1 and value.strip() != "0"))
-
-
 def _read_list(source: str) -> Answer:
     """A list where the source has several parts on its top level, otherwise its only part."""
     source = source.strip()
     items = split_top(source, _AND)
+    solutions = _solutions(items)
+    if solutions:
+        return Answer("list", source, solutions)
     pieces = []
     for item in items:  # "1,000 and 2,000" has two parts, "1, 2 and 3" three
         pieces += [item] if len(items) > 1 and _as_number(item) else split_top(item, _COMMA)
@@ -132,6 +119,18 @@ def _read_list(source: str) -> Answer:
         return _read_part(source)
     members = [member for piece in pieces if piece.strip() for member in _members(_read_part(piece.strip()))]
     return Answer("list", source, tuple(members))
+
+
+def _solutions(items: list[str]) -> tuple[Answer, ...]:
+    """Tuples from "p=5, q=2; p=7, q=2": every item gives values to the same names. Otherwise nothing."""
+    if len(items) < 2 or "=" not in items[0] or "," not in items[0]:
+        return ()
+    rows = [[_read_part(piece.strip()) for piece in split_top(item, _COMMA)] for item in items]
+    if any(part.kind != "equation" or len(part.parts) != 2 for row in rows for part in row):
+        return ()
+    names = [[part.parts[0].spelling for part in row] for row in rows]
+    same = len(set(names[0])) == len(names[0]) > 1 and all(row == names[0] for row in names)
+    return tuple(_expand_tuple([part.parts[1] for part in row], "()") for row in rows) if same else ()
 
 
 def _members(answer: Answer) -> tuple[Answer, ...]:
@@ -172,31 +171,58 @@ def _as_relation(source: str) -> Answer | None:
     if operators == [r"\in"]:
         return _read_part(sides[1])
     approx = _APPROX.search(source)
-    if approx and r"\approx" in operators and not _NAME.fullmatch(sides[0]):
+    if approx and r"\approx" in operators[0 if not _NAME.fullmatch(sides[0]) else 1 :]:
         return _read_part(source[: approx.start()].strip())  # the exact value, not its decimal
     if all(operator in ("=", ":=", r"\approx") for operator in operators):
         return Answer("equation", source, tuple(_read_part(side) for side in sides))
     return _as_interval(source, sides, operators) or Answer("inequality", source)
 
 
+_SIGNED = re.compile(rf"-\s*(?P<negative>{_NAME.pattern})|\|\s*(?P<size>{_NAME.pattern})\s*\|")  # -x, |x|
 _FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 
 
 def _as_interval(source: str, sides: list[str], operators: list[str]) -> Answer | None:
-    r"""The intervals of x in `x > 2`, `2 < x` and `-1 \le x < 3`."""
+    r"""The intervals of x in `x > 2`, `2 < x`, `-1 \le x < 3`, `-x > -1` and `1 < |x| < 2`."""
     if any(operator not in _FLIPPED for operator in operators):
         return None
     if operators[0] in (">", r"\ge"):
         sides, operators = sides[::-1], [_FLIPPED[operator] for operator in operators[::-1]]
-    if len(sides) == 2 and _NAME.fullmatch(sides[0]):
+    named = [_NAME.fullmatch(side) is not None for side in sides]
+    if len(sides) == 2 and (named[0] or (not named[1] and _SIGNED.fullmatch(sides[0]))):
         sides, operators = [r"-\infty", *sides], ["<", *operators]
     elif len(sides) == 2:
         sides, operators = [*sides, r"\infty"], [*operators, "<"]
-    if len(sides) != 3 or not set(operators) <= {"<", r"\le"} or not _NAME.fullmatch(sides[1]):
+    if len(sides) != 3 or not set(operators) <= {"<", r"\le"}:
         return None
+    low, middle, high = sides
+    if _NAME.fullmatch(middle):
+        return _interval(source, low, operators, high, middle)
+    signed = _SIGNED.fullmatch(middle)
+    if signed is None:
+        return None
+    if signed["negative"]:  # -x > -1
+        return _interval(source, _negative(high), operators[::-1], _negative(low), signed["negative"])
+    size = signed["size"]
+    outer = _interval(source, low, operators, high, size)  # 1 < |x| < 2
+    if low == r"-\infty":
+        return _interval(source, _negative(high), operators[1:] * 2, high, size)
+    if outer.parts[0].number is None or outer.parts[0].number.value < 0:
+        return None
+    inner = _interval(source, _negative(high), operators[::-1], _negative(low), size)
+    return Answer("union", source, (inner, outer))
+
+
+def _interval(source: str, low: str, operators: list[str], high: str, name: str) -> Answer:
     brackets = ("(" if operators[0] == "<" else "[") + (")" if operators[1] == "<" else "]")
-    ends = (_read_part(sides[0]), _read_part(sides[2]))
-    return Answer("interval", source, ends, brackets, name=spelling(sides[1]))
+    return Answer("interval", source, (_read_part(low), _read_part(high)), brackets, name=spelling(name))
+
+
+def _negative(end: str) -> str:
+    """Minus an end of an interval, in the spelling that people use."""
+    if re.fullmatch(r"-[^+-]+", end):
+        return end[1:].strip()
+    return f"-{end}" if not re.search(r"[+-]", end) else f"-({end})"
 
 
 def _as_union(source: str) -> Answer | None:

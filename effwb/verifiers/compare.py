@@ -14,7 +14,8 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 
-from .answers import Answer, is_label, read
+from .answers import Answer, read
+from .labels import is_label, is_named_quantity
 from .latex import clean, nesting, spelling
 from .units import same_unit
 
@@ -22,6 +23,7 @@ MAX_CHARS = 2000  # no benchmark answer has 400; longer ones are rambling or hos
 MAX_NESTING = 24
 MAX_SEPARATORS = 128
 _INTEGER = re.compile("-?[0-9]{1,300}")
+_FUNCTION_OF_X = re.compile(r"[A-Za-z]\(x\)")
 _TIME = re.compile(r"\d{1,2}:[0-5]\d")
 
 
@@ -50,7 +52,7 @@ def judge(gold: str, answer: str, algebra: Algebra = no_algebra) -> str:
         algebra: decides scalars and equations. Without it only cheap comparisons are made.
 
     Returns:
-        One of `STATUSES` except "timeout".
+        One of `STATUSES` except "timeout" and "killed".
 
     Raises:
         NeedsAlgebra: if the verdict needs computer algebra and `algebra` was not given.
@@ -169,6 +171,21 @@ def _parts_in_any_order(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
     return True
 
 
+def _same_list(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
+    """In any order; but `x = 1, y = 2` is not `2, 1`, and a tuple that is listed twice is one solution."""
+    if _has_distinct_labels(gold) != _has_distinct_labels(answer):
+        return _parts_in_order(gold, answer, algebra)
+    if all(part.kind == "tuple" for part in (*gold.parts, *answer.parts)):
+        return _same_set(gold, answer, algebra)
+    return _parts_in_any_order(gold, answer, algebra)
+
+
+def _has_distinct_labels(listed: Answer) -> bool:
+    r"""Whether each part gives a value to another letter; `x_1` and `x_2` are two roots, in any order."""
+    letters = [re.match(r"\\?[A-Za-z]+", x.parts[0].source) for x in listed.parts if x.kind == "equation"]
+    return len(letters) == len(listed.parts) and len({m and m.group() for m in letters}) == len(letters)
+
+
 def _same_set(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
     """Each member has a partner in the other set; writing one twice changes nothing."""
     if not all(any(equal(g, a, algebra) for a in answer.parts) for g in gold.parts):
@@ -231,25 +248,38 @@ def _entries(matrix: Answer) -> tuple[Answer, ...]:
 
 
 def _same_equation(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
-    """The same left side and equal right sides, either way round; otherwise the same curve, by algebra."""
+    """The same left side and equal right sides, either way round; otherwise the same curve, by algebra.
+
+    `y = 2x` also defines the function `f(x) = 2x`.
+    """
     gold_sides, answer_sides = (gold.parts[0], gold.parts[-1]), (answer.parts[0], answer.parts[-1])
     for left, right in (answer_sides, answer_sides[::-1]):
         if gold_sides[0].spelling == left.spelling:
             return equal(gold_sides[1], right, algebra)
+    heads = {gold_sides[0].spelling, answer_sides[0].spelling}
+    if "y" in heads and any(_FUNCTION_OF_X.fullmatch(head) for head in heads):
+        return equal(gold_sides[1], answer_sides[1], algebra)
     scalar = all(side.kind in _SCALARS for side in (*gold_sides, *answer_sides))
     return scalar and algebra(gold, answer)
 
 
 def _equation_as_value(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
-    """`x = 5` is 5. A left side that is no label must equal it too: `4 + 5 = 9` is 9, `3x = 5` is not 5."""
-    if gold.kind != "equation":
-        return _equation_as_value(answer, gold, lambda g, a: algebra(a, g))
-    label, value = gold.parts[0], gold.parts[-1]
-    if re.fullmatch("[A-Za-z]{2,}", value.source):  # MR = MC gives no value
+    r"""`x = 5` is 5. A left side that is no label must equal it too: `4 + 5 = 9` is 9, `3x = 5` is not 5.
+
+    An answer `x^2 + y^2 = 25` gives the value 25; a gold `x^2 + y^2 = 25` may be a circle, and 25 is not.
+    Of a gold `\log_2 8 = 3` the left side is the question; repeating it is no answer.
+    """
+    equation = gold if gold.kind == "equation" else answer
+    label, value = equation.parts[0].source, equation.parts[-1].source
+    if re.fullmatch("[A-Za-z]{2,}", value):  # MR = MC gives no value
         return False
-    if is_label(label.source, value.source):
-        return equal(value, answer, algebra)
-    return all(equal(side, answer, algebra) for side in gold.parts)
+    named = is_label(label, value) or (equation is answer and is_named_quantity(label, value))
+    sides = equation.parts[-1:] if named else equation.parts[::-1]  # the right one first: mostly the simplest
+    if equation is gold:
+        question = answer.kind != "number" and answer.spelling in [side.spelling for side in gold.parts[:-1]]
+        solved = gold.parts[-1].kind == "number"
+        return not (question and solved) and all(equal(side, answer, algebra) for side in sides)
+    return all(equal(gold, side, algebra) for side in sides)
 
 
 _SCALARS = ("number", "math")
@@ -264,7 +294,7 @@ _RULES: dict[tuple[str, str], Callable[[Answer, Answer, Algebra], bool]] = {
     **{("math", kind): _by_algebra for kind in (*_SCALARS, "matrix", "inequality", "set", "union", "tuple")},
     **{("set", kind): _same_set for kind in _LISTS},
     **{("union", kind): _by_algebra for kind in ("set", "tuple")},
-    ("list", "list"): _parts_in_any_order,
+    ("list", "list"): _same_list,
     ("number", "number"): _same_numbers,
     ("equation", "equation"): _same_equation,
     ("inequality", "inequality"): _by_algebra,

@@ -38,8 +38,8 @@ _RULES: list[tuple[str, str | Callable[[re.Match], str]]] = [  # (pattern, repla
     (r"\\(?:left|right)\s*\.", " "),
     (r"\\(?:left|right|middle|[bB]ig+[lrm]?)(?![A-Za-z])\s*", ""),
     (r"\\(?:displaystyle|textstyle|limits|nolimits|boldsymbol|bm|rm|bf|ensuremath)(?![A-Za-z])\s*", ""),
-    # thousands: "1{,}234", "1,\!234", "1\,234"
-    (r"(?<=\d)(?:\{,\}|,\\!)\s*(?=\d{3})", ""),
+    # thousands: "1{,}234", "1,\!234", "1\!,234", "1\,234"
+    (r"(?<=\d)(?:\{,\}|,\\!|\\!,(?:\\!)?)\s*(?=\d{3})", ""),
     (r"(?<=\d)\\,(?=\d{3}(?!\d))", ""),
     # spacing
     (r"(?<!\\)\\[,!;:> ]|\\q?quad(?![A-Za-z])|(?<!\\)~|\\(?:phantom|hspace)\*?\{[^{}]*\}", " "),
@@ -60,7 +60,7 @@ _RULES: list[tuple[str, str | Callable[[re.Match], str]]] = [  # (pattern, repla
     (r"\\colon(?![A-Za-z])", ":"),
     (r"\\(?:textdegree|degree)(?![A-Za-z])|\^\s*\{\s*\\circ\s*\}", r"^\\circ "),
     # text: every font of words is \text, a single letter in a font is a variable
-    (r"\\(?:text(?:bf|it|rm|sf|tt|up)?|mbox|hbox)\s*\{", r"\\text{"),
+    (r"\\(?:text(?:bf|it|md|normal|rm|sc|sf|tt|up)?|mbox|hbox)\s*\{", r"\\text{"),
     (r"\\(?:operatorname)\*?\s*\{(\w+)\}", r"\\\1 "),
     (r"\\math(?:rm|bf|it|sf|tt)\s*\{\s*([A-Za-z])\s*\}", r"\1"),
     (r"\\math(?:rm|bf|it|sf|tt)\s*\{", r"\\text{"),
@@ -82,9 +82,13 @@ _RULES: list[tuple[str, str | Callable[[re.Match], str]]] = [  # (pattern, repla
     # braces: "x^10" is meant as "x^{10}" (TeX reads x^{1}0), "a_n" -> "a_{n}"
     (r"\^\s*(-?\d+)", r"^{\1}"),
     (r"_\s*(-?[A-Za-z]|-?\d+)(?!\w)", r"_{\1}"),
-    # "e^x" -> "e^{x}", but "30^\circ" stays
-    (r"\^\s*(\\[A-Za-z]+|[A-Za-z])", lambda m: m.group() if m.group(1) == r"\circ" else f"^{{{m.group(1)}}}"),
+    # "e^x" -> "e^{x}", but "30^\circ" stays, and "x^\frac12" waits for the braces of its arguments
+    (r"\^\s*(?!\\(?:circ|frac|sqrt|binom)(?![A-Za-z]))(-?(?:\\[A-Za-z]+|[A-Za-z]))", r"^{\1}"),
 ]  # fmt: skip
+_COMMAND_POWER = re.compile(r"\^\s*(\\(frac|binom|sqrt)(?:\[[^\]]*\])?)(?=\{)")
+_ESCAPED_TWICE = re.compile(  # "\\frac{1}{2}", from JSON; outside a matrix nothing else is meant
+    r"\\\\(?=(?:[dt]?frac|sqrt|left|right|text|boxed|pi|cdot|times|infty|leq?|geq?|cup|cap|in|pm)(?![A-Za-z]))"
+)
 _REWRITES = [(re.compile(pattern, re.DOTALL), replacement) for pattern, replacement in _RULES]
 
 
@@ -109,13 +113,15 @@ def clean(raw: str) -> str:
     if not text.isascii():  # signs before NFKC, which would turn the half of 3½ into 31/2, and after it
         text = _replace_signs(unicodedata.normalize("NFKC", _replace_signs(text)))
     text = _unbox(text.strip())
+    if r"\\" in text and r"\begin" not in text:
+        text = _ESCAPED_TWICE.sub(r"\\", text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     for command, count in ((r"\frac", 2), (r"\binom", 2), (r"\sqrt", 1), (r"\exp", 1), (r"\pmod", 1)):
         text = _brace_arguments(text, command, count)
-    text = re.sub(r"\\exp\{", "e^{", _brace_powers(text))
+    text = re.sub(r"\\exp\{", "e^{", _brace_powers(_brace_commands(text)))
     text = re.sub(r"^(?:[=:\s]|\\approx(?![A-Za-z]))+", "", re.sub(r"\s+", " ", text)).strip()
-    text = re.sub(r"[.,;:\s]+$", "", text) if not text.endswith("\\") else text
+    text = re.sub(r"[.,;:\s\\]+$", "", text)
     while text.startswith("{") and closing_brace(text, 0) == len(text) - 1:  # braces around the whole
         text = text[1:-1].strip()
     return text
@@ -216,6 +222,16 @@ def _brace_arguments(text: str, command: str, count: int) -> str:
             content, at = _bracketed_argument(text, at) if count == 1 else _tex_argument(text, at)
             pieces.append("{" + _brace_arguments(content, command, count) + "}")
     return "".join(pieces) + text[at:]
+
+
+def _brace_commands(text: str) -> str:
+    r"""Write `x^\frac{1}{2}` as `x^{\frac{1}{2}}`, after the arguments got their braces."""
+    for match in reversed(list(_COMMAND_POWER.finditer(text))):
+        end = match.end()
+        for _ in range(1 if match[2] == "sqrt" else 2):
+            end = (closing_brace(text, end) or len(text)) + 1
+        text = f"{text[: match.start()]}^{{{text[match.start(1) : end]}}}{text[end:]}"
+    return text
 
 
 def _brace_powers(text: str) -> str:

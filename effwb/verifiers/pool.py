@@ -8,6 +8,7 @@ out of time costs its worker a SIGKILL; nothing else reliably ends a tower of po
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -48,29 +49,44 @@ class Worker:
             timeout: limit in seconds.
 
         Returns:
-            (status, seconds). The status is "timeout" if the limit passed or the process died.
+            (status, seconds). The status is "timeout" if the comparison ran out of time or memory, and
+            "killed" if its process died and the second try died too or had too little time left.
 
         Raises:
             EngineError: if the process cannot be started.
         """
+        begin = self._ready()
+        status = self._reply(gold, answer, timeout)
+        left = begin + timeout - time.perf_counter()
+        if status == "killed" and left > 0:  # mostly the machine ran out of memory, not the pair
+            self._ready()
+            status = self._reply(gold, answer, left)
+            status = "killed" if status == "timeout" else status
+        return status, time.perf_counter() - begin
+
+    def _ready(self) -> float:
+        """Start the process if it does not run; return the time."""
         if self.connection is None or self.process is None or self.process.poll() is not None:
             self.connection = self.start()
-        begin = self.busy_since = time.perf_counter()
+        return time.perf_counter()
+
+    def _reply(self, gold: str, answer: str, timeout: float) -> str:
+        """The status that the process sends, "timeout", or "killed" if the process is gone."""
+        assert self.connection is not None
+        assert self.process is not None
+        self.busy_since = time.perf_counter()
+        status = None
         try:
             self.connection.send_bytes(json.dumps([gold, answer, timeout]).encode())
-            status = json.loads(self.connection.recv_bytes()) if self.connection.poll(timeout) else None
+            status = json.loads(self.connection.recv_bytes()) if self.connection.poll(timeout) else "timeout"
         except (EOFError, OSError):
-            status = None
-        except BaseException:
-            # Interrupted, perhaps with the reply still in the pipe: the next request would receive it.
-            self.kill()
-            raise
+            status = "timeout" if self.process.wait() == -signal.SIGALRM else "killed"
         finally:
+            # Also after an interruption, perhaps with the reply still in the pipe for the next request.
             self.busy_since = None
-        seconds = time.perf_counter() - begin
-        if status is None:
-            self.kill()
-        return status or "timeout", seconds
+            if status in (None, "timeout", "killed"):
+                self.kill()
+        return status
 
     def start(self) -> Connection:
         """Start the process, wait until it is ready, and return the pipe to it."""

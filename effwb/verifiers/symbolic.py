@@ -164,6 +164,7 @@ _RESPELLINGS: list[tuple[re.Pattern, str | Callable[[re.Match], str]]] = [
         re.compile(r"\\(gamma|Gamma(?!\s*\())(?![A-Za-z])(?:_\{([^{}]*)\})?"),
         lambda m: f"{m[1][0]}_{{amma{m[2] or ''}}}",
     ),
+    (re.compile(r"\\bmod(?![A-Za-z])"), r"\\mod "),
     (re.compile(r"\\odot(?![A-Za-z])"), "sun"),  # "M_\odot"
     (re.compile(r"(?<=_\{)\\(max|min)\s*(?=\})"), r"\1"),  # "x_{\max}"
     (re.compile(r"(?<![A-Za-z\\])E(?=_)"), r"\\Xi "),  # "E_1" is rejected
@@ -193,7 +194,9 @@ def _worked_out(tree: sympy.Basic) -> sympy.Basic:
     if not tree.args:
         return tree
     args = [_worked_out(arg) for arg in tree.args]
-    if (isinstance(tree, sympy.Pow) and _is_small_power(*args)) or isinstance(tree, (sympy.Add, sympy.Mul)):
+    if (isinstance(tree, sympy.Pow) and _is_small_power(*args)) or isinstance(
+        tree, (sympy.Add, sympy.Mul, sympy.Mod)
+    ):
         return tree.func(*args)
     changed = any(new is not old for new, old in zip(args, tree.args, strict=True))
     if isinstance(tree, sympy.Pow) and changed:

@@ -14,7 +14,8 @@ from functools import lru_cache
 
 _SYMBOLS = (
     "mm|cm|km|kg|mg|ft|in|lb|oz|ml|mL|Hz|kHz|eV|keV|MeV|GeV|erg|mph|m/s|km/h|cm/s|AU|pc|kpc|Mpc"
-    "|sec|min|hrs?|nm|mol|dollars?"
+    "|sec|min|hrs?|nm|mol|dollars?|cents?|seconds?|minutes?|hours?|days?|weeks?|months?|years?|degrees?"
+    "|meters?|miles?|feet|inch(?:es)?|units?|pct|percent"
 )
 _POWER = r"(?P<power>(?:\^\{-?\d\})?)"
 _FORMS = [  # (prefix of the unit, pattern), tried in this order
@@ -38,9 +39,11 @@ _FORMS = [  # (prefix of the unit, pattern), tried in this order
 _SYNONYMS = {  # after the plural "s" was cut off, hence "inche"
     "centimeter": "cm", "centimetre": "cm", "millimeter": "mm", "meter": "m", "metre": "m", "kilometer": "km",
     "kilometre": "km", "inche": "inch", "in": "inch", "foot": "ft", "feet": "ft", "second": "s", "sec": "s",
-    "minute": "min", "hour": "h", "hr": "h", "gram": "g", "kilogram": "kg", "percent": "%", "deg": "degree",
+    "minute": "min", "hour": "h", "hr": "h", "gram": "g", "kilogram": "kg", "percent": "%", "pct": "%",
+    "percentage": "%", "/cent": "%", "deg": "degree",
     "usd": "dollar", "unit": "", "per": "/", "a.m": "am", "p.m": "pm",
 }  # fmt: skip
+_JOINED = re.compile(r"\b(?:and|or|nor|not|but|except|unless)\b")  # "5 \text{ or anything}" has no unit
 
 
 @lru_cache(maxsize=4096)
@@ -65,7 +68,7 @@ def split_unit(source: str) -> tuple[str, str]:
             continue
         groups = match.groupdict(default="")
         value = (groups["value"] + groups.get("rest", "")).strip()
-        if value:
+        if value and not _JOINED.search(groups.get("unit", "")):
             return value, prefix + _one_spelling(groups.get("unit", "")) + groups.get("power", "")
     return source, ""
 
@@ -81,4 +84,5 @@ def _one_spelling(unit: str) -> str:
     power = "^{2}" if re.search(r"\bsq(uare)?\b", unit) else "^{3}" if "cubic" in unit else ""
     words = [word.rstrip(".") for word in unit.split() if word.rstrip(".") not in ("square", "sq", "cubic")]
     singular = [word.removesuffix("s") or word for word in words]
-    return "".join(_SYNONYMS.get(word, word) for word in singular) + power
+    name = "".join(_SYNONYMS.get(word, word) for word in singular)
+    return _SYNONYMS.get(name, name) + power

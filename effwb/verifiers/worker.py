@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 
 # Bytes of address space: a million digits or a tower of powers fails instead of filling the machine's memory.
 MEMORY_LIMIT = 2 * 1024**3
+OUT_OF_MEMORY = b'"timeout"'  # the pair needs more than its limits, as one that takes too long
 
 
 def main() -> None:
@@ -42,8 +43,9 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_REAL, timeout + 1)
         try:
             status = judge(gold, answer, algebra)
-        except MemoryError:
-            return  # the pair counts as timed out; a process at its memory limit is not worth keeping
+        except MemoryError:  # a process at its memory limit is not worth keeping
+            connection.send_bytes(OUT_OF_MEMORY)
+            return
         except Exception:
             status = "unparsed"  # sympy fails with any exception on objects it cannot order or evaluate
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -60,15 +60,19 @@ def test_golden(golden, at):
 
 def test_golden_table_is_complete():
     assert len(ROWS) >= 150
-    assert {status for row in ROWS for status in row["expected"].split("|")} == set(STATUSES)
+    statuses = {status for row in ROWS for status in row["expected"].split("|")}
+    assert statuses == set(STATUSES) - {"killed"}  # it depends on the machine, not on the pair
     keys = [(row["gold"], text_of(row)) for row in ROWS]
     assert len(set(keys)) == len(keys), "two rows are the same"
 
 
 def test_equality_is_symmetric(golden):
-    """Swapping gold and answer does not change the verdict if both can be read."""
+    """Swapping gold and answer does not change the verdict if both can be read.
+
+    Except where the answer names its value: `x^2 + y^2 = 25` is right for 25, and 25 is wrong for the circle.
+    """
     pairs = [
-        (row["gold"], row["answer"], verdict.correct)
+        (row["gold"], row["answer"], verdict.correct != row.get("one_way", False))
         for row, verdict in zip(ROWS, golden, strict=True)
         if row.get("answer") and verdict.status in ("correct", "wrong")
     ]
@@ -293,19 +297,44 @@ def test_hostile_answer_costs_only_its_own_limit():
     assert time.perf_counter() - begin < 2 * 1.0 + 20  # two limits and two restarts on a busy machine
 
 
-def test_killed_worker_costs_one_pair():
-    pool = Pool()
-    thread = threading.Thread(target=lambda: results.extend(pool.run(pairs, 60.0, 1)))
-    results, pairs = [], [("4", TOWER), ("4", r"\sqrt{16}"), ("4", r"\sqrt{15}")]
-    thread.start()
+def kill_when_busy(pool: Pool, times: int) -> None:
+    """Kill the worker of a pool `times` times, each time while it makes a comparison."""
+    killed: list[int] = []
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (pool.workers and pool.workers[0].busy_since):
+    while time.monotonic() < deadline and len(killed) < times:
+        process = pool.workers[0].process if pool.workers and pool.workers[0].busy_since else None
+        if process is not None and process.pid not in killed:
+            time.sleep(0.2)  # the request has arrived
+            os.kill(process.pid, signal.SIGKILL)
+            killed.append(process.pid)
         time.sleep(0.05)
-    os.kill(pool.workers[0].process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("kills", "timeout"), [(1, 3.0), (2, 60.0)])
+def test_killed_worker_is_tried_again_and_costs_one_pair(kills, timeout):
+    """The second try has only the time left, which the tower needs; or its process is killed too."""
+    pool = Pool()
+    results, pairs = [], [("4", TOWER), ("4", r"\sqrt{16}"), ("4", r"\sqrt{15}")]
+    thread = threading.Thread(target=lambda: results.extend(pool.run(pairs, timeout, 1)))
+    thread.start()
+    kill_when_busy(pool, kills)
     thread.join(60)
     pool.close()
-    assert [status for status, _ in results] == ["timeout", "correct", "wrong"]
+    assert [status for status, _ in results] == ["killed", "correct", "wrong"]
     assert results[0][1] < 30
+
+
+def test_pair_is_judged_by_the_second_worker_when_the_first_was_killed():
+    pool = Pool()
+    assert pool.run([("4", r"\sqrt{16}")], 60.0, 1)[0][0] == "correct"  # warm
+    os.kill(pool.workers[0].process.pid, signal.SIGSTOP)  # so that it is busy when it is killed
+    results = []
+    thread = threading.Thread(target=lambda: results.extend(pool.run([("4", r"\sqrt{15}")], 60.0, 1)))
+    thread.start()
+    kill_when_busy(pool, 1)
+    thread.join(60)
+    pool.close()
+    assert [status for status, _ in results] == ["wrong"]
 
 
 def test_threads_share_the_pool():
