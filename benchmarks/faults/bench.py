@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from benchmarks.faults.stock import make_stock
 from effwb.errors import ConfigError
+from effwb.runs import write_atomic
 
 VERDICTS = ("right", "named", "silently wrong", "raw")
 LOST = ("silently wrong", "raw")
@@ -97,7 +98,9 @@ def execute(faults: Sequence[Fault], file: Path, jobs: int) -> None:
     """Inject the faults that have no verdict in `file` yet, `jobs` at a time, each in its own process."""
     file.parent.mkdir(parents=True, exist_ok=True)
     stock = make_stock(file.parent / "stock")
-    judged = {(line["kind"], line["number"]) for line in read_lines(file)}
+    lines = read_lines(file)
+    write_atomic(file, "".join(json.dumps(line) + "\n" for line in lines).encode())  # without a torn line
+    judged = {(line["kind"], line["number"]) for line in lines}
     waiting = [fault for fault in faults if (fault.kind, fault.number) not in judged]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.faults.stock", "effwb.training.trainer", "effwb.cli.main"])
