@@ -193,8 +193,8 @@ def reg_changes(
     """Return REG as the paper prints it (Tables 1 and 3): absolute, and as a change against a baseline.
 
     The seeds of a method are averaged problem by problem, so that REG is the mean over seeds. All intervals
-    (95 %) are over problems and say nothing about another seed; so they carry no p-values. The test over seeds
-    is that of `Δ area` in `RunSet.effects`: the frontier cancels, so it is `Δ REG` with the other sign.
+    (95 %) are over problems and say nothing about another seed; so they carry no p-values. The test over
+    seeds is that of `Δ area` in `RunSet.effects`: the frontier cancels, so it is `Δ REG` with the other sign.
 
     Args:
         frontier: A frontier measured on the same problems is resampled jointly with each curve; a loaded one

@@ -147,11 +147,11 @@ class TestPointsInOrder:
             calls.append((design, run_dir.name, options.get("model"), options.get("state")))
             return TrainResult(run_dir, design)
 
-        monkeypatch.setattr(study, "train", record)
-        monkeypatch.setattr(study, "check_training", lambda *args: None)  # it needs the problems
+        monkeypatch.setattr(study.run, "train", record)
+        monkeypatch.setattr(study.run, "check_training", lambda *args, **options: None)  # it needs the problems
         monkeypatch.setattr(TrainResult, "state", {"design": "lapo_discovery"})
-        monkeypatch.setattr(study, "open_sampler", lambda *args, **options: nullcontext())
-        monkeypatch.setattr(study, "evaluate", lambda *args, **options: None)
+        monkeypatch.setattr(study.run, "open_sampler", lambda *args, **options: nullcontext())
+        monkeypatch.setattr(study.run, "evaluate", lambda *args, **options: None)
         return calls
 
     def test_a_point_after_another_begins_with_its_model_and_state(self, tmp_path, calls):

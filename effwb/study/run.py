@@ -1,0 +1,148 @@
+"""`run_points`: train points under several seeds and evaluate each model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from effwb._internal.checked import checked_arguments
+from effwb.analysis.finished import BASE, EVALUATION, describe_run
+from effwb.analysis.run_set import RunSet
+from effwb.designs import find_design
+from effwb.errors import ConfigError, one_of
+from effwb.evaluation import evaluate
+from effwb.profiles import Profile
+from effwb.samplers import SAMPLERS, open_sampler
+from effwb.training.checks import check_machine, check_report_to
+from effwb.training.points import Point, run_name, short_value
+from effwb.training.run import TrainResult, train
+from effwb.training.settings import RecipeChoice, check_point, check_training, overrides
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Points = Sequence[Point] | Mapping[str, Point]
+POINTS = Annotated[Sequence[Point], Field(min_length=1)] | Annotated[Mapping[str, Point], Field(min_length=1)]
+
+
+@checked_arguments(points=POINTS, profile=Profile)
+def run_points(
+    points: Points,
+    train_problems: Dataset,
+    eval_problems: Dataset,
+    profile: Profile,
+    *,
+    run_root: str | Path,
+    seeds: Sequence[int] = (0,),
+    base: bool = True,
+    model: str | None = None,
+    eval_engine: str | None = None,
+    recipe: RecipeChoice = None,
+    given: Mapping[str, Any] | None = None,
+    reference: Mapping | None = None,
+    monitor: Dataset | None = None,
+    report_to: Sequence[str] = (),
+    watch: str = "auto",
+) -> RunSet:
+    """Train every point under every seed, and evaluate each model at the budgets of `profile`.
+
+    Call it again after a kill: it continues. What a point comes `after` is trained once, and evaluated only
+    where it is a point itself.
+
+    Args:
+        points: The points; a list goes by their own names, a mapping gives other ones.
+        train_problems: Problems to train on.
+        eval_problems: Problems to evaluate on.
+        profile: The scale; `profile.training` are the training settings.
+        run_root: A run lies in `run_root/<name>-seed<seed>`, its evaluation in `eval` below.
+        seeds: One run of each point per seed.
+        base: Evaluate the starting model as well, as the method "base".
+        model: Model to start from; default: the profile's.
+        eval_engine: Engine of the evaluations; default: the profile's.
+        recipe: See `train`.
+        given: What wins over the recipe: fields of `profiles.Training`, and `max_tokens`.
+        reference: See `train`.
+        monitor: See `train`.
+        report_to: See `train`.
+        watch: See `train`.
+
+    Returns:
+        The runs in order: the base under each seed, then each point under each seed.
+
+    Raises:
+        ConfigError: Two points have the same name, a point is called "base", or `train` would refuse a point.
+    """
+    named = dict(points) if isinstance(points, Mapping) else {point.name: point for point in points}
+    if len(named) < len(points):
+        raise ConfigError("two points have the same name; give a mapping with a name for each")
+    if BASE in named:
+        raise ConfigError(f"a point cannot be called {BASE!r}: that is the model all start from")
+    one_of("eval_engine", eval_engine, [*SAMPLERS, None])
+    settings: dict[str, Any] = dict(profile=profile, recipe=recipe, given=given or {})
+    root, folders = Path(run_root), []
+    for name, point in named.items():  # all that train refuses, before the first one is trained
+        run = check_point(point, model=model, **settings)
+        check_training(point, train_problems, reference, monitor, model=model, **settings)
+        if not all((root / run_name(name, seed) / "train" / "DONE").exists() for seed in seeds):
+            check_report_to(report_to)
+            check_machine(run.training)
+    shown = dict(report_to=report_to, watch=watch)
+    options: dict[str, Any] = dict(**settings, reference=reference, monitor=monitor, **shown)
+
+    def measure(model: str, name: str, seed: int, **design: Any) -> None:
+        folder = root / run_name(name, seed) / EVALUATION
+        describe_run(folder, {"method": name, "seed": seed, **design})
+        with open_sampler(model, eval_engine or profile.engine, **profile.sampler_options) as sampler:
+            evaluate(eval_problems, sampler, profile, run_dir=folder, name=name, seed=seed, progress=False)
+        folders.append(folder)
+
+    for seed in seeds if base else ():
+        measure(model or profile.model, BASE, seed)
+    for name, point in named.items():
+        params, after = _plain(point.params), point.after.name if point.after else None
+        for seed in seeds:
+            result = _train_point(name, named, train_problems, root, seed, model=model, **options)
+            measure(result.model, name, seed, design=point.design, params=params, after=after)
+    return RunSet.of(root, folders)
+
+
+def _plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as config.json holds them: a frontier, curve or long table by its short name."""
+    plain = bool | int | float | str | list | tuple | None
+    return {name: value if isinstance(value, plain) else short_value(value) for name, value in params.items()}
+
+
+def _train_point(
+    name: str,
+    points: Mapping[str, Point],
+    train_problems: Dataset,
+    root: Path,
+    seed: int,
+    *,
+    given: Mapping[str, Any],
+    **options: Any,
+) -> TrainResult:
+    """Train one point under a seed, or read it back; the point that it comes after is trained first."""
+    point = points[name]
+    if point.after is not None:
+        earlier = next((other for other in points if points[other] == point.after), point.after.name)
+        before = _train_point(
+            earlier, {**points, earlier: point.after}, train_problems, root, seed, given=given, **options
+        )
+        options["model"] = before.model
+        if point.after.design in find_design(point.design).takes_state_of:
+            options["state"] = before.state
+    wins = overrides(point, given)
+    return train(
+        point.design,
+        train_problems,
+        run_dir=root / run_name(name, seed),
+        design_params=point.params or None,
+        max_tokens=wins["max_tokens"],
+        seed=seed,
+        **options,
+        **wins["training"],
+    )
