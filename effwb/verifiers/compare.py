@@ -274,8 +274,8 @@ def _equation_as_value(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
     if re.fullmatch("[A-Za-z]{2,}", value):  # MR = MC gives no value
         return False
     named = is_label(label, value)
-    if equation is gold:  # a gold is true, so a computation has the value on its right
-        named = named or all(is_computation(side.source) for side in gold.parts)
+    if equation is gold:  # a gold is true, so that a product of matrices has its value on the right
+        named = named or (r"\begin" in label and all(is_computation(side.source) for side in gold.parts))
     else:
         named = named or is_named_quantity(label, value)
     sides = equation.parts[-1:] if named else equation.parts[::-1]  # the right one first: mostly the simplest
