@@ -105,6 +105,20 @@ def read(source: str) -> tuple[Answer, ...]:
     return (number, _read_list(source)) if may_be_list else (number,)
 
 
+def approximations(source: str) -> tuple[Answer, ...]:
+    r"""The decimal of a gold such as `P = 2000e^{0.0075} \approx 2015.06`; nothing without one.
+
+    An answer is read by its exact value only: of two values one may be a guess.
+
+    Args:
+        source: LaTeX from `latex.clean`.
+    """
+    *exact, last = split_top(source, _APPROX)
+    one_value = all(len(split_top(piece, cut)) == 1 for piece in exact for cut in (_COMMA, _AND))
+    decimal = _as_number(last.strip()) if exact and one_value else None
+    return () if decimal is None else (decimal,)
+
+
 def _read_list(source: str) -> Answer:
     """A list where the source has several parts on its top level, otherwise its only part."""
     source = source.strip()
@@ -203,14 +217,19 @@ def _as_interval(source: str, sides: list[str], operators: list[str]) -> Answer 
         return None
     if signed["negative"]:  # -x > -1
         return _interval(source, _negative(high), operators[::-1], _negative(low), signed["negative"])
-    size = signed["size"]
-    outer = _interval(source, low, operators, high, size)  # 1 < |x| < 2
+    return _both_signs(source, low, operators, high, signed["size"])
+
+
+def _both_signs(source: str, low: str, operators: list[str], high: str, name: str) -> Answer | None:
+    """The real x with `low < |x| < high`: one interval without a `low`, two for a positive number."""
     if low == r"-\infty":
-        return _interval(source, _negative(high), operators[1:] * 2, high, size)
-    if outer.parts[0].number is None or outer.parts[0].number.value < 0:
+        return _interval(source, _negative(high), operators[1:] * 2, high, name)
+    positive = _interval(source, low, operators, high, name)
+    start = positive.parts[0].number
+    if start is None or start.value < 0:
         return None
-    inner = _interval(source, _negative(high), operators[::-1], _negative(low), size)
-    return Answer("union", source, (inner, outer))
+    negative = _interval(source, _negative(high), operators[::-1], _negative(low), name)
+    return Answer("union", source, (negative, positive))
 
 
 def _interval(source: str, low: str, operators: list[str], high: str, name: str) -> Answer:

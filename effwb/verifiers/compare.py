@@ -14,8 +14,8 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 
-from .answers import Answer, read
-from .labels import is_label, is_named_quantity
+from .answers import Answer, approximations, read
+from .labels import is_computation, is_label, is_named_quantity
 from .latex import clean, nesting, spelling
 from .units import same_unit
 
@@ -102,7 +102,7 @@ def _any_reading_equal(gold: str, answer: str, algebra: Algebra) -> bool:
     A pair that cannot be decided counts only if no other pair is equal.
     """
     undecided = None
-    for gold_reading in read(gold):
+    for gold_reading in (*read(gold), *approximations(gold)):
         for answer_reading in read(answer):
             try:
                 if equal(gold_reading, answer_reading, algebra):
@@ -273,7 +273,11 @@ def _equation_as_value(gold: Answer, answer: Answer, algebra: Algebra) -> bool:
     label, value = equation.parts[0].source, equation.parts[-1].source
     if re.fullmatch("[A-Za-z]{2,}", value):  # MR = MC gives no value
         return False
-    named = is_label(label, value) or (equation is answer and is_named_quantity(label, value))
+    named = is_label(label, value)
+    if equation is gold:  # a gold is true, so that a product of matrices has its value on the right
+        named = named or (r"\begin" in label and all(is_computation(side.source) for side in gold.parts))
+    else:
+        named = named or is_named_quantity(label, value)
     sides = equation.parts[-1:] if named else equation.parts[::-1]  # the right one first: mostly the simplest
     if equation is gold:
         question = answer.kind != "number" and answer.spelling in [side.spelling for side in gold.parts[:-1]]

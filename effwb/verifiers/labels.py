@@ -10,7 +10,8 @@ _FUNCTIONS = "sin|cos|tan|cot|sec|csc|ln|log|det|dim|deg|max|min|sup|arg|gcd|lcm
 _MARKS = "angle|triangle|Delta|square|measuredangle"
 _ACCENTS = "overline|underline|overrightarrow|overset|vec|hat|widehat|bar|tilde|dot|mathcal|mathbb|mathscr"
 _SEGMENT = "[A-Z]+'*"  # AB, or one capital: a length, an area, a volume
-_NAME = rf"(?:{_SEGMENT}|[A-Za-z]'*|\\[A-Za-z]+'*|[A-Za-z]{{4,}}|\\text\{{[^{{}}\d=]*[A-Za-z][^{{}}\d=]*\}})"
+_TEXT = r"\\text\{[^{}\d=]*[A-Za-z][^{}\d=]*\}"
+_NAME = rf"(?:{_SEGMENT}|(?:d ?)?[A-Za-z]'*|\\[A-Za-z]+'*|[A-Za-z]{{4,}}|{_TEXT})"
 _RATIOS = [  # of two lengths or areas, or of two differentials
     rf"{_SEGMENT}\s*[/:]\s*{_SEGMENT}",
     rf"\\frac\{{{_SEGMENT}\}}\{{{_SEGMENT}\}}",
@@ -18,14 +19,17 @@ _RATIOS = [  # of two lengths or areas, or of two differentials
     r"d[A-Za-z]/d[A-Za-z]",
 ]
 _TUPLE = rf"\(\s*{_NAME}(?:\s*,\s*{_NAME})+\s*\)"
-_WORDS = r"[A-Za-z]+(?: [A-Za-z]+)*"
+_WORDS = r"[A-Za-z]+(?:[ -][A-Za-z]+)*"
 _LABEL = re.compile("|".join((_NAME, *_RATIOS, _TUPLE)))
 _PHRASE = re.compile(rf"(?=.*[A-Za-z]{{4}}){_WORDS}")
+_ARRAYS = r"\\(?:begin|end)\{\w+\}(?:\{[lcr| ]+\})?"
+_OPERATORS = "frac|sqrt|binom|cdot|times|bullet|div|pi|circ"
+_OPERATIONS = re.compile(rf"{_ARRAYS}|\\(?:{_FUNCTIONS}|{_OPERATORS})(?![A-Za-z])")
 _VARIABLE = re.compile(r"[A-Za-z]|\\[A-Za-z]+")
 _CONSTANTS = {"e", r"\pi", r"\infty"}
 _DROPPED = [  # what may stand around a name, in this order
     (re.compile(r"_\{[^{}]*\}"), ""),
-    (re.compile(r"\^\{-1\}(?=\()|\^\\ast(?![A-Za-z])|\^\{\(\d\)\}"), ""),
+    (re.compile(r"\^\{-1\}(?=\()|(?<=[A-Z])\^\{(?:-1|T)\}|\^\\ast(?![A-Za-z])|\^\{\(\d\)\}"), ""),
     (re.compile(r"(?<=[A-Za-z'])\s*\([^()]*\)"), ""),
     (re.compile(r"(?<=[A-Za-z'])\s*\([^()]*\)"), ""),  # f(g(2))
     (re.compile(rf"\\(?:{_ACCENTS})\s*\{{([^{{}}]*)\}}"), r"\1"),
@@ -53,6 +57,16 @@ def is_label(side: str, value: str) -> bool:
     if name in _CONSTANTS or not (_LABEL.fullmatch(name) or _PHRASE.fullmatch(name)):
         return False
     return not (_VARIABLE.fullmatch(side.strip()) and _VARIABLE.fullmatch(value.strip()))
+
+
+def is_computation(side: str) -> bool:
+    r"""Whether a side of an equation has numbers and no names, such as `\log_2 8` or a product of matrices.
+
+    Args:
+        side: LaTeX of the side.
+    """
+    rest = _OPERATIONS.sub("", side)
+    return re.search(r"\d", rest) is not None and re.search(r"[A-Za-z]", rest) is None
 
 
 def is_named_quantity(side: str, value: str) -> bool:

@@ -74,13 +74,14 @@ class Worker:
         """The status that the process sends, "timeout", or "killed" if the process is gone."""
         assert self.connection is not None
         assert self.process is not None
+        process, status = self.process, None
         self.busy_since = time.perf_counter()
-        status = None
         try:
             self.connection.send_bytes(json.dumps([gold, answer, timeout]).encode())
             status = json.loads(self.connection.recv_bytes()) if self.connection.poll(timeout) else "timeout"
         except (EOFError, OSError):
-            status = "timeout" if self.process.wait() == -signal.SIGALRM else "killed"
+            self.kill()
+            status = "timeout" if process.returncode == -signal.SIGALRM else "killed"
         finally:
             # Also after an interruption, perhaps with the reply still in the pipe for the next request.
             self.busy_since = None

@@ -7,9 +7,9 @@ from effwb.verifiers.labels import is_label, is_named_quantity
 
 @pytest.mark.parametrize(
     "side",
-    ["x", "x_{1}", "x'", "f(2)", "f^{-1}(2)", "f(g(2))", "AB", r"\alpha", r"\overline{AB}", r"m\angle ABC", r"\cos A",
-     r"P(A|B)", "|AB|", r"\text{area}", "total cost", "Area", "(x, y)", r"\frac{NO}{BO}", "AB/CD", "A:B",
-     r"\frac{dy}{dx}", "S_{ABC}:S"],
+    ["x", "x_{1}", "x'", "f(2)", "f^{-1}(2)", "f(g(2))", "AB", r"\alpha", r"\overline{AB}", r"m\angle ABC",
+     r"\cos A", r"P(A|B)", "|AB|", r"\text{area}", "total cost", "Area", "(x, y)", r"\frac{NO}{BO}", "AB/CD",
+     "A:B", r"\frac{dy}{dx}", "S_{ABC}:S"],
 )  # fmt: skip
 def test_one_name_is_a_label(side):
     assert is_label(side, "5")
