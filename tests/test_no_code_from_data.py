@@ -130,7 +130,7 @@ def plain(values):
 
 
 def test_curves_tables_tuples_and_numbers_survive():
-    frontier = Frontier([64, 512], [0.1, 1 / 3])
+    frontier = Frontier([0, 64, 512], [0, 0.1, 1 / 3])
     oracle = designs.ReoRl(budgets="oracle", n=1, frontier=frontier, cap=512)
     again = round_trip(oracle)
     assert isinstance(again.frontier, Curve)
@@ -221,7 +221,7 @@ def test_a_job_has_no_pickle(tmp_path, rewards):
 
 
 def test_what_other_processes_get_is_data(tmp_path, rewards):
-    few = problems.load("pocket", 4, split="train")
+    few = problems.load("pocket", 16, split="train")
     profile = profiles.profile("pocket")
     run = TrainingRun(
         design=fit_design(rewards, 512, weight=0.3),
@@ -303,7 +303,7 @@ def test_trust_is_a_field_of_the_profile(model_with_code, few, tmp_path):
     folder, trace = model_with_code
     profile = profiles.profile("pocket", model=str(folder))
     with pytest.raises(ConfigError, match="trust_remote_code=True"):
-        train("vanilla", few, run_dir=tmp_path / "run", profile=profile)
+        train("vanilla", few, run_dir=tmp_path / "run", profile=profile, problems_per_round=2)
     assert not trace.exists()
     assert profile.sampler_options["trust_remote_code"] is False
     assert profile.override(trust_remote_code=True).sampler_options["trust_remote_code"] is True
