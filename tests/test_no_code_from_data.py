@@ -316,3 +316,38 @@ def test_the_command_line_never_asks(model_with_code, tmp_path):
     assert done.returncode == 2, done.stderr
     assert "trust_remote_code=True" in done.stderr
     assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["kimi", "gfpo", "mrt", "length_harmonizing", "reo_rl", "lead", "my_rewards:Price"]
+)
+def test_other_processes_continue_the_same_run(name, tmp_path, rewards, monkeypatch):
+    """The job of a run, read back, is the same run: same identity, same state of the design."""
+    few = problems.load("pocket", 16, split="train")
+    reference = {problem: {"length": 50.5, "accuracy": 0.25} for problem in few["problem_id"]}
+    params = {
+        "gfpo": {"k": 4},
+        "length_harmonizing": {"clip": (-2, 4)},
+        "reo_rl": {"budgets": "oracle", "n": 1, "frontier": Frontier([0, 64, 512], [0, 0.1, 1 / 3])},
+    }
+    runs = []
+    monkeypatch.setattr(TrainingRun, "finish", lambda run, *_: runs.append(run))
+    profile = profiles.profile("pocket")
+    train(
+        name,
+        few,
+        run_dir=tmp_path / "run",
+        profile=profile,
+        design_params=params.get(name),
+        reference=reference if find_design(name).needs_reference else None,
+        seed=3,
+        effort="low",
+        learning_rate=1e-4 / 3,
+    )
+    (first,) = runs
+    run_job(launch._write_job(first, tmp_path / "job", []))
+    again = runs[1]
+    assert plain(again.identity()) == plain(first.identity())
+    assert again.design.state() == first.design.state()
+    assert again.recorded() == first.recorded()
+    assert again.run_dir == first.run_dir.resolve()
