@@ -144,7 +144,8 @@ def training_settings(training: Mapping[str, Any], **settings: Any) -> dict[str,
     """
     check_value("training", training, Mapping[str, Any])
     given = {name: value for name, value in settings.items() if value is not None}
-    for name in given.keys() & training.keys():
+    if twice := [name for name in given if training.get(name) is not None]:
+        name = twice[0]
         raise ConfigError(
             f"{name}={given[name]!r} and training={{{name!r}: {training[name]!r}}} are both given; give one "
             "of them"

@@ -130,7 +130,7 @@ def plain(values):
 
 
 def test_curves_tables_tuples_and_numbers_survive():
-    frontier = Frontier([64, 512], [0.1, 1 / 3])
+    frontier = Frontier([0, 64, 512], [0, 0.1, 1 / 3])
     oracle = designs.ReoRl(budgets="oracle", n=1, frontier=frontier, cap=512)
     again = round_trip(oracle)
     assert isinstance(again.frontier, Curve)
@@ -221,7 +221,7 @@ def test_a_job_has_no_pickle(tmp_path, rewards):
 
 
 def test_what_other_processes_get_is_data(tmp_path, rewards):
-    few = problems.load("pocket", 4, split="train")
+    few = problems.load("pocket", 16, split="train")
     profile = profiles.profile("pocket")
     run = TrainingRun(
         design=fit_design(rewards, 512, weight=0.3),
@@ -303,7 +303,7 @@ def test_trust_is_a_field_of_the_profile(model_with_code, few, tmp_path):
     folder, trace = model_with_code
     profile = profiles.profile("pocket", model=str(folder))
     with pytest.raises(ConfigError, match="trust_remote_code=True"):
-        train("vanilla", few, run_dir=tmp_path / "run", profile=profile)
+        train("vanilla", few, run_dir=tmp_path / "run", profile=profile, problems_per_round=2)
     assert not trace.exists()
     assert profile.sampler_options["trust_remote_code"] is False
     assert profile.override(trust_remote_code=True).sampler_options["trust_remote_code"] is True
@@ -316,3 +316,38 @@ def test_the_command_line_never_asks(model_with_code, tmp_path):
     assert done.returncode == 2, done.stderr
     assert "trust_remote_code=True" in done.stderr
     assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["kimi", "gfpo", "mrt", "length_harmonizing", "reo_rl", "lead", "my_rewards:Price"]
+)
+def test_other_processes_continue_the_same_run(name, tmp_path, rewards, monkeypatch):
+    """The job of a run, read back, is the same run: same identity, same state of the design."""
+    few = problems.load("pocket", 16, split="train")
+    reference = {problem: {"length": 50.5, "accuracy": 0.25} for problem in few["problem_id"]}
+    params = {
+        "gfpo": {"k": 4},
+        "length_harmonizing": {"clip": (-2, 4)},
+        "reo_rl": {"budgets": "oracle", "n": 1, "frontier": Frontier([0, 64, 512], [0, 0.1, 1 / 3])},
+    }
+    runs = []
+    monkeypatch.setattr(TrainingRun, "finish", lambda run, *_: runs.append(run))
+    profile = profiles.profile("pocket")
+    train(
+        name,
+        few,
+        run_dir=tmp_path / "run",
+        profile=profile,
+        design_params=params.get(name),
+        reference=reference if find_design(name).needs_reference else None,
+        seed=3,
+        effort="low",
+        learning_rate=1e-4 / 3,
+    )
+    (first,) = runs
+    run_job(launch._write_job(first, tmp_path / "job", []))
+    again = runs[1]
+    assert plain(again.identity()) == plain(first.identity())
+    assert again.design.state() == first.design.state()
+    assert again.recorded() == first.recorded()
+    assert again.run_dir == first.run_dir.resolve()

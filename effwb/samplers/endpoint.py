@@ -17,7 +17,7 @@ from contextlib import suppress
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any
 
-from effwb._internal.secrets import KEY, without_key
+from effwb._internal.server_key import KEY, without_key
 from effwb.errors import ConfigError, EffwbError, EngineError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from effwb import models
 from effwb._internal.checked import AboveZero, NotNegative, Positive, check_value
-from effwb._internal.secrets import without_key
+from effwb._internal.server_key import without_key
 from effwb.errors import ConfigError, EngineError, one_of
 from effwb.samplers.endpoint import Endpoint, RetryableError
 from effwb.samplers.request import RequestQueue, RequestSampler, Response, Ticket

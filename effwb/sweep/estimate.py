@@ -158,7 +158,7 @@ def counts(notebook: str | Path, parameters: Mapping[str, Any]) -> dict[str, int
         try:
             numbers[name] = int(compute(str(expression), parameters))
             check_value(name, numbers[name], Annotated[int, Field(ge=0, le=MAX_COUNT)])
-        except (ConfigError, TypeError, ValueError) as error:
+        except (ConfigError, TypeError, ValueError, OverflowError) as error:
             raise ConfigError(
                 f"cannot compute {name} = {str(expression)[:80]!r} in the metadata of {notebook}: {error}"
             ) from None

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from effwb import sweep
-from effwb._internal.secrets import without_key
+from effwb._internal.server_key import without_key
 from effwb.errors import ConfigError, EffwbError
 from effwb.profiles import Sampling
 from effwb.rollouts import sample

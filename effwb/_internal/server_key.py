@@ -12,7 +12,7 @@ SHORTEST = 4  # characters; a shorter key is no secret, and replacing it would g
 HEADER = re.compile(
     r"((?:proxy-)?authorization)(\W{1,6})(?:(?:bearer|basic)\s+)?[^\s'\",;}\]]+", re.IGNORECASE
 )
-BEARER = re.compile(r"\b(bearer|basic)(\s+|%20|\+)[^\s'\",;}\]]+", re.IGNORECASE)
+BEARER = re.compile(r"\b(bearer)(\s+|%20|\+)[^\s'\",;}\]]+", re.IGNORECASE)
 CREDENTIALS = re.compile(r"(?<=//)[^\s/@'\"]+@")  # user:password@ in a URL
 
 
