@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,6 +46,24 @@ def finished(pocket, few, tmp_path_factory):
     for name, effort in (("free", None), ("low", "low")):
         evaluation.evaluate(few, pocket, profile, run_dir=root / name, effort=effort, progress=False)
     return root
+
+
+@pytest.fixture
+def copy_read_only(tmp_path):
+    """A function that copies a directory to a disk that cannot be written, without its locks."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "tmpfs", str(disk)]
+    if not sys.platform.startswith("linux") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a file system needs Linux and root")
+
+    def copy(folder: Path) -> Path:
+        shutil.copytree(folder, disk / "runs", ignore=shutil.ignore_patterns(".lock"))
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        return disk / "runs"
+
+    yield copy
+    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @pytest.fixture

@@ -56,6 +56,8 @@ def damage_of(checkpoint: Path) -> str | None:
         return f"{STATE} is damaged"
     except FileNotFoundError as error:
         return f"{Path(error.filename).relative_to(checkpoint)} is missing"
+    except OSError as error:
+        return f"it cannot be read ({error})"
     changed = [name for name, current in zip(files, sums, strict=True) if current != files[name]]
     return f"{', '.join(changed)} changed after it was written" if changed else None
 

@@ -1,8 +1,6 @@
 """A finished evaluation is read whole or refused, with and without checksums, and from a read-only disk."""
 
 import shutil
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -109,24 +107,8 @@ def test_a_missing_config_is_named(tmp_path):
             read(tmp_path / "one")
 
 
-@pytest.fixture
-def read_only(finished, tmp_path):
-    """The finished evaluations on a disk that cannot be written."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "tmpfs", str(folder)]
-    if not sys.platform.startswith("linux") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a file system needs Linux and root")
-    shutil.copytree(finished, folder / "runs")
-    for lock in folder.rglob(".lock"):
-        lock.unlink()
-    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
-    yield folder / "runs"
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_a_read_only_disk_is_read_by_everything(read_only, finished, few, pocket, tmp_path, capsys):
-    whole = read_evaluation(finished / "free").summary()
+def test_a_read_only_disk_is_read_by_everything(copy_read_only, finished, few, pocket, tmp_path, capsys):
+    read_only, whole = copy_read_only(finished), read_evaluation(finished / "free").summary()
     again = evaluation.evaluate(few, pocket, PROFILE, run_dir=read_only / "free", progress=False)
     assert again.summary() == whole
     assert RunSet.find(read_only)["free"].texts()["text"].notna().all()

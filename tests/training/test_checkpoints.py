@@ -195,6 +195,11 @@ class TestBehindTheDoneMarker:
         (run / "train/DONE").write_text(json.dumps(marker))  # as an older version wrote it
         assert done_marker(run / "train") == marker
 
+    def test_a_finished_run_is_read_on_a_disk_that_cannot_be_written(self, whole, copy_read_only):
+        again = small(copy_read_only(whole.run_dir))
+        assert again.state == whole.state
+        assert again.metrics.equals(whole.metrics)
+
     def test_a_model_of_an_older_version_is_read(self, whole, tmp_path):
         model = shutil.copytree(whole.model, tmp_path / "model")
         (model / "checksums.jsonl").unlink()

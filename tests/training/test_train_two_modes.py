@@ -256,7 +256,7 @@ class TestWarmStart:
         folder, simple, profile, model = warm
         for mode in ("think", "empty"):
             shutil.copytree(folder / mode, tmp_path / mode)
-        whole = module._last_whole
+        whole = module.newest_whole
 
         def half_written(where):
             (where / "checkpoint-9999").mkdir(parents=True)
@@ -264,7 +264,7 @@ class TestWarmStart:
             (where / "checkpoint-10000").mkdir()
             return whole(where)
 
-        monkeypatch.setattr(module, "_last_whole", half_written)
+        monkeypatch.setattr(module, "newest_whole", half_written)
         again = sft_warm_start(profile, simple, run_dir=tmp_path, **SFT)
         assert not (tmp_path / "warm_start/checkpoints").exists()
         whole_bytes, resumed_bytes = (Path(path, "model.safetensors").read_bytes() for path in (model, again))
