@@ -9,7 +9,8 @@ The runs are in data/runs/training/pocket/, the directory that the notebooks use
 n-th run, so that n processes can share the work. The table has the differences to `vanilla` of the same seed,
 with intervals over seeds, and REG against the repository's frontier, with intervals over problems. It
 includes the runs that notebooks 20 and 21 train (Oracle, Q-Spec). Results:
-benchmarks/results/pocket_effects.json.
+benchmarks/results/pocket_effects.json. There reo_rl, mrt and brpo have at_cap="own" and cosine has
+reading="open_r1", which were their only ways when it was measured.
 """
 
 from __future__ import annotations
