@@ -9,11 +9,13 @@ The runs are in data/runs/training/pocket/, the directory that the notebooks use
 n-th run, so that n processes can share the work. The table has the differences to `vanilla` of the same seed,
 with intervals over seeds, and REG against the repository's frontier, with intervals over problems. It
 includes the runs that notebooks 20 and 21 train (Oracle, Q-Spec). Results:
-benchmarks/results/pocket_effects.json.
+benchmarks/results/pocket_effects.json. There reo_rl, mrt and brpo have at_cap="own" and cosine has
+reading="open_r1", which were their only ways when it was measured.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,27 +119,37 @@ def effect_tables(names: set[str], root: Path) -> tuple[pd.DataFrame, pd.DataFra
     return runs.table(), effects
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = parser_of("pocket_effects", __doc__)
-    parser.add_argument("command", choices=["run", "table"])
-    parser.add_argument("--only", default=",".join([BASE, *POINTS]), help="names of points, with commas")
+def add_sizes(parser: argparse.ArgumentParser, root: Path) -> None:
+    """Add the options that choose seeds, sizes and the directory of runs (default: `root`)."""
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--part", default="0/1", help="k/n: every n-th run, beginning with number k")
-    parser.add_argument("--root", type=Path, default=ROOT, help="directory of the runs")
+    parser.add_argument("--root", type=Path, default=root, help="directory of the runs")
     parser.add_argument("--steps", type=int, help="training steps; default: the profile's")
     parser.add_argument("--problems-per-round", type=int, help="default: the profile's")
     parser.add_argument("--n-problems", type=int, help="evaluation problems; default: the profile's")
     parser.add_argument(
         "--n-samples", type=int, help="rollouts per evaluation problem; default: the profile's"
     )
+
+
+def profile_of(args: argparse.Namespace) -> Profile:
+    """Return the pocket profile with the sizes that the options say."""
+    profile = profiles.profile("pocket", n_problems=args.n_problems, n_samples=args.n_samples)
+    training = profile.training.override(steps=args.steps, problems_per_round=args.problems_per_round)
+    return profile.override(training=training)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = parser_of("pocket_effects", __doc__)
+    parser.add_argument("command", choices=["run", "table"])
+    parser.add_argument("--only", default=",".join([BASE, *POINTS]), help="names of points, with commas")
+    add_sizes(parser, ROOT)
     args = parser.parse_args(argv)
     names = args.only.split(",")
     if args.command == "run":
-        profile = profiles.profile("pocket", n_problems=args.n_problems, n_samples=args.n_samples)
-        training = profile.training.override(steps=args.steps, problems_per_round=args.problems_per_round)
         runs = [(name, int(seed)) for name in names for seed in args.seeds.split(",")]
         part, parts = map(int, args.part.split("/"))
-        train_all(runs[part::parts], profile.override(training=training), args.root)
+        train_all(runs[part::parts], profile_of(args), args.root)
         return
     runs, effects = effect_tables({*names, *FROM_NOTEBOOKS}, args.root)
     save(args.output, {"runs": runs.to_dict("records"), "effects": effects.to_dict("records")})

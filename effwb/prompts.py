@@ -25,7 +25,40 @@ HINT_TEXTS = {
     "max": "Think for maximum {n} tokens.",
     "think": "I will answer the question with {n} tokens.\n",
 }
+# The effort prompts of TOPS (2502.18080), as the papers and repositories print them that reuse them.
 EFFORTS = {
+    "low": (
+        "Low Reasoning Effort: You have extremely limited time to think and respond to the user's query. "
+        "Every additional second of processing and reasoning incurs a significant resource cost, which "
+        "could affect efficiency and effectiveness. Your task is to prioritize speed without sacrificing "
+        "essential clarity or accuracy. Provide the most direct and concise answer possible. Avoid "
+        "unnecessary steps, reflections, verification, or refinements UNLESS ABSOLUTELY NECESSARY. Your "
+        "primary goal is to deliver a quick, clear and correct response."
+    ),
+    "medium": (
+        "Medium Reasoning Effort: You have sufficient time to think and respond to the user's query, "
+        "allowing for a more thoughtful and in-depth answer. However, be aware that the longer you take "
+        "to reason and process, the greater the associated resource costs and potential consequences. "
+        "While you should not rush, aim to balance the depth of your reasoning with efficiency. "
+        "Prioritize providing a well-thought-out response, but do not overextend your thinking if the "
+        "answer can be provided with a reasonable level of analysis. Use your reasoning time wisely, "
+        "focusing on what is essential for delivering an accurate response without unnecessary delays and "
+        "overthinking."
+    ),
+    "high": (
+        "High Reasoning Effort: You have unlimited time to think and respond to the user's question. "
+        "There is no need to worry about reasoning time or associated costs. Your only goal is to arrive "
+        "at a reliable, correct final answer. Feel free to explore the problem from multiple angles, and "
+        "try various methods in your reasoning. This includes reflecting on reasoning by trying different "
+        "approaches, verifying steps from different aspects, and rethinking your conclusions as needed. "
+        "You are encouraged to take the time to analyze the problem thoroughly, reflect on your reasoning "
+        "promptly and test all possible solutions. Only after a deep, comprehensive thought process "
+        "should you provide the final answer, ensuring it is correct and well-supported by your "
+        "reasoning."
+    ),
+}
+# What these prompts were before. Runs without an effort prompt still name them in their identity.
+EARLIER_EFFORTS = {
     "low": (
         "Low Reasoning Effort: time is extremely limited and every extra second is expensive. Be as direct "
         "and concise as clarity and correctness allow; skip reflection and verification unless they are "
@@ -57,7 +90,7 @@ class Template:
 
     Attributes:
         name: The name of the template; runs record it.
-        version: Raised whenever a text of this template changes.
+        version: Raised whenever another text of this template than an effort prompt changes.
         question_suffix: Text appended to every question.
         hint_separator: Text between the question and a length hint.
         forced_suffix: How a stopped rollout is asked for its answer: a name in `SUFFIXES`, or a text that
@@ -74,9 +107,17 @@ class Template:
     efforts: dict[str, str] = field(default_factory=lambda: dict(EFFORTS))
     hints: dict[str, str] = field(default_factory=lambda: dict(HINT_TEXTS))
 
-    def identity(self) -> dict:
-        """Every text of the template, for the identity of a run."""
-        return asdict(self)
+    def identity(self, effort: str | None = None) -> dict:
+        """Every text of the template, for the identity of a run.
+
+        Args:
+            effort: The effort prompt of the run; None where it has none. The texts of effort prompts do not
+                matter then, and it gets the identity of earlier runs.
+        """
+        values = asdict(self)
+        if effort is None and self.efforts == EFFORTS:
+            values["efforts"] = dict(EARLIER_EFFORTS)
+        return values
 
 
 @dataclass(frozen=True)

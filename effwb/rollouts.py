@@ -132,7 +132,7 @@ class RolloutTable:
         return {
             **self.sampler.identity(),
             "problems": _fingerprint(self.prompted),
-            "template": self.template.identity(),
+            "template": self.template.identity(self.prompting.effort),
             "effort": prompting.effort,
             "hint": hint if hint is None or isinstance(hint, str) else int(hint),
             "hint_place": prompting.hint_place if hint is not None else None,

@@ -28,6 +28,34 @@ def test_variations(pocket):
     assert not prompts.opens_thinking(empty)
 
 
+@pytest.mark.parametrize("name", sorted(set(prompts.TEMPLATES) - {"pocket"}))
+def test_real_templates_have_the_effort_prompts_of_tops_as_printed(name):
+    """Beginnings, ends and lengths in words, as in papers and repositories that reuse them."""
+    printed = {
+        "low": ("You have extremely limited time to think", "quick, clear and correct response.", 76),
+        "medium": ("You have sufficient time to think", "without unnecessary delays and overthinking.", 102),
+        "high": ("You have unlimited time to think", "and well-supported by your reasoning.", 119),
+    }
+    for effort, (begin, end, words) in printed.items():
+        text = prompts.TEMPLATES[name].efforts[effort]
+        assert text.startswith(f"{effort.capitalize()} Reasoning Effort: {begin}")
+        assert text.endswith(end)
+        assert len(text.split()) == words
+    assert "UNLESS ABSOLUTELY NECESSARY" in prompts.TEMPLATES[name].efforts["low"]
+
+
+def test_runs_without_an_effort_prompt_keep_the_identity_of_earlier_runs():
+    boxed = prompts.TEMPLATES["boxed"]
+    assert boxed.identity()["efforts"] == prompts.EARLIER_EFFORTS
+    assert prompts.EARLIER_EFFORTS["medium"].endswith("stop once the analysis is sufficient.")
+    assert boxed.identity("low")["efforts"] == prompts.EFFORTS
+    own = prompts.Template("own", efforts={"low": "Be quick."})
+    assert own.identity() == own.identity("low")
+    assert own.identity()["efforts"] == {"low": "Be quick."}
+    efforts = {"low": "Low effort.", "medium": "Medium effort.", "high": "High effort."}
+    assert POCKET.identity()["efforts"] == POCKET.identity("low")["efforts"] == efforts
+
+
 def test_every_pocket_text_is_in_the_vocabulary(pocket):
     for options in (
         *({"hint": 123, "hint_place": p} for p in prompts.HINTS),

@@ -145,17 +145,22 @@ def run_info(folder: str | Path) -> RunInfo:
 
 
 def _changed(params: dict[str, Any], design: str, trained: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that differ from the design's defaults at the cap of the training."""
+    """The parameters that differ from the design's defaults at the cap of the training.
+
+    A parameter that the design did not have yet has the value that stands for what the run did.
+    """
     from effwb.designs import DESIGNS, fit_design
 
     if design not in DESIGNS:
         return {}
+    added = {key: params.get(key, before) for key, before in DESIGNS[design].ADDED_PARAMETERS.items()}
     try:
-        defaults = fit_design(design, trained["max_tokens"]).parameters()
+        now, then = (fit_design(design, trained["max_tokens"], **given).parameters() for given in ({}, added))
     except ConfigError:  # a design that has no defaults at this cap
-        defaults = {}
-    plain = json.loads(json.dumps(defaults, default=str))
-    return {key: value for key, value in params.items() if plain.get(key) != value}
+        now, then = {}, {}
+    plain = json.loads(json.dumps(then, default=str))
+    changed = {key: value for key, value in added.items() if now.get(key) != value}
+    return {**changed, **{key: value for key, value in params.items() if plain.get(key) != value}}
 
 
 # --------------------------------------------------------------------------- what is comparable

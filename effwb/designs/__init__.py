@@ -19,6 +19,7 @@ from effwb.designs.gdpo import Gdpo
 from effwb.designs.gfpo import Gfpo
 from effwb.designs.gr3 import Gr3
 from effwb.designs.group import Group, toy_group
+from effwb.designs.grpo_lambda import GrpoLambda
 from effwb.designs.grpo_lead import GrpoLead
 from effwb.designs.hapo import Hapo
 from effwb.designs.hgpo import Hgpo
@@ -73,6 +74,7 @@ DESIGNS: dict[str, type[Design]] = {
     "hgpo": Hgpo,
     "adapt_think": AdaptThink,
     "thinkless": Thinkless,
+    "grpo_lambda": GrpoLambda,
 }
 
 __all__ = [

@@ -199,6 +199,45 @@ def none(
     return np.where(keep, reward, 0.0)
 
 
+def whiten_tokens(
+    advantage: ArrayLike, tokens: ArrayLike, mask: ArrayLike, *, shift_zeros: bool = False, eps: float = 1e-8
+) -> np.ndarray:
+    """Whiten the advantages of a batch over its tokens: (A - mean) / sqrt(max(variance, eps)).
+
+    Mean and population variance count the advantage of every token once. This is `normalize` of OpenRLHF's
+    replay buffer, which the released code of 2502.04463 calls after its rule (`ppo_trainer.py`, line 237).
+    Unlike rule "batch" with token weights it can follow any rule, and knows the segments of a rollout.
+
+    Args:
+        advantage: Float (P, G), or (P, G, K + 1) by segment.
+        tokens: Int of the same shape: the tokens that have this advantage.
+        mask: Bool (P, G). A rollout with False is in no statistic and gets 0.
+        shift_zeros: What happens where no rollout of a problem has an advantage, in that segment. False
+            (default): they keep exactly 0, as in all rules here, although they count in mean and variance.
+            True: the released code, which gives them the same constant as every other zero.
+        eps: The smallest variance that is divided by.
+
+    Returns:
+        Float, of the same shape; 0 where there are no tokens.
+
+    >>> A, ones = [[1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]], np.ones((2, 4), bool)
+    >>> tokens = [[1, 2, 3, 2], [2, 2, 2, 2]]
+    >>> whiten_tokens(A, tokens, ones).round(4).tolist()
+    [[2.4797, -2.188, 0.1459, 0.1459], [0.0, 0.0, 0.0, 0.0]]
+    """
+    values, mask_PG = np.asarray(advantage, dtype=float), np.asarray(mask, dtype=bool)
+    weight = np.asarray(tokens, dtype=float) * mask_PG.reshape(mask_PG.shape + (1,) * (values.ndim - 2))
+    total = weight.sum()
+    if total <= 0:
+        return np.zeros_like(values)
+    mean = (weight * values).sum() / total
+    variance = (weight * (values - mean) ** 2).sum() / total
+    counted = weight > 0
+    if not shift_zeros:
+        counted = counted & (values != 0).any(axis=1, keepdims=True)
+    return np.where(counted, (values - mean) / np.sqrt(max(variance, eps)), 0.0)
+
+
 RULES: dict[str, Callable[..., np.ndarray]] = {
     "group": group,
     "group_no_std": group_no_std,

@@ -33,6 +33,7 @@ import numpy as np
 
 from effwb.designs import advantages
 from effwb.designs.group import Group
+from effwb.designs.segments import token_counts
 from effwb.errors import ConfigError, DataError, one_of
 
 TRUNCATED = ("wrong", "graded", "masked")
@@ -83,7 +84,7 @@ class Design:
     - `PAPER_CAP`: the cap in tokens of the paper's run. None: the design has no token parameters, or the
       paper does not say.
     - `TOKEN_PARAMETERS`: parameters that `at_scale` changes with the cap: 1 for tokens, -1 for "per token".
-    - `probes`: True if it rewards forced answers, see `probe_points`.
+    - `probes`: True if it rewards forced answers, see `probe_points` and `effwb.designs.forced`.
     - `hint`: where its prompts ask for a length, one of `prompts.HINTS`, see `draw_hints`. None: nowhere.
     - `needs_reference`: True if it reads `Group.reference`.
     - `modes`: True if it reads `Group.empty_PG`, how rollouts begin; see `openings`.
@@ -105,8 +106,8 @@ class Design:
             deviations. False: they do not.
         weighting: Statistics over the batch count each "rollout" (default) or each "token" once, the latter
             as verl's masked whitening does. Only rules "batch" and "decoupled" have such statistics.
-        whiten: True: the advantages are whitened once more, over all tokens of the batch, with the population
-            std. Default False.
+        whiten: True: the advantages of the rule are whitened once more over all tokens of the batch, see
+            `advantages.whiten_tokens`. Default False.
         cap: The cap in tokens that the token parameters belong to. None: the paper's.
     """
 
@@ -146,6 +147,10 @@ class Design:
         if self.weighting == "token" and self.rule not in ("batch", "decoupled"):
             raise ConfigError(f"weighting='token' is for the rules batch and decoupled, not {self.rule!r}")
         self.flag("masked_in_statistics", "whiten")
+        if self.whiten and type(self).advantage is not Design.advantage:
+            raise ConfigError(
+                f"{self.NAME}: whiten=True needs its advantages in `unwhitened`, not `advantage`"
+            )
         self.within("eps", 0.0)
         self.within("cap", 0.0, open_low=True, optional=True)
         self.check()
@@ -209,6 +214,11 @@ class Design:
         """
         return group.probe_budgets_PGK if self.probes else None
 
+    @property
+    def forces_at_cap(self) -> bool:
+        """Whether a truncated rollout is asked for its answer at the cap, which gives its `correct_PG`."""
+        return False
+
     def draw_hints(self, rng: np.random.Generator, problem_ids: Sequence[str]) -> np.ndarray:
         """Return the lengths that the prompts of these problems ask for; only for designs with `hint`.
 
@@ -253,11 +263,20 @@ class Design:
         return group.finished_PG.copy() if self.truncated == "masked" else np.ones((group.P, group.G), bool)
 
     def advantage(self, group: Group) -> np.ndarray:
-        """Return the advantages by this design's rule and mask. Pure.
+        """Return the advantages of a step: those of `unwhitened`, whitened if `whiten` is True. Pure.
 
         Returns:
             Float (P, G), finite; (P, G, K + 1) for designs whose advantage changes along a rollout at
             `edges`.
+        """
+        advantage = self.unwhitened(group)
+        return self.whitened(advantage, group) if self.whiten else advantage
+
+    def unwhitened(self, group: Group) -> np.ndarray:
+        """Return the advantages by this design's rule and mask, before `whiten`. Pure.
+
+        Returns:
+            As `advantage`. A subclass with advantages of its own overrides this method.
         """
         parts = self.reward(group)
         total = parts.pop("total")
@@ -266,13 +285,19 @@ class Design:
             return advantages.decoupled(parts, weights, **self._rule_options(group))
         return self.by_rule(total, group)
 
-    def unwhitened(self, group: Group) -> np.ndarray:
-        """Return the advantages before they are whitened over all tokens, see `whiten`. Pure."""
-        return self.advantage(group)
-
     def by_rule(self, reward_PG: np.ndarray, group: Group) -> np.ndarray:
         """Turn one reward (P, G) into advantages, float (P, G), by this design's rule and mask."""
         return advantages.RULES[self.rule](reward_PG, **self._rule_options(group))
+
+    def whitened(self, advantage: np.ndarray, group: Group) -> np.ndarray:
+        """Return advantages from `unwhitened` whitened over all tokens of the batch, of the same shape."""
+        tokens = token_counts(self.edges(group), group.length_PG)
+        return advantages.whiten_tokens(advantage, tokens, self.mask(group), shift_zeros=self.shifts_zeros)
+
+    @property
+    def shifts_zeros(self) -> bool:
+        """Whether `whiten` moves groups without advantages away from 0, see `advantages.whiten_tokens`."""
+        return False
 
     def state(self) -> dict[str, Any]:
         """Return everything that must survive a restart, JSON-able, with the design's name under "design"."""

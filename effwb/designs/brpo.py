@@ -10,8 +10,9 @@ import numpy as np
 
 from effwb import budgets as rules
 from effwb.designs import segments
-from effwb.designs.base import Design, design
-from effwb.designs.group import Group, require_probes, require_shared_budgets
+from effwb.designs.base import design
+from effwb.designs.forced import ForcedAnswers
+from effwb.designs.group import Group, require_shared_budgets
 from effwb.errors import ConfigError, one_of
 
 PRIORS = ("base", "uniform", "linear")
@@ -22,15 +23,18 @@ ROUNDING = 1e-12
 
 
 @design
-class Brpo(Design):
+class Brpo(ForcedAnswers):
     """Rewards right answers at m token budgets, compared with the rollout's own past and with its group.
 
         R(t) = sum_{j >= j_t} P_j r_j,   A = R - V,   no std
         V1 = (sum_{j < j_t} lam^(j_t - j) r_j / sum_{j < j_t} lam^(j_t - j)) sum_{j >= j_t} P_j
         V2 = mean over the group of R;   V = (j_t - 1)/m V1 + (m - j_t + 1)/m V2
 
-    r_j is the verdict at budget j, P_j its prior weight, j_t the first budget after token t.
+    r_j is the verdict at budget j, P_j its prior weight, j_t the first budget after token t. The last budget
+    is the cap.
 
+    - The released code forces a summary at the last budget too (`sample_partial_cot`): the default
+      `at_cap="forced"`. With "own" a rollout that does not end by itself is wrong there.
     - The paper trains a summary policy that writes 4 short answers per budget; r_j is their mean. Here r_j
       is the verdict on one forced answer, as in REO-RL.
 
@@ -45,6 +49,7 @@ class Brpo(Design):
             response, which makes probing useless: it is GRPO without std.
         baseline: "both" (default), or the paper's ablations "V1" and "V2".
         lam: Decay of the rollout's past, in (0, 1]. Default 0.5.
+        at_cap: The verdict at the cap of a truncated rollout: "forced" (default) or "own"; see above.
 
     Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`;
     `rule` must be "group" and is not used.
@@ -58,7 +63,6 @@ class Brpo(Design):
     NAME: ClassVar[str] = "brpo"
     PAPER_CAP: ClassVar[int | None] = 8000
     TOKEN_PARAMETERS: ClassVar[dict[str, int]] = {"budgets": 1}
-    probes: ClassVar[bool] = True
 
     budgets: Any = None
     m: int = 4
@@ -67,6 +71,7 @@ class Brpo(Design):
     lam: float = 0.5
 
     def check(self) -> None:
+        super().check()
         self.chosen: np.ndarray
         self.whole("m", 2)
         one_of("prior", self.prior, PRIORS)
@@ -93,22 +98,22 @@ class Brpo(Design):
         return weights / weights.sum()
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
-        parts = require_probes(group, self.NAME) * self.weights(group)
+        parts = self.verdicts(group) * self.weights(group)
         names = [*(f"at_{b}" for b in require_shared_budgets(group, self.NAME).tolist()), "full"]
         return {name: parts[..., k] for k, name in enumerate(names)}
 
     def own_past(self, group: Group) -> np.ndarray:
         """Return V1 of each segment, float (P, G, m); 0 for the first segment, which has no past."""
-        verdicts, prior = require_probes(group, self.NAME), self.weights(group)
+        verdicts, prior = self.verdicts(group), self.weights(group)
         remaining, V1 = np.cumsum(prior[::-1])[::-1], np.zeros_like(verdicts)
         for k in range(1, verdicts.shape[-1]):
             decay = self.lam ** np.arange(k, 0, -1)
             V1[..., k] = remaining[k] * (verdicts[..., :k] @ decay) / decay.sum()
         return V1
 
-    def advantage(self, group: Group) -> np.ndarray:
+    def unwhitened(self, group: Group) -> np.ndarray:
         """Return float (P, G, m), one advantage per segment. Pure."""
-        returns = segments.returns_to_go(require_probes(group, self.NAME) * self.weights(group))
+        returns = segments.returns_to_go(self.verdicts(group) * self.weights(group))
         V1, V2 = self.own_past(group), returns.mean(axis=1, keepdims=True)
         m = returns.shape[-1]
         share = np.arange(m) / m if self.baseline == "both" else np.full(m, float(self.baseline == "V1"))

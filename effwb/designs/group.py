@@ -32,8 +32,9 @@ class Group:
     property `probe_budgets_PGK`: it is (P, G, K) whichever shape was given.
 
     Args:
-        correct_PG: Bool (P, G). The verdict on the full completion. A truncated rollout may be True here;
-            `Design.solved` decides what that counts for.
+        correct_PG: Bool (P, G). The verdict at the cap: on the full completion, or on the answer that a
+            truncated rollout was forced to give there, for designs that ask for one (`Design.forces_at_cap`).
+            `Design.solved`, or `at_cap` of such a design, decides what a truncated rollout counts for.
         length_PG: Int (P, G). Completion tokens.
         finished_PG: Bool (P, G). True: the rollout ended by itself. False: it was truncated.
         cap: The most tokens a completion may have in this step. Finished rollouts are within it.
@@ -190,28 +191,6 @@ def toy_group(
     ended = np.array([[True] * len(lengths) if finished is None else finished])
     cap = max(16384, *lengths) if cap is None else cap
     return Group(np.array([correct]), np.array([lengths]), ended, cap, ["toy-000000000000"], **fields)
-
-
-def require_probes(group: Group, design: str) -> np.ndarray:
-    """Return the verdicts at all budgets and at the cap.
-
-    Args:
-        group: The rollouts of the step.
-        design: Name of the design, for the error message.
-
-    Returns:
-        Float (P, G, K + 1), 0 or 1. The last one is the verdict at the cap, where a truncated rollout is
-        wrong.
-
-    Raises:
-        ConfigError: The group was not probed.
-    """
-    if group.probe_correct_PGK is None:
-        raise ConfigError(
-            f"{design} rewards forced answers: give Group(probe_budgets_K=..., probe_correct_PGK=...)"
-        )
-    full = (group.correct_PG & group.finished_PG)[..., None]
-    return np.concatenate([group.probe_correct_PGK, full], axis=-1).astype(float)
 
 
 def require_shared_budgets(group: Group, design: str) -> np.ndarray:

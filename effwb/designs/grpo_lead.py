@@ -77,8 +77,8 @@ class GrpoLead(Design):
         shaped = np.where(is_shaped, np.exp(-self.alpha * z), 1.0)
         return {"correctness": np.where(solved, 1.0, self.wrong), "length": shaped - 1.0}
 
-    def advantage(self, group: Group) -> np.ndarray:
-        plain = super().advantage(group)
+    def unwhitened(self, group: Group) -> np.ndarray:
+        plain = super().unwhitened(group)
         if not self.reweight:
             return plain
         rho = self.solved(group).mean(axis=1, keepdims=True)

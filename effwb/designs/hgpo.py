@@ -83,7 +83,7 @@ class Hgpo(TwoModes):
     def combine(self, components: dict[str, np.ndarray]) -> np.ndarray:
         return components["intra"] + self.alpha * components["inter"]
 
-    def advantage(self, group: Group) -> np.ndarray:
+    def unwhitened(self, group: Group) -> np.ndarray:
         """Return float (P, G, 2): the advantage of the first token, and that of the others. Pure."""
         parts = self.components(group)
         intra, inter = (self.by_rule(parts[name], group) for name in ("intra", "inter"))

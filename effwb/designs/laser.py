@@ -80,7 +80,9 @@ class LaserD(Laser):
     the released code (length_strategy "constant") does not save its targets.
 
     - The released code rounds |C_d| down (5, 2, 1) and takes P_{l,d} over ALL rollouts of that difficulty,
-      right or wrong: `reading="released"`.
+      right or wrong: `reading="released"`. In every step it also lowers targets to the longest response of
+      the batch, so that this, and not 16384, is the target where no l is found. Rewards are the same: no
+      response is between the two.
 
     Args:
         target: L_T in tokens: the smallest target, and all targets before the first estimate. Default 4096.
@@ -132,11 +134,10 @@ class LaserD(Laser):
         return {"targets": dict.fromkeys(BUCKETS, float(self.target)), "pool": [], "steps": 0}
 
     def diagnostics(self, group: Group) -> dict[str, float]:
-        return {f"target_{name}": target for name, target in self._state["targets"].items()}
+        return {f"target_{name}": t for name, t in zip(BUCKETS, self._targets_of_batch(group), strict=True)}
 
     def targets(self, group: Group) -> np.ndarray:
-        by_bucket = np.array([self._state["targets"][name] for name in BUCKETS])
-        return by_bucket[buckets(self.solved(group))][:, None]
+        return self._targets_of_batch(group)[buckets(self.solved(group))][:, None]
 
     def observe(self, group: Group) -> None:
         if self.monitor == "held_out":
@@ -167,6 +168,13 @@ class LaserD(Laser):
         """Return the candidate targets: `target`, the multiples of `interval` above it, and `l_max`."""
         steps = self.interval * np.arange(1, np.ceil(self.l_max / self.interval))
         return np.concatenate([[self.target], steps[steps > self.target], [self.l_max]]).astype(float)
+
+    def _targets_of_batch(self, group: Group) -> np.ndarray:
+        """The target of each difficulty in the order of BUCKETS, float (3,)."""
+        targets = np.array([self._state["targets"][name] for name in BUCKETS])
+        if self.reading == "released" and group.length_PG.size:
+            return np.minimum(targets, group.length_PG.max())
+        return targets
 
     def _rows(self, group: Group) -> list[list]:
         """[difficulty, covered lengths] of each problem, JSON-able."""

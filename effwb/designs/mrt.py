@@ -7,23 +7,29 @@ from typing import ClassVar
 import numpy as np
 
 from effwb.designs import segments
-from effwb.designs.base import Design, design
-from effwb.designs.group import Group, require_probes
+from effwb.designs.base import design
+from effwb.designs.forced import ForcedAnswers
+from effwb.designs.group import Group
 from effwb.errors import ConfigError
 
 KEYWORDS = ("Wait", "Alternatively", "But", "Hmm", "However", "Let me", "So", "Therefore", "check")
 
 
 @design
-class Mrt(Design):
+class Mrt(ForcedAnswers):
     """Rewards every step of the reasoning for the progress it makes towards a right answer.
 
         r_i = R(Answer(y_:i)) - R(Answer(y_:i-1)) + alpha R(y)
 
     y_:i is the text up to the end of step i, R(Answer(.)) the verdict on the forced answer there, R(y) the
-    verdict on the full response. The tokens of step i get r_i, normalised over all steps of all rollouts of
-    the problem (sample std). The progress of the first step is measured against answering at once.
+    verdict on the response itself, which is 0 for a response without an end. The tokens of step i get r_i,
+    normalised over all steps of all rollouts of the problem (sample std). The progress of the first step is
+    measured against answering at once.
 
+    - The last step of a truncated rollout ends at the cap, and its progress is measured by the answer forced
+      there: the default `at_cap="forced"`. The outcome R(y) stays 0: both papers add it as the 0/1 reward of
+      the response, outside of Answer(.), and a response without an end gives no answer. With "own" the
+      verdict at the cap is wrong in the progress too.
     - The paper does not print how it normalises.
     - The paper splits steps at keywords and does not list them; see `keywords`. A rollout without any
       keyword is one step.
@@ -36,6 +42,7 @@ class Mrt(Design):
             Default 4, not the paper's.
         max_steps: Most steps of a rollout, at least 1; what follows belongs to the last one. Default 8,
             not the paper's.
+        at_cap: The verdict at the cap of a truncated rollout: "forced" (default) or "own"; see above.
 
     Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`;
     `rule` must be "group".
@@ -47,7 +54,6 @@ class Mrt(Design):
     """
 
     NAME: ClassVar[str] = "mrt"
-    probes: ClassVar[bool] = True
 
     alpha: float = 0.2
     keywords: tuple[str, ...] = KEYWORDS
@@ -55,6 +61,7 @@ class Mrt(Design):
     max_steps: int = 8
 
     def check(self) -> None:
+        super().check()
         self.within("alpha", 0.0)
         self.whole("min_tokens", 1)
         self.whole("max_steps", 1)
@@ -85,15 +92,15 @@ class Mrt(Design):
 
         Segment 0, before the first probe, is empty and has 0.
         """
-        verdicts = require_probes(group, self.NAME)
-        gained = np.diff(verdicts, axis=-1) + self.alpha * verdicts[..., -1:]
+        gained = np.diff(self.verdicts(group), axis=-1) + self.alpha * self.solved(group)[..., None]
         return np.concatenate([np.zeros_like(gained[..., :1]), gained], axis=-1)
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
-        verdicts = require_probes(group, self.NAME)
-        return {"outcome": self.alpha * verdicts[..., -1], "progress": verdicts[..., -1] - verdicts[..., 0]}
+        verdicts = self.verdicts(group)
+        outcome, progress = self.alpha * self.solved(group), verdicts[..., -1] - verdicts[..., 0]
+        return {"outcome": outcome, "progress": progress}
 
-    def advantage(self, group: Group) -> np.ndarray:
+    def unwhitened(self, group: Group) -> np.ndarray:
         """Return float (P, G, K + 1), one advantage per segment. Pure."""
         length = group.length_PG[..., None]
         edges = np.minimum(np.concatenate([group.probe_budgets_PGK, length], axis=-1), length)

@@ -12,8 +12,9 @@ import numpy as np
 
 from effwb import budgets as rules
 from effwb.designs import segments
-from effwb.designs.base import Design, design
-from effwb.designs.group import Group, require_probes, require_shared_budgets
+from effwb.designs.base import design
+from effwb.designs.forced import ForcedAnswers
+from effwb.designs.group import Group, require_shared_budgets
 from effwb.errors import ConfigError, one_of
 
 if TYPE_CHECKING:
@@ -26,22 +27,26 @@ CAP_PER_L_MIN = 32
 
 
 @design
-class ReoRl(Design):
+class ReoRl(ForcedAnswers):
     """Rewards right answers at several token budgets, so that being right earlier is worth more.
 
     Every rollout is stopped at budgets L_1 < .. < L_N and asked for its answer. R_1 .. R_N are the verdicts
-    on those answers, R_N+1 is the verdict on the full rollout.
+    on those answers, R_N+1 is the verdict at the cap.
 
         maximise  sum_i c_i R_i,   c_i = (L_i+1 - L_i-1) / 2,   c_N+1 = (cap - L_N) / 2
         A_i = (Return_i - mean) / std  over the group,   Return_i = sum_{j >= i} c_j R_j
 
     Each segment is normalised separately, with the population std and no eps; equal returns give 0. The
-    weights are those of the trapezoid rule without its J(0) term, which thinking cannot change. A rollout
-    that does not end by itself is wrong at the cap (a curve would force an answer there).
+    weights are those of the trapezoid rule without its J(0) term, which thinking cannot change.
+
+    - R_N+1 = R(x, Answer(y_:cap)) in App. E.1, and Answer forces an unfinished rollout (section 4.1): the
+      default `at_cap="forced"`. With "own" a rollout that does not end by itself is wrong at the cap.
 
     - The text of the paper gives Adv_i to the tokens [L_i, L_i+1), which can no longer change R_i, and
       nothing to the tokens before L_1: `segment="paper"`. The default "causal" gives it to the tokens
-      [L_i-1, L_i).
+      [L_i-1, L_i). It is the one default that departs from the text.
+    - Table 4 has "Advantage normalization True". If that is a whitening over the batch on top of the above,
+      it is `whiten=True`.
     - The rule for N = 1 is c_1 = cap / 2, the paper prints L^x / 2 for "q_spec"; see `first_weight`.
     - The paper never defines Task-Specific-Hard. `hard=True` is a plausible reading: reward at L^x only.
 
@@ -63,11 +68,12 @@ class ReoRl(Design):
             is not in it is not probed: only its full rollout counts.
         first_weight: For "q_spec": c_1 is cap / 2 with "rule" (default), L^x / 2 with "printed".
         hard: For "q_spec": True is Task-Specific-Hard. Default False.
+        at_cap: The verdict at the cap of a truncated rollout: "forced" (default) or "own"; see above.
         std: See `Design`. Default "population".
         eps: See `Design`. Default 0.0.
 
-    Defaults are the paper's unless noted. Parameters that all designs share are described in `Design`;
-    `rule` must be "group".
+    Defaults are the paper's, `segment` excepted, unless noted. Parameters that all designs share are
+    described in `Design`; `rule` must be "group".
 
     >>> from effwb.designs import toy_group
     >>> R = [[[0, 0, 1], [0, 0, 0], [0, 0, 0], [0, 1, 1]]]
@@ -80,7 +86,6 @@ class ReoRl(Design):
     NAME: ClassVar[str] = "reo_rl"
     PAPER_CAP: ClassVar[int | None] = 16384
     TOKEN_PARAMETERS: ClassVar[dict[str, int]] = {"l_min": 1, "budgets": 1}
-    probes: ClassVar[bool] = True
 
     budgets: Any = "exp"
     n: int = 5
@@ -95,6 +100,7 @@ class ReoRl(Design):
     eps: float | None = 0.0
 
     def check(self) -> None:
+        super().check()
         self.chosen: np.ndarray | None
         if isinstance(self.budgets, str):
             one_of("budgets of reo_rl (or a list of tokens)", self.budgets, BUDGETS)
@@ -167,16 +173,16 @@ class ReoRl(Design):
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
         """Return the shares of the total, which is the weighted mean of the verdicts and lies in [0, 1]."""
-        verdicts, weights = require_probes(group, self.NAME), self.weights(group)
+        verdicts, weights = self.verdicts(group), self.weights(group)
         parts = verdicts * weights / weights.sum(axis=-1, keepdims=True)
         if self.budgets == "q_spec":
             return {"at_budget": parts[..., 0], "full": parts[..., 1]}
         names = [f"at_{b}" for b in require_shared_budgets(group, self.NAME).tolist()]
         return {name: parts[..., k] for k, name in enumerate([*names, "full"])}
 
-    def advantage(self, group: Group) -> np.ndarray:
+    def unwhitened(self, group: Group) -> np.ndarray:
         """Return float (P, G, K + 1), one advantage per segment; see `effwb.designs.segments`. Pure."""
-        returns = segments.returns_to_go(require_probes(group, self.NAME) * self.weights(group))
+        returns = segments.returns_to_go(self.verdicts(group) * self.weights(group))
         advantage = segments.normalise_each(returns, **self._rule_options(group))
         if self.segment == "paper":
             advantage = np.concatenate([np.zeros_like(advantage[..., :1]), advantage[..., :-1]], axis=-1)

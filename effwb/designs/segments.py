@@ -47,6 +47,26 @@ def normalise_together(values_PGK: np.ndarray, nonempty_PGK: np.ndarray, **optio
     return normalised.reshape(P, G, K)
 
 
+def token_counts(edges: np.ndarray | None, length_PG: np.ndarray) -> np.ndarray:
+    """Count the tokens of every segment.
+
+    Args:
+        edges: Int (P, G, K), tokens, rising along K: where the segments change. None: each rollout is one.
+        length_PG: Int (P, G), tokens.
+
+    Returns:
+        Int (P, G, K + 1), or `length_PG` itself where there are no edges.
+
+    >>> token_counts(np.array([[[3, 3], [3, 3]]]), np.array([[5, 2]])).tolist()
+    [[[3, 0, 2], [2, 0, 0]]]
+    """
+    if edges is None:
+        return length_PG
+    length = length_PG[..., None]
+    ends = np.concatenate([np.minimum(edges, length), length], axis=-1)
+    return np.diff(ends, axis=-1, prepend=0)
+
+
 def per_token(advantage: np.ndarray, budgets: np.ndarray, length: int) -> np.ndarray:
     """Spread the segment advantages of one rollout over its tokens.
 

@@ -67,9 +67,9 @@ class Thinkless(TwoModes):
             "thinking": np.where(solved & ~empty, self.think - 1.0, 0.0),
         }
 
-    def advantage(self, group: Group) -> np.ndarray:
+    def unwhitened(self, group: Group) -> np.ndarray:
         """Return float (P, G, 2): the advantage of the first token, and that of the others. Pure."""
-        advantage = super().advantage(group)
+        advantage = super().unwhitened(group)
         first, others = self._weights(group) if self.split else (1.0, 1.0)
         return np.stack([first * advantage, others * advantage], axis=-1)
 

@@ -156,12 +156,12 @@ class Outcome(NamedTuple):
     """What every process knows about a rollout.
 
     Attributes:
-        correct: The verdict of the whole text.
+        correct: The verdict at the cap: of the whole text, or of the answer that was forced there.
         finished: Whether it ended by itself, before the cap.
         length: Its tokens, EOS included.
         empty: Whether its first token closes the thinking; None for designs that do not read this.
         probe_budgets: Where it was probed, in tokens, rising; None without probes.
-        probe_correct: The verdict at each of these; its own verdict at its end and beyond.
+        probe_correct: The verdict at each of these; at its end and beyond the verdict at the cap.
         unparsed: For each forced answer, whether no answer could be read from it.
     """
 
@@ -273,8 +273,8 @@ class Round:
 
 
 def _fewest_axes(budgets_PGK: np.ndarray) -> np.ndarray:
-    """Budgets as (K,) where all rollouts share them, as (P, K) where the rollouts of a problem do."""
-    if (budgets_PGK == budgets_PGK[:, :1]).all():
+    """Budgets as (K,) or (P, K) where rollouts share them; only (P, G, K) may repeat one."""
+    if (budgets_PGK == budgets_PGK[:, :1]).all() and (np.diff(budgets_PGK) > 0).all():
         budgets_PGK = budgets_PGK[:, 0]
         if (budgets_PGK == budgets_PGK[:1]).all():
             budgets_PGK = budgets_PGK[0]
@@ -386,6 +386,8 @@ class Collector:
                 task, ids, decode = tasks[i], completion.token_ids, trainer.processing_class.decode
                 budgets[i] = self.design.probe_points(task.problem_id, ids, self.cap, decode)
                 cuts = [b for b in cuts_of(len(ids), completion.finish_reason, budgets[i]) if b < self.cap]
+                if self.design.forces_at_cap and completion.finish_reason != "stop":
+                    cuts.append(len(ids))
                 return ProbeTarget(task.prompt_ids, ids, task.opened, cuts)
 
             completions, logprobs, answers = self.engine.sample_and_probe(
@@ -426,9 +428,9 @@ class Collector:
         budgets: list[list[int]],
         answers: list[list[ForcedAnswer]],
     ) -> list[Outcome]:
-        """The outcomes with the verdicts of the forced answers.
+        """The outcomes with the verdicts of the forced answers; beyond its end the verdict at the cap counts.
 
-        At budgets beyond its end, and at the cap, a rollout counts with its own verdict.
+        There a truncated rollout is wrong, unless the design forces an answer, which is then its last.
         """
         texts = [answer.text for row in answers for answer in row]
         golds = [task.answer for task, row in zip(tasks, answers, strict=True) for _ in row]
@@ -436,12 +438,12 @@ class Collector:
         probed = []
         for outcome, points, row in zip(outcomes, budgets, answers, strict=True):
             statuses = [next(verdicts).status for _ in row]
-            at_end = [outcome.correct and outcome.finished] * (len(points) - len(row))
-            probed.append(
-                outcome._replace(
-                    probe_budgets=points,
-                    probe_correct=[status == "correct" for status in statuses] + at_end,
-                    unparsed=[status == "unparsed" for status in statuses],
-                )
-            )
+            correct = [status == "correct" for status in statuses]
+            at_cap = outcome.correct and outcome.finished
+            if self.design.forces_at_cap and not outcome.finished:
+                at_cap = correct.pop()
+                outcome = outcome._replace(correct=at_cap)
+            correct += [at_cap] * (len(points) - len(correct))
+            unparsed = [status == "unparsed" for status in statuses]
+            probed.append(outcome._replace(probe_budgets=points, probe_correct=correct, unparsed=unparsed))
         return probed

@@ -251,7 +251,7 @@ class TrainingRun:
             "settings": {k: v for k, v in settings.items() if k not in ignored},
             "max_tokens": self.max_tokens,
             "answer_tokens": self.profile.answer_tokens if self.design.probes else None,
-            "template": self.template.identity(),
+            "template": self.template.identity(self.effort),
             "effort": self.effort,
             "problems": digest([self.schedule.ids, self.problems["question"][:], self.schedule.answers]),
             "monitor": None if self.monitor is None else digest(list(self.monitor["problem_id"])),

@@ -137,6 +137,24 @@ class TestWhatARunIs:
         info = RunSet.find(tmp_path).info("x-seed1")
         assert (info.method, info.seed, info.design) == ("kimi weight=0.3", 1, "kimi")
 
+    @pytest.mark.parametrize(
+        ("design", "added", "method"),
+        [
+            ("reo_rl", {"at_cap": "own"}, "reo_rl at_cap=own"),
+            ("cosine", {"reading": "open_r1"}, "cosine reading=open_r1"),
+            ("kimi", {}, "kimi"),
+        ],
+    )
+    def test_old_runs_name_what_has_another_default_now(self, tmp_path, design, added, method):
+        from effwb.designs import fit_design
+
+        plain = json.loads(json.dumps(fit_design(design, 512, **added).parameters()))
+        then = {key: value for key, value in plain.items() if key not in ("at_cap", "reading", "whiten")}
+        self.write(tmp_path / "old-seed1", design={"name": design, **then})
+        self.write(tmp_path / "now-seed1", design={"name": design, **plain})
+        run_set = RunSet.find(tmp_path)
+        assert run_set.info("old-seed1").method == run_set.info("now-seed1").method == method
+
     def test_old_runs_name_the_run_that_they_continue(self, tmp_path):
         self.write(tmp_path / "vanilla-seed1", design={"name": "vanilla"})
         self.write(tmp_path / "vanilla_after-seed1", design={"name": "vanilla"}, model="vanilla-seed1")

@@ -65,6 +65,30 @@ def test_pocket_effects_trains_and_compares(tmp_path):
     assert list(results["effects"][0]) == list(stored["effects"][0])
 
 
+@pytest.mark.long
+def test_at_cap_trains_both_readings_and_compares(tmp_path):
+    from benchmarks import at_cap
+
+    root = ["--root", str(tmp_path / "runs"), "--only", "mrt", "--seeds", "0,1"]
+    size = ["--steps", "1", "--problems-per-round", "1", "--n-problems", "7", "--n-samples", "1"]
+    for part in ("0/2", "1/2"):
+        at_cap.main(["run", *root, *size, "--part", part])
+    output = tmp_path / "at_cap.json"
+    at_cap.main(["table", *root, "--output", str(output)])
+    results = json.loads(output.read_text())
+    assert [(row["at_cap"], row["seed"]) for row in results["runs"]] == [
+        ("forced", 0),
+        ("forced", 1),
+        ("own", 0),
+        ("own", 1),
+    ]
+    assert [row["measure"] for row in results["differences"]] == list(at_cap.MEASURES)
+    for row in results["differences"]:
+        assert row["seeds"] == 2
+        assert row["difference"] == pytest.approx(row["forced"] - row["own"])
+        assert row["low"] <= row["difference"] <= row["high"]
+
+
 @pytest.mark.slow
 def test_a_checkout_gives_its_own_results_again(capfd):
     from benchmarks import same_results
@@ -88,7 +112,7 @@ def test_a_benchmark_for_a_gpu_prints_its_help(name, capsys):
 
 def test_every_benchmark_is_tested_here():
     files = {path.stem for path in table.HERE.glob("*.py")} - {"__init__", "report", "table"}
-    elsewhere = {"growth", "pocket_effects", "same_results", "gpu_budget_sweep", "gpu_grpo"}
+    elsewhere = {"at_cap", "growth", "pocket_effects", "same_results", "gpu_budget_sweep", "gpu_grpo"}
     assert files == {*SIZES, *elsewhere}
 
 

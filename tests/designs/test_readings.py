@@ -1,5 +1,6 @@
 """Switches for differences between papers, their code and copies of it, against numbers worked by hand."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -27,6 +28,31 @@ def test_lone_correct_rollout_in_the_three_readings():
     assert (other.rule, other.std, other.eps) == ("group", "sample", 1e-6)
 
 
+def test_released_length_group_norm_whitens_over_all_tokens():
+    """Worked from the equations by a script without effwb: 1,400 tokens, of which 400 have advantage 0.
+
+    Rewards 1 - 0.4 sigmoid((len - 200) / 81.65), RLOO, then (A + 0.135078) / 0.435948.
+    """
+    lengths = [[100, 200, 300, 400], [50, 50, 100, 200]]
+    group = Group([[1, 1, 1, 0], [0, 0, 0, 0]], lengths, np.ones((2, 4)), 1024, ["a", "b"])
+    design = make_design("length_group_norm", alpha=0.4, reading="released")
+    assert (design.rule, design.std, design.eps, design.whiten) == ("rloo", "none", 0.0, True)
+    np.testing.assert_allclose(design.reward(group)["total"][0], [0.909159, 0.8, 0.690841, 0], atol=1e-6)
+    unwhitened = [0.412212, 0.266667, 0.121121, -0.8]
+    np.testing.assert_allclose(design.unwhitened(group), [unwhitened, [0.0] * 4], atol=1e-6)
+    whitened = [1.255402, 0.921543, 0.587683, -1.525233]
+    np.testing.assert_allclose(design.advantage(group), [whitened, [0.309849] * 4], atol=1e-6)
+    # `whiten` of any other reading leaves the group without advantages at 0
+    kept = make_design("length_group_norm", alpha=0.4, whiten=True).advantage(group)
+    np.testing.assert_allclose(kept, [whitened, [0.0] * 4], atol=1e-6)
+    plain = make_design("length_group_norm", alpha=0.4, reading="released", whiten=False)
+    np.testing.assert_array_equal(
+        plain.advantage(group), make_design("length_group_norm", alpha=0.4).advantage(group)
+    )
+    lone = toy_group([1000, 2000, 3000, 4000], [1, 0, 0, 0])
+    assert design.reward(lone)["total"][0].tolist() == [0.8, 0, 0, 0]
+
+
 def test_alpha_orders_advantages_only_without_a_std():
     group = toy_group([1000, 2000, 3000, 4000], [1, 1, 1, 1])
     spread = [
@@ -43,13 +69,33 @@ def test_alpha_orders_advantages_only_without_a_std():
 def test_cosine_is_clamped_beyond_max_len():
     lengths = list(range(0, 4001, 250))
     group = toy_group(lengths, [1] * len(lengths), cap=4000)
-    total = make_design("cosine", max_len=2000, cap=4000).reward(group)["total"][0]
+    total = make_design("cosine", reading="open_r1", max_len=2000, cap=4000).reward(group)["total"][0]
     assert (np.diff(total) <= 1e-12).all()
     assert total[-1] == total[8] == 0.5
     wrong = make_design("cosine", max_len=2000, cap=4000).reward(toy_group(lengths, [0] * 17, cap=4000))
     assert (np.diff(wrong["total"][0]) >= -1e-12).all()
     cut = toy_group([10, 2000], [0, 1], finished=[1, 0], cap=2000)
     assert make_design("cosine", exceed=-10.0).reward(cut)["total"][0, 1] == -10.0
+
+
+def test_cosine_has_the_authors_values_and_those_of_open_r1():
+    """Cap 4000: 1 + cos(pi / 4) = 1.707107 and 1 + cos(3 pi / 4) = 0.292893, halved, times the span."""
+    lengths = [1000, 3000, 1000, 4000, 4000]
+    group = toy_group(lengths, [1, 1, 0, 0, 1], finished=[1, 1, 1, 1, 0], cap=4000)
+    total = {r: make_design("cosine", reading=r).reward(group)["total"][0] for r in ("paper", "open_r1")}
+    np.testing.assert_allclose(total["paper"], [1.853553, 1.146447, -8.535534, 0.0, -10.0], atol=1e-6)
+    np.testing.assert_allclose(total["open_r1"], [0.926777, 0.573223, -0.926777, -0.5, -0.5], atol=1e-6)
+    np.testing.assert_array_equal(make_design("cosine").reward(group)["total"][0], total["paper"])
+    own = make_design("cosine", exceed=-3.0, max_value_correct=4.0)
+    assert own.reward(group)["total"][0, 4] == -3.0
+    assert (own.max_value_correct, own.min_value_correct) == (4.0, 1.0)
+
+
+def test_cosine_of_older_runs_is_that_of_open_r1():
+    design = make_design("cosine", reading="open_r1")
+    names = ("min_value_correct", "max_value_correct", "min_value_wrong", "max_value_wrong", "exceed")
+    assert [design.parameters()[name] for name in names] == [0.5, 1.0, -1.0, -0.5, None]
+    assert design.ADDED_PARAMETERS == {"whiten": False, "reading": "open_r1"}
 
 
 def test_kimi_equal_lengths_and_warm_up():
@@ -128,6 +174,34 @@ def test_laser_d_released_reading_covers_wrong_answers_too():
     design = make_design("laser_d", target=1024, monitor="held_out", reading="released")
     design.update_targets(group)
     assert design.state()["targets"]["medium"] == 5120.0  # 4 of all 8, x 2; of the correct alone 3072
+
+
+@pytest.mark.parametrize("name", ["laser_d", "laser_de"])
+def test_laser_d_released_falls_back_to_the_longest_response_of_the_batch(name):
+    monitored = toy_group([2000, 3000, 4000, 12000], [1, 1, 0, 0])  # medium; the others are not seen
+    step = Group(
+        [[1, 1, 1], [0, 0, 1], [0, 0, 0]], [[500, 900, 2500], [700, 6500, 300], [4000, 16384, 9000]],
+        [[1] * 3, [1] * 3, [1, 0, 1]], 16384, ["easy", "medium", "hard"],
+    )  # fmt: skip
+    targets, rewards = {}, {}
+    for reading in ("paper", "released"):
+        design = make_design(name, target=1024, monitor="held_out", reading=reading)
+        design.update_targets(monitored)
+        rewards[reading] = design.reward(step)["total"]
+        short = dataclasses.replace(
+            step, length_PG=np.minimum(step.length_PG, 2500), finished_PG=np.ones((3, 3))
+        )
+        targets[reading] = design.targets(short)[:, 0].tolist(), list(design.diagnostics(short).values())
+    # paper: ceil(4/3) = 2 sure, of 2 right ones half are within 2000, all within 3000: 2 x 1/2 >= 1 at 2048
+    assert targets["paper"] == ([16384, 2048, 16384], [16384, 2048, 16384])
+    # code: floor(4/3) = 1 sure; all 4 responses are within 12288; no target is longer than the batch
+    assert targets["released"] == ([2500, 2500, 2500], [2500, 2500, 2500])
+    released = make_design(name, target=1024, monitor="held_out", reading="released")
+    released.update_targets(monitored)
+    assert released.targets(step)[:, 0].tolist() == [16384, 12288, 16384]
+    capped = make_design(name, target=1024, monitor="held_out", reading="released", l_max=16384)
+    capped.load_state({**released.state(), "targets": {"hard": 1e9, "medium": 12288.0, "easy": 1e9}})
+    np.testing.assert_array_equal(capped.reward(step)["total"], rewards["released"])
 
 
 def test_laser_buckets_are_exact_at_one_and_two_thirds():

@@ -1,6 +1,7 @@
 """Designs that reward forced answers (REO-RL, MRT, BRPO): vectors, segments, order, bad input."""
 
 import copy
+import dataclasses
 import json
 import pickle
 from pathlib import Path
@@ -23,8 +24,8 @@ few = settings(max_examples=40, deadline=None)
 each = pytest.mark.parametrize("name", ["reo_rl", "mrt", "brpo"])
 
 
-def build(name):
-    return make_design(name, cap=CAP, **({} if name == "mrt" else {"budgets": BUDGETS}))
+def build(name, **params):
+    return make_design(name, cap=CAP, **({} if name == "mrt" else {"budgets": BUDGETS}), **params)
 
 
 @st.composite
@@ -130,13 +131,23 @@ class TestAllThree:
             DESIGNS[name](rule="rloo")
 
     @each
-    def test_a_truncated_rollout_is_wrong_in_full(self, name):
+    @few
+    @given(data=st.data())
+    def test_a_truncated_rollout_is_wrong_with_its_own_verdict_at_the_cap(self, name, data):
+        group, design = data.draw(groups(name)), build(name, at_cap="own")
+        flipped = dataclasses.replace(group, correct_PG=group.correct_PG ^ ~group.finished_PG)
+        for before, after in (
+            (design.reward(group)["total"], design.reward(flipped)["total"]),
+            (design.advantage(group), design.advantage(flipped)),
+        ):
+            np.testing.assert_array_equal(before, after)
         budgets = BUDGETS if name != "mrt" else [[[0, 64]] * 2]
         group = toy_group(
             [CAP, 300], [1, 1], finished=[0, 1], cap=CAP, probe_budgets_K=budgets,
             probe_correct_PGK=np.zeros((1, 2, 2)),
         )  # fmt: skip
-        assert build(name).reward(group)["total"][0, 0] == 0
+        assert design.reward(group)["total"][0, 0] == 0
+        assert build(name).reward(group)["total"][0, 0] > 0
 
 
 class TestReoRl:

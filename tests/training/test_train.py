@@ -54,16 +54,21 @@ def probed_in_a_second_call(collector, trainer, rollouts):
             decode = trainer.processing_class.decode
             budgets = collector.design.probe_points(batch.problem_ids_P[p], ids, collector.cap, decode)
             cuts = [b for b in cuts_of(len(ids), completion.finish_reason, budgets) if b < collector.cap]
+            n_budgets = len(cuts)
+            if collector.design.forces_at_cap and completion.finish_reason == "length":
+                cuts.append(len(ids))
             target = ProbeTarget(batch.prompt_ids_P[p], ids, batch.opened_P[p], cuts)
             (answers,) = collector.prober.answers(sampler, [target])
             golds = [batch.answers_P[p]] * len(answers)
             statuses = [verdict.status for verdict in verify([a.text for a in answers], golds)]
             outcome = rollouts.outcomes[row]
-            own = [outcome.correct and outcome.finished] * (len(budgets) - len(cuts))
             correct, unparsed = ([s == name for s in statuses] for name in ("correct", "unparsed"))
-            outcomes.append(
-                outcome._replace(probe_budgets=budgets, probe_correct=correct + own, unparsed=unparsed)
-            )
+            at_cap = outcome.correct and outcome.finished
+            if len(cuts) > n_budgets:
+                at_cap = correct[-1]
+                outcome = outcome._replace(correct=at_cap)
+            correct = correct[:n_budgets] + [at_cap] * (len(budgets) - n_budgets)
+            outcomes.append(outcome._replace(probe_budgets=budgets, probe_correct=correct, unparsed=unparsed))
     return outcomes
 
 
@@ -328,10 +333,11 @@ class TestTraining:
     @pytest.mark.long
     @pytest.mark.parametrize("design", ["reo_rl", "mrt", "brpo"])
     def test_one_call_gives_what_two_calls_give(self, easy, tmp_path, monkeypatch, design):
-        """Tokens, verdicts, metrics and weights."""
+        """Tokens, verdicts, metrics and weights; also where rollouts are truncated and asked at the cap."""
         from effwb.training.engines import ModelEngine
 
-        one_call = small(design, easy, tmp_path / "one")
+        one_call = small(design, easy, tmp_path / "one", max_tokens=48)
+        assert (one_call.metrics["truncated"] > 0).all()
 
         def in_two_calls(self, trainer, prompt_ids, seeds, prober, target_of):
             completions, logprobs = self.sample(trainer, prompt_ids, seeds)
@@ -340,7 +346,7 @@ class TestTraining:
                 return completions, logprobs, prober.answers(sampler, targets)
 
         monkeypatch.setattr(ModelEngine, "sample_and_probe", in_two_calls)
-        two_calls = small(design, easy, tmp_path / "two")
+        two_calls = small(design, easy, tmp_path / "two", max_tokens=48)
         metrics = [
             result.metrics.drop(columns=[c for c in result.metrics if c.startswith("time/")])
             for result in (one_call, two_calls)
