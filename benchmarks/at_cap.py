@@ -43,10 +43,10 @@ def point(design: str, at_cap: str) -> Point:
 def row_of(run: RunAnalysis, design: str, at_cap: str) -> dict:
     """Return the measures of one run.
 
-    `truncated at start` and `truncated at end` are shares of the training rollouts in the first and the last
-    tenth of the steps. `accuracy` and `mean length` (tokens) are those of the evaluation, at its own cap;
-    there a truncated rollout is wrong. `accuracy at cap` is the curve at 128 tokens, where answers are
-    forced; `area to cap` is what reo_rl maximises; `REG` is up to the last budget.
+    `truncated at start`, `in training` and `at end` are shares of the training rollouts: in the first tenth
+    of the steps, in all, in the last tenth. `accuracy` and `mean length` (tokens) are those of the
+    evaluation, at its own cap; there a truncated rollout is wrong. `accuracy at cap` is the curve at 128
+    tokens, where answers are forced; `area to cap` is what reo_rl maximises; `REG` is up to the last budget.
     """
     frontier, curve, summary = Frontier.pocket(), run.curve, run.summary()
     assert run.metrics is not None, f"{run.name} was not trained"
@@ -59,6 +59,7 @@ def row_of(run: RunAnalysis, design: str, at_cap: str) -> dict:
         "accuracy": summary["accuracy"],
         "mean length": summary["mean length"],
         "truncated at start": truncated.head(few).mean(),
+        "truncated in training": truncated.mean(),
         "truncated at end": truncated.tail(few).mean(),
         "accuracy at cap": curve.at(CAP),
         "area to cap": curve.area(CAP),

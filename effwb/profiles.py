@@ -120,6 +120,9 @@ class Training(CheckedValues):
             "k1" is d, "k2" and "mse" are d^2 / 2, "k3" is exp(-d) - 1 + d. In the loss, the gradient of "k1"
             is 0 on average.
         kl_place: Where the KL term stands: in the "loss", or in the "reward" of each token, as in PPO.
+        kl_bias_correction: True: "k3" in the loss is multiplied by the probability ratio, which changes its
+            gradient (DeepSeek-V3.2, 2512.02556; the default of TRL). False: it is not, as in verl and
+            OpenRLHF. Other estimators never are.
         loss: TRL's `loss_type`. "dapo" averages over the tokens of a round, "grpo" over each rollout first,
             "dr_grpo" divides by the cap.
         warmup_steps: Steps over which the learning rate rises from 0.
@@ -159,6 +162,7 @@ class Training(CheckedValues):
     kl: NotNegative = 0.0
     kl_estimator: Literal["k1", "k2", "k3", "mse"] = "k3"
     kl_place: Literal["loss", "reward"] = "loss"
+    kl_bias_correction: bool = True
     loss: Literal["grpo", "dapo", "dr_grpo", "bnpo", "cispo"] = "dapo"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     schedule: Literal["constant", "cosine", "linear"] = "constant"

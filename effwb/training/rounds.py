@@ -325,8 +325,7 @@ class Collector:
         """Round `number`, with groups that teach nothing replaced up to `refill_rounds` times."""
         rollouts = self.sample(trainer, number, self.schedule.batch(number))
         for attempt in range(1, self.settings.refill_rounds + 1):
-            advantage = self.design.unwhitened(self.group(rollouts))
-            groups = np.flatnonzero(without_advantage(advantage)).tolist()
+            groups = np.flatnonzero(without_advantage(self.design.advantage(self.group(rollouts)))).tolist()
             if not groups:
                 break
             rows_P = rollouts.prompts.rows_P

@@ -56,6 +56,7 @@ ROUNDING = ("micro_batch", "tokens_per_forward", "gradient_checkpointing", "keep
 ADDED_SETTINGS: dict[str, Any] = {
     "kl_estimator": "k3",
     "kl_place": "loss",
+    "kl_bias_correction": True,
     "schedule": "constant",
     "adam_beta1": 0.9,
     "adam_beta2": 0.999,

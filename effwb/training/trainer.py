@@ -213,6 +213,8 @@ class GroupTrainer(GRPOTrainer):
         The reward of token t is less by `Training.kl` times its KL, so its advantage is less by the sum of
         that over t and all later tokens (gamma 1). The baseline of the group is taken before that and the
         whitening after it, over all tokens of the round, as in the code of Arora & Zanette (2502.04463).
+        Whitening then shifts groups whose rewards are all equal like all others, which `Design.whitened` does
+        not: with a KL they have a gradient.
 
         Args:
             batch: TRL's batch with the design's advantages, (B,) or (B, T), not whitened.

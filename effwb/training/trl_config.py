@@ -101,6 +101,7 @@ def grpo_config(
         temperature=settings.temperature,
         top_p=settings.top_p,
         beta=settings.kl,
+        use_bias_correction_kl=settings.kl_bias_correction,
         epsilon=settings.clip_low,
         epsilon_high=settings.clip_high,
         loss_type=settings.loss,

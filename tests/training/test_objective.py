@@ -55,6 +55,13 @@ def estimate(estimator, d):
     return {"k1": d, "k2": d**2 / 2, "mse": d**2 / 2, "k3": torch.exp(-d) - 1 + d}[estimator]
 
 
+def kl_in_loss(logps, reference_logps, batch, estimator):
+    """The KL of each token; "k3, corrected" is multiplied by the ratio, whose gradient counts."""
+    estimator, _, corrected = estimator.partition(", ")
+    kl = estimate(estimator, logps - reference_logps)
+    return kl * torch.exp(logps - batch["old_per_token_logps"]) if corrected else kl
+
+
 def written_loss(model, reference, batch, tokens_of_round, *, loss, estimator, kl):
     """The loss of one micro-batch; an update has two of them, and a round two updates."""
     with torch.no_grad():
@@ -66,7 +73,7 @@ def written_loss(model, reference, batch, tokens_of_round, *, loss, estimator, k
         policy = ratio.clamp(max=CLIP_HIGH).detach() * advantage * logps
     else:
         policy = torch.min(ratio * advantage, ratio.clamp(1 - CLIP_LOW, 1 + CLIP_HIGH) * advantage)
-    per_token = -policy + kl * estimate(estimator, logps - reference_logps)
+    per_token = -policy + kl * kl_in_loss(logps, reference_logps, batch, estimator)
     rollouts = [row[unmasked] for row, unmasked in zip(per_token, mask, strict=True)]
     nothing = 0.0 * logps.sum()  # a micro-batch may have masked rollouts only
     total = sum((row.sum() for row in rollouts), start=nothing)
@@ -119,8 +126,8 @@ def compare_losses(monkeypatch, estimator, kl):
             assert difference <= 1e-3 * size + 1e-7, (loss, difference, size)
         self.loss_type = own_type
         with torch.no_grad():
-            d = plain_logps(model, batch) - plain_logps(reference, batch)
-        kl_sum, count = estimate(estimator, d)[in_loss(batch)].sum(), in_loss(batch).sum()
+            of_tokens = kl_in_loss(plain_logps(model, batch), plain_logps(reference, batch), batch, estimator)
+        kl_sum, count = of_tokens[in_loss(batch)].sum(), in_loss(batch).sum()
         kl_means.append((self.state.global_step + 1, float(kl_sum / max(1, count))))
         return compute_loss(self, model, batch, *args, **kwargs)
 
@@ -129,11 +136,14 @@ def compare_losses(monkeypatch, estimator, kl):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, "k3, corrected"])
 def test_kl_in_the_loss(easy, tmp_path, monkeypatch, estimator):
     """Every type of loss, two micro-batches per update, masked rollouts, off-policy updates."""
     kl_means = compare_losses(monkeypatch, estimator, KL)
-    metrics = run(easy, tmp_path / "r", kl_estimator=estimator).metrics.set_index("step")
+    settings = dict(kl_estimator=estimator[:2] if "k3" in estimator else estimator)
+    if estimator == "k3":
+        settings["kl_bias_correction"] = False
+    metrics = run(easy, tmp_path / "r", **settings).metrics.set_index("step")
     assert metrics["masked"].max() > 0
     assert len(kl_means) == 6
     for step in (2, 3, 4):
@@ -320,6 +330,7 @@ def test_identity_names_new_settings_only_where_they_differ_from_older_runs(easy
     others = {
         "kl_estimator": "k1",
         "kl_place": "reward",
+        "kl_bias_correction": False,
         "schedule": "cosine",
         "adam_beta1": 0.8,
         "adam_beta2": 0.95,
