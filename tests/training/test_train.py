@@ -255,6 +255,40 @@ class TestTraining:
         table = small(design, easy, tmp_path / "r", steps=1, save_every=1, **options).metrics
         assert np.isfinite(table[["loss", "grad_norm", "reward/total"]]).all(axis=None)
 
+    @pytest.mark.parametrize(
+        ("design", "params", "settings"),
+        [
+            ("length_group_norm", {"reading": "released"}, {"loss": "grpo"}),
+            ("reo_rl", {}, {}),
+            ("grpo_lambda", {"lam": 0.5}, {}),
+        ],
+    )
+    def test_whitened_advantages_reach_the_loss(self, easy, tmp_path, monkeypatch, design, params, settings):
+        from effwb.training import trainer as ours
+
+        values, original = [], ours.GroupTrainer._with_advantages
+
+        def spy(self, out, *args):
+            batch = original(self, out, *args)
+            mask, advantages = batch["completion_mask"].bool(), batch["advantages"].double()
+            values.append(
+                (advantages if advantages.ndim == 2 else advantages[:, None]).expand(mask.shape)[mask]
+            )
+            return batch
+
+        monkeypatch.setattr(ours.GroupTrainer, "_with_advantages", spy)
+        settings = dict(steps=1, save_every=1, problems_per_round=4, **settings)
+        for whiten in (False, True):
+            small(
+                design, easy, tmp_path / f"{whiten}", design_params={**params, "whiten": whiten}, **settings
+            )
+        plain, whitened = values
+        expected = (plain - plain.mean()) / plain.std(unbiased=False)
+        if design == "length_group_norm":
+            assert np.allclose(whitened, expected, atol=1e-5)
+        else:  # what has no advantage keeps 0
+            assert np.allclose(whitened, np.where(plain == 0, 0.0, expected), atol=1e-5)
+
     def test_loss_and_gradient_are_trls(self, easy, tmp_path, monkeypatch):
         """`vanilla` with TRL's eps is TRL's own GRPO on the same rollouts."""
         from trl import GRPOTrainer
