@@ -324,10 +324,8 @@ class TestStart:
     def test_rl_on_the_pocket_model_is_a_vanilla_run_first(self):
         start = starting_point("rl", "pocket", "reo_rl")
         assert (start.after, start.model) == (Point("vanilla"), None)
-        assert (str(start), start.folder) == (
-            "started from pocket after a vanilla run",
-            "pocket-from-vanilla",
-        )
+        assert start.folder == "pocket-from-vanilla"
+        assert str(start) == "vanilla started from pocket, the others after vanilla"
 
     def test_rl_on_a_real_profile_is_the_papers_checkpoint(self):
         start = starting_point("rl", "r1-qwen-7b", "reo_rl")
