@@ -127,7 +127,7 @@ def starting_point(start_from: str | None, profile: str, design: str) -> Start:
         name = Path(start_from).name
         return Start(f"started from {start_from}", f"{profile}-from-{name}", start_from)
     if PROFILES[profile].recipe == "pocket":
-        text = f"started from {own} after a vanilla run"
+        text = f"vanilla started from {own}, the others after vanilla"
         return Start(text, f"{profile}-from-vanilla", after=Point("vanilla"))
     paper = recipe(design, "paper", own)
     if len(paper.model) != 1 or "/" not in paper.model[0]:

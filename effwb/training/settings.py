@@ -14,7 +14,7 @@ from effwb.profiles import Profile, Training
 from effwb.recipes import RECIPES, Difference, Recipe, choose, recipe
 from effwb.rollouts import FORCED_ROOM
 from effwb.training.checks import check
-from effwb.training.points import Point
+from effwb.training.points import Point, short_value
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -74,7 +74,8 @@ class RunSettings:
             return []
         paper = recipe(self.design.NAME, "paper", self.model)
         here, there = self.design.parameters(), fit_design(paper.design, self.max_tokens, **paper.params)
-        params = {n: (v, here[n]) for n, v in there.parameters().items() if not _alike(v, here[n])}
+        expected = there.parameters().items()
+        params = {n: (_brief(v), _brief(here[n])) for n, v in expected if not _alike(v, here[n])}
         return paper.differences(
             self.training,
             self.max_tokens,
@@ -227,6 +228,11 @@ def recipe_lines(run: RunSettings, differences: Sequence[Difference]) -> list[st
         return [f"{run.recipe}: one setting for all designs; not as in {paper}: {names}"]
     lines = [f"{run.recipe}; left open by the paper: {', '.join(run.recipe.open) or 'nothing'}"]
     return lines + [f"  not as in {paper}: {row}" for row in differences]
+
+
+def _brief(value: Any) -> Any:
+    """The value, or a digest of a frontier or a long table."""
+    return value if isinstance(value, bool | int | float | str | None) else short_value(value)
 
 
 def _alike(a: Any, b: Any) -> bool:
