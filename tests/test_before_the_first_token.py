@@ -296,7 +296,10 @@ def test_every_point_is_checked_before_the_first_is_trained(few, tmp_path):
     small = POCKET.override(training=POCKET.training.override(problems_per_round=2))
     reference = {problem: {"length": 10.0, "accuracy": 0.5} for problem in few["problem_id"]}
     for points, message in (
-        ([Point("vanilla"), Point("adapt_think")], "adapt_think needs loss='grpo'"),
+        (
+            [Point("vanilla"), Point("adapt_think", training={"loss": "dapo"})],
+            "adapt_think needs loss='grpo'",
+        ),
         ([Point("vanilla"), Point("kmi")], "Did you mean 'kimi'"),
         ([Point("vanilla"), Point("kimi", training={"steps": 3, "updates_per_round": 2})], "multiple"),
         ([Point("vanilla"), Point("length_harmonizing")], "compares with a frozen model"),
@@ -353,7 +356,7 @@ def test_the_rest_of_probe_is_checked(few, sampler, tmp_path):
         (["eval", "-o", "r", "--model", "none"], "unknown --model 'none'"),
         (["eval", "-o", "r", "--effort", "lwo"], "unknown --effort 'lwo'"),
         (["eval", "-o", "text.txt"], "'text.txt' is a file, not a directory"),
-        (["eval", "-o", "text.txt/run"], "text.txt/run: Not a directory"),
+        (["eval", "-o", "text.txt/run"], "text.txt/run is or lies in a file"),
         (["eval", "-o", "r", "--problems", "broken.jsonl"], "broken.jsonl, line 3 is not valid JSON"),
         (
             ["eval", "-o", "r", "--problems", "columns.jsonl"],

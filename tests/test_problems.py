@@ -161,7 +161,7 @@ class TestSeveralBenchmarks:
         ("name", "error", "message"),
         [
             ("pocket+amie24", ConfigError, "unknown problem source 'amie24'.*Did you mean 'aime24'"),
-            ("pocket+", ConfigError, "unknown problem source ''"),
+            ("pocket+", ConfigError, "name must not be empty, got ''"),
             ("pocket+pocket", DataError, "'pocket' and 'pocket' are both of the benchmark 'pocket'"),
             ("pocket+no.jsonl", DataError, "no problem file at no.jsonl"),
         ],

@@ -148,7 +148,8 @@ class TestPointsInOrder:
             return TrainResult(run_dir, design)
 
         monkeypatch.setattr(study.run, "train", record)
-        monkeypatch.setattr(study.run, "check_training", lambda *args, **options: None)  # it needs the problems
+        # it needs the problems
+        monkeypatch.setattr(study.run, "check_training", lambda *args, **options: None)
         monkeypatch.setattr(TrainResult, "state", {"design": "lapo_discovery"})
         monkeypatch.setattr(study.run, "open_sampler", lambda *args, **options: nullcontext())
         monkeypatch.setattr(study.run, "evaluate", lambda *args, **options: None)

@@ -31,6 +31,7 @@ FILE_KEYS = ("paper", "title", "designs", "sources", "training", "params", "run"
 SECTIONS = ("training", "params", "run", "differs")
 FIELD_KEYS = ("value", "share", "source", "open", "paper", "why")
 RUN_TYPES = {"max_tokens": int, "template": str, "model": list, "train_source": str}
+KL_FIELDS = ("kl_estimator", "kl_place", "kl_bias_correction")  # without a KL term they decide nothing
 NOT_PRINTED = "not printed; the profile's value"
 ALL_SIZES = ""  # the recipe of models that no [size] section is about
 
@@ -163,7 +164,9 @@ def _values(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def _open(entries: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]) -> dict[str, str]:
     """What the paper leaves open: fields marked so, and those that its file does not have."""
-    unused = {"kl_estimator", "kl_place"} if values.get("kl") == 0 else set()
+    unused = set(KL_FIELDS) if values.get("kl") == 0 else set()
+    if values.get("kl_estimator", "k3") != "k3" or values.get("kl_place") == "reward":
+        unused.add("kl_bias_correction")
     reasons = {}
     for name in (*METHOD_FIELDS, *RUN_FIELDS):
         if name not in entries and name not in unused:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 METHOD_FIELDS = (
     *("learning_rate", "weight_decay", "adam_beta1", "adam_beta2", "adam_eps", "max_grad_norm"),
     *("schedule", "warmup_steps", "steps", "problems_per_round", "group_size", "updates_per_round"),
-    *("iterations", "refill_rounds", "clip_low", "clip_high", "kl", "kl_estimator", "kl_place", "loss"),
-    *("temperature", "top_p", "n_problems"),
+    *("iterations", "refill_rounds", "clip_low", "clip_high", "kl", "kl_estimator", "kl_place"),
+    *("kl_bias_correction", "loss", "temperature", "top_p", "n_problems"),
 )
 RUN_FIELDS = ("max_tokens", "template", "model", "train_source")  # what a recipe says beside `Training`
 COLUMNS = ("field", "paper", "recipe", "what differs and why", "source")
