@@ -10,8 +10,8 @@ n-th run, so that n processes can share the work. Each design is compared with `
 was trained for as many steps: intervals and p-values are over seeds, adjusted by Holm for the number of rows,
 and REG against the repository's frontier has intervals over problems. It includes the runs that notebooks 20
 and 21 train (Oracle, Q-Spec). Results: benchmarks/results/pocket_effects.json; `benchmarks.results_page` puts
-them into docs/results.md. There reo_rl, mrt and brpo have at_cap="own" and cosine has reading="open_r1", which were
-their only ways when it was measured.
+them into docs/results.md. There reo_rl, mrt and brpo have at_cap="own" and cosine has reading="open_r1",
+which were their only ways when it was measured.
 """
 
 from __future__ import annotations

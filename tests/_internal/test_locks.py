@@ -27,9 +27,9 @@ def test_a_file_holds_the_directory_where_flock_is_missing(tmp_path, no_flock, c
     with locked(tmp_path, 0):
         process, host = (tmp_path / ".lock-holder").read_text().split("\n")[:2]
         assert (process, host) == (str(os.getpid()), socket.gethostname())
-        with pytest.raises(BusyError, match=rf"by process {process} on {host}.* delete .*\.lock-holder"):
-            with locked(tmp_path, 0):
-                pass
+        refusal = rf"by process {process} on {host}.* delete .*\.lock-holder"
+        with pytest.raises(BusyError, match=refusal), locked(tmp_path, 0):
+            pass
     assert not (tmp_path / ".lock-holder").exists()
     assert "has no flock" in caplog.text
     with locked(tmp_path, 0):
@@ -62,9 +62,9 @@ def test_the_file_of_another_host_is_not_taken_over(tmp_path, no_flock):
 def test_a_directory_that_is_a_file_is_named(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ConfigError, match=f"{path} is or lies in a file; give a directory"):
-            with locked(path, 0):
-                pass
+        refusal = f"{path} is or lies in a file; give a directory"
+        with pytest.raises(ConfigError, match=refusal), locked(path, 0):
+            pass
 
 
 @pytest.mark.parametrize("reason", [errno.EROFS, errno.EACCES])
