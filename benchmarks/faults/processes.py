@@ -156,4 +156,4 @@ def vllm_engine(rng: random.Random, folder: Path, stock: Path, number: int) -> R
         pass
     except Exception as error:
         return Result(fault, "raw", f"{type(error).__name__}: {str(error)[:200]}")
-    return judge(fault, lambda: work(False), lambda result: len(result.rollouts) == 36, ["run"])
+    return judge(fault, lambda: work(False), lambda result: len(result.rollouts) == 24, ["run"])

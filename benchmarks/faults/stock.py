@@ -18,8 +18,8 @@ from effwb.samplers import open_sampler
 from effwb.training import train
 from effwb.training.trainer import GroupTrainer
 
-POCKET = profiles.profile("pocket").override(n_samples=3, shard_problems=4)
-BUDGETS = [0, 4, 16, 64, 256]
+POCKET = profiles.profile("pocket").override(n_samples=2, shard_problems=4, max_tokens=128)
+BUDGETS = [0, 4, 16, 64, 128]
 SETTINGS = dict(
     steps=4,
     problems_per_round=2,
