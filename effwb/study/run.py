@@ -28,7 +28,7 @@ Points = Sequence[Point] | Mapping[str, Point]
 POINTS = Annotated[Sequence[Point], Field(min_length=1)] | Annotated[Mapping[str, Point], Field(min_length=1)]
 
 
-@checked_arguments(points=POINTS, profile=Profile)
+@checked_arguments(points=Sequence[Point] | Mapping[str, Point], profile=Profile)
 def run_points(
     points: Points,
     train_problems: Dataset,

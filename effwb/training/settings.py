@@ -232,6 +232,7 @@ def recipe_lines(run: RunSettings, differences: Sequence[Difference]) -> list[st
 
 def _brief(value: Any) -> Any:
     """The value, or a digest of a frontier or a long table."""
+    value = _without_tuples(value)
     return value if isinstance(value, bool | int | float | str | None) else short_value(value)
 
 
@@ -240,4 +241,8 @@ def _alike(a: Any, b: Any) -> bool:
         return a is b
     if hasattr(a, "tolist") or hasattr(b, "tolist"):
         a, b = (value.tolist() if hasattr(value, "tolist") else value for value in (a, b))
-    return bool(a == b)
+    return bool(_without_tuples(a) == _without_tuples(b))
+
+
+def _without_tuples(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value  # a file knows no tuples

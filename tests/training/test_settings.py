@@ -293,8 +293,8 @@ class TestRuns:
     def test_the_job_and_the_command(self, tmp_path, monkeypatch, written):
         calls = []
 
-        def record(**options):
-            calls.append(options)
+        def record(design, problems, **options):
+            calls.append({**options, "problems": problems})
             return TrainResult(tmp_path, make_design("vanilla"))
 
         monkeypatch.setattr("effwb.training.job.train", record)

@@ -1,6 +1,5 @@
 """LEAD in training: what it reports belongs to the step, and its weights survive a kill."""
 
-import json
 import shutil
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from effwb import problems
 from effwb.errors import ConfigError, DataError
+from effwb.runs import read_json, write_json
 from tests.training.test_train import small, weights
 
 LONG = dict(steps=4, save_every=2)
@@ -68,7 +68,7 @@ class TestKilled:
 
     def test_a_checkpoint_without_the_state_is_refused(self, easy, whole, killed):
         file = max(killed.glob("train/checkpoints/*/effwb.json"))
-        saved = json.loads(file.read_text())
+        saved = read_json(file, "")
         broken = {
             "design None": {k: v for k, v in saved.items() if k != "design"},
             "design 'gdpo'": {**saved, "design": {"design": "gdpo"}},
@@ -76,7 +76,7 @@ class TestKilled:
             "two numbers": {**saved, "design": {**saved["design"], "weights": [float("nan"), 0.5]}},
         }
         for said, content in broken.items():
-            file.write_text(json.dumps(content))
+            write_json(file, content)
             with pytest.raises(DataError, match=rf"effwb.json does not restore lead: .*{said}.*delete"):
                 small("lead", easy, killed, **LONG)
         shutil.rmtree(file.parent)  # as the message says: the run goes on from what is left

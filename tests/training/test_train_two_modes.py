@@ -150,7 +150,7 @@ def test_the_losses_of_the_papers(easy, reference, tmp_path, monkeypatch):
     [
         ("hgpo", {"group_size": 3}, "even"),
         ("hgpo", {"engine": "trl"}, "engine 'trl' cannot"),
-        ("adapt_think", {}, "loss='grpo'"),
+        ("adapt_think", {"loss": "dapo"}, "loss='grpo'"),
         ("thinkless", {"loss": "grpo"}, "loss='dapo'"),
     ],
 )
@@ -160,13 +160,13 @@ def test_what_cannot_be_trained(easy, reference, tmp_path, design, change, says)
 
 
 def test_a_template_that_opens_no_thinking_is_refused(easy, tmp_path, monkeypatch):
-    monkeypatch.setattr(prompts, "opens_thinking", lambda text: False)
+    monkeypatch.setattr(prompts, "opens_thinking", lambda *texts: False)
     with pytest.raises(ConfigError, match="opening <think>"):
         train("thinkless", easy, run_dir=tmp_path / "r", **QUIET, **SMALL)
 
 
 def test_neither_are_openings_nor_a_warm_start(easy, tmp_path, monkeypatch):
-    monkeypatch.setattr(prompts, "opens_thinking", lambda text: False)
+    monkeypatch.setattr(prompts, "opens_thinking", lambda *texts: False)
     with open_sampler("pocket") as sampler, pytest.raises(ConfigError, match="opening <think>"):
         sample(easy, sampler, 2, run_dir=tmp_path / "s", prompting=POCKET.prompting(opening="think"))
     with pytest.raises(ConfigError, match="opening <think>"):
