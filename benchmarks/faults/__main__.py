@@ -12,6 +12,9 @@ The verdicts:
 - named: an error of effwb, or a full disk's own, that names the file, the directory or the parameter.
 - silently wrong: another result without an error, or a wrong value that was accepted.
 - raw: any other exception, a crash, or no end within the time limit.
+
+Faults of programs that are not installed (vLLM, Ray), or that need root, are "not tried" and in no count; run
+the bench again where they are, with the same seed.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import json
 from pathlib import Path
 
 from benchmarks.faults.bench import KINDS, LOST, VERDICTS, draw, execute, read_lines
+from benchmarks.faults.judge import NOT_TRIED
 from benchmarks.report import add_output, machine, save
 from effwb._internal.paths import repo_root
 
@@ -57,6 +61,9 @@ def main(args: list[str] | None = None) -> None:
         only = [kind for kind in options.only.split(",") if kind]
         execute(draw(options.count, options.seed, only), file, options.jobs)
     lines = read_lines(file)
+    for line in [line for line in lines if line["verdict"] == NOT_TRIED]:
+        print(f"not tried: {line['kind']} {line['number']}: {line['detail']}")
+    lines = [line for line in lines if line["verdict"] != NOT_TRIED]
     print(table(lines))
     lost = [line for line in lines if line["verdict"] in LOST]
     for line in lost:

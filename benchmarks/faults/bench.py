@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.faults.judge import NOT_TRIED
 from benchmarks.faults.stock import make_stock
 from effwb.errors import ConfigError
 from effwb.runs import write_atomic
@@ -88,10 +89,10 @@ def draw(count: int, seed: int, only: Sequence[str] = ()) -> list[Fault]:
 
 
 def read_lines(file: Path) -> list[dict]:
-    """Return the verdicts in a file of results, without a line that a kill cut off."""
-    if not file.exists():
-        return []
-    return [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
+    """Return the last verdict of each fault in a file of results, without a line that a kill cut off."""
+    text = file.read_text() if file.exists() else ""
+    lines = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
+    return list({(line["kind"], line["number"]): line for line in lines}.values())
 
 
 def execute(faults: Sequence[Fault], file: Path, jobs: int) -> None:
@@ -100,7 +101,7 @@ def execute(faults: Sequence[Fault], file: Path, jobs: int) -> None:
     stock = make_stock(file.parent / "stock")
     lines = read_lines(file)
     write_atomic(file, "".join(json.dumps(line) + "\n" for line in lines).encode())  # without a torn line
-    judged = {(line["kind"], line["number"]) for line in lines}
+    judged = {(line["kind"], line["number"]) for line in lines if line["verdict"] != NOT_TRIED}
     waiting = [fault for fault in faults if (fault.kind, fault.number) not in judged]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.faults.stock", "effwb.training.trainer", "effwb.cli.main"])

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from effwb.errors import EffwbError
 
+NOT_TRIED = "not tried"  # the verdict of a fault that this machine cannot have
 DISK = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.faults.judge import Result, announce, judge
+from benchmarks.faults.judge import NOT_TRIED, Result, announce, judge
 from benchmarks.faults.stock import learn, measure, same_tables, same_weights
 from effwb.errors import EffwbError
 
@@ -66,7 +66,7 @@ def full_disk(rng: random.Random, folder: Path, stock: Path, number: int) -> Res
     fault = announce(folder, f"{name} on a disk of {size} kB")
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True).returncode:
-        return Result(fault, "right", "not tried: mounting a file system needs root and Linux")
+        return Result(fault, NOT_TRIED, "mounting a file system needs root and Linux")
     try:
         work, same = WORK[name]
         first = judge(fault, lambda: work(disk / "run"), lambda _: same(disk / "run", stock))
@@ -138,7 +138,7 @@ def vllm_engine(rng: random.Random, folder: Path, stock: Path, number: int) -> R
 
     fault = announce(folder, "vLLM's engine killed")
     if importlib.util.find_spec("vllm") is None:
-        return Result(fault, "right", "not tried: vLLM is not installed")
+        return Result(fault, NOT_TRIED, "vLLM is not installed")
     from benchmarks.faults.stock import BUDGETS, POCKET
 
     few, delay = problems.load("pocket", n=12, seed=7), rng.uniform(0.1, 2.0)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.faults.files import damage_one, files_of
-from benchmarks.faults.judge import Result, announce, judge
+from benchmarks.faults.judge import NOT_TRIED, Result, announce, judge
 from effwb import sweep
 
 PARAMETERS = 'number = 0  # squared\nrun_root = "runs"  # where it writes'
@@ -82,7 +82,7 @@ def ray_worker(rng: random.Random, folder: Path, stock: Path, number: int) -> Re
     """Kill the Ray worker of a point while it runs; the table must be whole in the end."""
     fault, run = announce(folder, "a Ray worker killed"), folder / "run"
     if importlib.util.find_spec("ray") is None:
-        return Result(fault, "right", "not tried: Ray is not installed")
+        return Result(fault, NOT_TRIED, "Ray is not installed")
 
     def kill_worker() -> None:
         end = time.monotonic() + 120

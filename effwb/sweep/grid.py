@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import __version__
 from effwb._internal.checked import Text, checked_arguments
-from effwb.errors import BusyError, ConfigError
+from effwb.errors import BusyError, ConfigError, DataError
 from effwb.runs import environment
 from effwb.sweep import cluster, local
 from effwb.sweep.parameters import declared_parameters, grid_points
@@ -127,10 +127,11 @@ def table(out: str | Path) -> pd.DataFrame:
 
     Raises:
         ConfigError: If `out` holds no sweep.
-        DataError: If a finished point was changed by hand.
+        DataError: If a finished point was changed by hand, or a point has lost its config.json.
     """
     import pandas as pd
 
+    _refuse_lost_configs(Path(out))
     rows = [row for point in points_in(out) for row in _rows(point)]
     if not rows:
         raise ConfigError(f"{out} holds no sweep: no directory in it has a config.json")
@@ -145,6 +146,17 @@ def table(out: str | Path) -> pd.DataFrame:
         }
         for row in rows
     )
+
+
+def _refuse_lost_configs(out: Path) -> None:
+    """Raise `DataError` for a directory that a point has written to, but that has no config.json any more."""
+    for name in ("DONE", "FAILED.json", "log.txt"):
+        for folder in sorted(file.parent for file in out.glob(f"*/{name}")):
+            if not (folder / "config.json").exists():
+                raise DataError(
+                    f"{folder} has lost its config.json; run the sweep again to restore it, or delete the "
+                    "directory"
+                )
 
 
 def points_in(out: str | Path) -> list[SweepPoint]:

@@ -83,3 +83,11 @@ def test_a_damaged_config_of_a_point_is_named(tmp_path):
         (point.folder / "config.json").write_text(json.dumps(section))
         with pytest.raises(DataError, match="number=1 is not a point of a sweep"):
             _ = point.parameters
+
+
+@pytest.mark.parametrize("name", ["DONE", "FAILED.json", "log.txt"])
+def test_a_point_that_lost_its_config_is_named(name, tmp_path):
+    (tmp_path / "number=1").mkdir()
+    (tmp_path / "number=1" / name).write_text("{}")
+    with pytest.raises(DataError, match=r"number=1 has lost its config\.json; run the sweep again"):
+        sweep.table(tmp_path)
