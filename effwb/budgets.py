@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from effwb._internal.checked import AboveZero, Positive, checked_arguments
 from effwb.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def scaled_grid(cap: int) -> np.ndarray:
     return np.unique(_half_up(paper_grid() * (cap / PAPER_CAP)))
 
 
+@checked_arguments(n=Positive, l_min=AboveZero)
 def exponential(n: int, l_min: float, l_max: float) -> np.ndarray:
     """Return N reward budgets that grow exponentially, L_i = l_min (l_max / l_min)^((i-1)/N), i = 1..N.
 
@@ -109,6 +111,7 @@ def exponential(n: int, l_min: float, l_max: float) -> np.ndarray:
     return _whole(l_min * (l_max / l_min) ** (np.arange(n) / n), f"exponential({n}, {l_min}, {l_max})")
 
 
+@checked_arguments(n=Positive)
 def linear(n: int, l_max: float) -> np.ndarray:
     """Return N equally spaced reward budgets, L_i = l_max i / (N+1), i = 1..N.
 

@@ -61,7 +61,10 @@ class Curve:
         return self.benchmarks[0] if len(self.benchmarks) == 1 else ""
 
     def _accuracies(self, name: str, values: ArrayLike, shape: tuple) -> np.ndarray:
-        values = np.asarray(values, dtype=float)
+        try:
+            values = np.asarray(values, dtype=float)
+        except (TypeError, ValueError):
+            raise DataError(f"{name} must be numbers, got {values!r}") from None
         if values.shape != shape:
             raise DataError(
                 f"{name} has shape {values.shape}, expected {shape} for {self.budgets.size} budgets"

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from effwb._internal.benchmarks import benchmark_rows, has_single_problem
 from effwb._internal.benchmarks import mean_over_problems as mean_over_problems
+from effwb._internal.checked import checked_arguments
 from effwb._internal.multiple_tests import holm as holm
 from effwb._internal.resampling import chunked_means, spearman
 from effwb._internal.student_t import t_half_width
@@ -89,6 +90,7 @@ def pass_at_k(correct_PN: ArrayLike, k: int) -> float:
     return float(np.mean(1 - all_wrong))
 
 
+@checked_arguments(base_accuracy=float, base_length=float, accuracy=float, length=float)
 def aes(
     base_accuracy: float,
     base_length: float,
@@ -117,11 +119,11 @@ def aes(
         ConfigError: A base value is not positive, or another value is negative.
     """
     for name, value in (("base_accuracy", base_accuracy), ("base_length", base_length)):
-        if not value > 0:
-            raise ConfigError(f"{name}={value} must be positive: AES is relative to the base")
+        if not 0 < value < math.inf:
+            raise ConfigError(f"{name}={value} must be positive and finite: AES is relative to the base")
     for name, value in (("accuracy", accuracy), ("length", length)):
-        if not value >= 0:
-            raise ConfigError(f"{name}={value} must not be negative")
+        if not 0 <= value < math.inf:
+            raise ConfigError(f"{name}={value} must be finite and not negative")
     d_length = (base_length - length) / base_length
     d_accuracy = (accuracy - base_accuracy) / base_accuracy
     return float(alpha * d_length + (beta if d_accuracy >= 0 else gamma) * d_accuracy)

@@ -70,6 +70,8 @@ class Group:
         self._store("correct_PG", _flags("correct_PG", self.correct_PG, 2))
         self._store("finished_PG", _flags("finished_PG", self.finished_PG, 2))
         self._store("length_PG", _tokens("length_PG", self.length_PG, 2))
+        if isinstance(self.problem_ids, str) or not hasattr(self.problem_ids, "__len__"):
+            raise DataError(f"problem_ids must be a list of P ids, got {self.problem_ids!r}")
         self._store("problem_ids", tuple(self.problem_ids))
         self._check_rollouts()
         if self.probe_budgets_K is not None or self.probe_correct_PGK is not None:

@@ -80,6 +80,8 @@ def run_points(
         raise ConfigError("two points have the same name; give a mapping with a name for each")
     if BASE in named:
         raise ConfigError(f"a point cannot be called {BASE!r}: that is the model all start from")
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds must differ, got {list(seeds)}")
     one_of("eval_engine", eval_engine, [*SAMPLERS, None])
     settings: dict[str, Any] = dict(profile=profile, recipe=recipe, given=given or {})
     root, folders = Path(run_root), []

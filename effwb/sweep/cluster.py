@@ -121,6 +121,10 @@ def _outcome(ray: Any, ref: Any) -> tuple[int, str]:
         return ray.get(ref), ""
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError) as error:
         return 1, f"the Ray worker died {RESTARTS + 1} times: {str(error).splitlines()[0]}"
+    except ray.exceptions.LocalRayletDiedError as error:
+        raise EngineError(
+            "Ray's daemon on this machine died; start the sweep again: finished points are not run again"
+        ) from error
     except ray.exceptions.OutOfMemoryError as error:
         return 1, f"Ray stopped it because its machine ran out of memory: {str(error).splitlines()[0]}"
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from effwb._internal.checksums import Damaged, recorded_files, sha256_of, verify_file
-from effwb.errors import DataError
+from effwb.errors import DataError, TrainingError
 from effwb.runs import read_json, write_json
 
 if TYPE_CHECKING:
@@ -30,6 +32,24 @@ def seal(checkpoint: Path, **state) -> None:
         sums = list(pool.map(sha256_of, files))
     names = (str(file.relative_to(checkpoint)) for file in files)
     write_json(checkpoint / STATE, {**state, "files": dict(zip(names, sums, strict=True))})
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Name the directory that could not be written, whatever the library that writes to it raises.
+
+    Raises:
+        TrainingError: The disk is full or broken.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not (isinstance(error, OSError) or "os error" in str(error)):  # safetensors has its own class
+            raise
+        raise TrainingError(
+            f"{folder} could not be written: {error}; make room and run again, the training continues from "
+            "its last whole checkpoint"
+        ) from error
 
 
 def sealed(folder: Path) -> list[Path]:

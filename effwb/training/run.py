@@ -21,7 +21,7 @@ from effwb.profiles import Profile, Training
 from effwb.rollouts import FORCED_ROOM, check_problems, check_texts
 from effwb.runs import RunDir, digest, read_json
 from effwb.samplers import SamplingParams, check_context
-from effwb.training.checkpoints import STATE, check_model, newest_whole, remove_unfit
+from effwb.training.checkpoints import STATE, check_model, newest_whole, remove_unfit, writing
 from effwb.training.checks import check, check_machine, check_report_to
 from effwb.training.engines import ModelEngine, open_engine
 from effwb.training.launch import launch
@@ -92,7 +92,13 @@ class TrainResult:
         return done_marker(self.run_dir / "train")["design"]
 
 
-@checked_arguments(design=Text | Design, profile=Profile, max_tokens=Positive)
+@checked_arguments(
+    design=Text | Design,
+    profile=Profile,
+    max_tokens=Positive,
+    state=Mapping[str, Any],
+    reference=Mapping[str, Any],
+)
 def train(
     design: str | Design,
     problems: Dataset,
@@ -414,13 +420,15 @@ class TrainingRun:
         wait = trainer.accelerator.wait_for_everyone
         temporary, final = self.run_dir / ".model", self.run_dir / "model"
         trained = trainer.accelerator.unwrap_model(trainer.model)
-        if not hasattr(trained, "merge_and_unload"):
-            trainer.save_model(str(temporary))  # on all processes: the weights may be sharded
-        elif is_main():
-            trained.merge_and_unload().save_pretrained(temporary)
+        with writing(final):
+            if not hasattr(trained, "merge_and_unload"):
+                trainer.save_model(str(temporary))  # on all processes: the weights may be sharded
+            elif is_main():
+                trained.merge_and_unload().save_pretrained(temporary)
         wait()
         if is_main():
-            finish_model(self.tokenizer, temporary, final)
+            with writing(final):
+                finish_model(self.tokenizer, temporary, final)
             folder = self.run_dir / "train"
             mark_done(folder, steps=self.settings.steps, design=self.design.state())
         wait()

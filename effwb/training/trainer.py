@@ -25,7 +25,7 @@ from effwb.errors import TrainingError
 from effwb.runs import write_parquet
 from effwb.samplers.transformers.cache import left_pad
 from effwb.training import objective
-from effwb.training.checkpoints import seal, sealed
+from effwb.training.checkpoints import seal, sealed, writing
 from effwb.training.forward import log_probs
 from effwb.training.round_metrics import round_metrics
 from effwb.training.rounds import Collector, Round
@@ -317,10 +317,10 @@ class GroupTrainer(GRPOTrainer):
         super()._load_optimizer_and_scheduler(checkpoint)
 
     def _save_checkpoint(self, model, trial):
-        with self.phase("save"):
+        step = self.state.global_step
+        folder = Path(self.args.output_dir) / f"checkpoint-{step}"
+        with self.phase("save"), writing(folder):
             private_trl.save_checkpoint(self, model, trial)
             self.accelerator.wait_for_everyone()  # every process has files of its own in it
             if self.args.should_save:
-                step = self.state.global_step
-                folder = Path(self.args.output_dir) / f"checkpoint-{step}"
                 seal(folder, step=step, design=self.design.state())

@@ -102,6 +102,9 @@ def verify(
         >>> [v.status for v in verify([r"<think>2+2</think> \boxed{4}", "It is 4."], ["4.0", "4"])]
         ['correct', 'unparsed']
     """
+    for name, values in (("texts", texts), ("golds", golds)):
+        if not hasattr(values, "__len__"):
+            raise DataError(f"{name} must be a sequence of strings, got {values!r}")
     if isinstance(texts, str) or isinstance(golds, str):
         raise DataError("texts and golds must be sequences of strings, got one string; pass [text], [gold]")
     if len(texts) != len(golds):
