@@ -16,6 +16,7 @@ from effwb._internal.alignment import (
     check_same_benchmarks,
     check_same_problems,
 )
+from effwb._internal.checked import checked_arguments
 from effwb.averages import pooled_seeds
 from effwb.budgets import PAPER_CAP
 from effwb.curves import BudgetCurve, Curve
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from effwb.frontier import Frontier
 
 
+@checked_arguments()
 def reg(frontier: Curve, curve: Curve, l_max: float = PAPER_CAP, *, interpolate: bool = False) -> float:
     """Return the Reasoning Efficiency Gap: area under the frontier minus area under the curve.
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from effwb._internal.alignment import check_same_average, check_same_grid, check_same_problems
 from effwb._internal.benchmarks import AVERAGE, POOLED
+from effwb._internal.checked import checked_arguments
 from effwb._internal.paths import data_dir
 from effwb.averages import macro_average, pooled_seeds, split_by_benchmark
 from effwb.curves import BudgetCurve, Curve
@@ -103,6 +104,7 @@ class Frontier(Curve):
         return POOLED if self.benchmarks else ""
 
     @classmethod
+    @checked_arguments(benchmark=str | Collection[str])
     def published(cls, model: str, benchmark: str | Collection[str] = AVERAGE) -> Frontier:
         """Return a frontier that the authors released: 48 budgets up to 32768 tokens.
 

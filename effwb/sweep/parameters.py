@@ -87,10 +87,14 @@ def declared_parameters(notebook: str | Path) -> dict[str, object]:
         ConfigError: If there is no such notebook, or it declares no parameters.
     """
     import papermill
+    from nbformat.reader import NotJSONError
 
     if not Path(notebook).is_file():
         raise ConfigError(f"no notebook {notebook}")
-    parameters = papermill.inspect_notebook(escape_braces(notebook))
+    try:
+        parameters = papermill.inspect_notebook(escape_braces(notebook))
+    except NotJSONError:
+        raise ConfigError(f"{notebook} is not a notebook") from None
     if not parameters:
         raise ConfigError(
             f"{notebook} declares no parameters; tag its first code cell `parameters` and give each a default"
