@@ -9,7 +9,7 @@ own ablation the lowest REG belongs to a less accurate model.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,8 +104,8 @@ class Frontier(Curve):
         return POOLED if self.benchmarks else ""
 
     @classmethod
-    @checked_arguments(benchmark=str | Collection[str])
-    def published(cls, model: str, benchmark: str | Collection[str] = AVERAGE) -> Frontier:
+    @checked_arguments(benchmark=str | Sequence[str])
+    def published(cls, model: str, benchmark: str | Sequence[str] = AVERAGE) -> Frontier:
         """Return a frontier that the authors released: 48 budgets up to 32768 tokens.
 
         Args:
