@@ -78,7 +78,7 @@ def pass_at_k(correct_PN: ArrayLike, k: int) -> float:
         ConfigError: `k` is not a whole number of at least 1.
         DataError: A value is not 0, 1 or NaN, or a problem has no samples.
     """
-    if k != int(k) or k < 1:
+    if isinstance(k, str) or k != int(k) or k < 1:
         raise ConfigError(f"k={k!r} must be a whole number of at least 1")
     correct = _verdicts(correct_PN)
     n = np.sum(~np.isnan(correct), axis=1)
@@ -428,7 +428,10 @@ def _check_level(level: float) -> None:
 
 
 def _table(values_PN) -> np.ndarray:
-    values = np.asarray(values_PN, dtype=float)
+    try:
+        values = np.asarray(values_PN, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError(f"expected a table of numbers, got {values_PN!r}") from None
     if values.ndim != 2 or 0 in values.shape:
         raise DataError(f"expected problems x samples with at least one of each, got shape {values.shape}")
     empty = np.isnan(values).all(axis=1)
