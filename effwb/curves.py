@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from effwb._internal.benchmarks import AVERAGE, POOLED, benchmark_of
+from effwb._internal.numbers import floats
 from effwb._internal.scores import (
     RolloutArrays,
     codes_of,
@@ -61,10 +62,7 @@ class Curve:
         return self.benchmarks[0] if len(self.benchmarks) == 1 else ""
 
     def _accuracies(self, name: str, values: ArrayLike, shape: tuple) -> np.ndarray:
-        try:
-            values = np.asarray(values, dtype=float)
-        except (TypeError, ValueError):
-            raise DataError(f"{name} must be numbers, got {values!r}") from None
+        values = floats(name, values)
         if values.shape != shape:
             raise DataError(
                 f"{name} has shape {values.shape}, expected {shape} for {self.budgets.size} budgets"

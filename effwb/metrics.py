@@ -21,6 +21,7 @@ from effwb._internal.benchmarks import benchmark_rows, has_single_problem
 from effwb._internal.benchmarks import mean_over_problems as mean_over_problems
 from effwb._internal.checked import checked_arguments
 from effwb._internal.multiple_tests import holm as holm
+from effwb._internal.numbers import floats
 from effwb._internal.resampling import chunked_means, spearman
 from effwb._internal.student_t import t_half_width
 from effwb._internal.student_t import t_quantile as t_quantile
@@ -428,10 +429,7 @@ def _check_level(level: float) -> None:
 
 
 def _table(values_PN) -> np.ndarray:
-    try:
-        values = np.asarray(values_PN, dtype=float)
-    except (TypeError, ValueError):
-        raise DataError(f"expected a table of numbers, got {values_PN!r}") from None
+    values = floats("a table of problems x samples", values_PN)
     if values.ndim != 2 or 0 in values.shape:
         raise DataError(f"expected problems x samples with at least one of each, got shape {values.shape}")
     empty = np.isnan(values).all(axis=1)

@@ -101,7 +101,7 @@ VALUES = [  # (entry, parameter, wrong values)
     ("study", "eval_engine", ["vlm", 5]),
     ("study", "run_root", ["", 5]),
     ("study", "train_source", ["", 5]),
-    ("study.train", "seeds", [0, [], [1.5], ["0"], [-1], None]),
+    ("study.train", "seeds", [0, [], [1.5], ["0"], [-1], [0, 0], None]),
     ("study.train", "points", [[], "kimi", Point("kimi"), [5], {}]),
     ("study.train", "report_to", ["tensorboard", [""], ["tensorbord"]]),
     ("study.train", "watch", ["nothing"]),

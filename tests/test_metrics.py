@@ -214,3 +214,13 @@ class TestAesInterval:
     def test_other_problems_are_refused(self):
         with pytest.raises(DataError, match=r"\[3, 3, 2, 2\] problems"):
             M.aes_interval(*[np.ones((3, 1))] * 2, *[np.ones((2, 1))] * 2)
+
+
+def test_what_are_no_numbers_is_refused_by_name():
+    with pytest.raises(DataError, match=r"a table of problems x samples must be numbers, got \[\['yes'\]\]"):
+        M.pass_at_k([["yes"]], 1)
+    with pytest.raises(ConfigError, match="k='all' must be a whole number of at least 1"):
+        M.pass_at_k([[1, 0]], "all")
+    for name, value in (("length", math.inf), ("base_length", math.inf), ("accuracy", math.nan)):
+        with pytest.raises(ConfigError, match=name):
+            M.aes(**{"base_accuracy": 0.5, "base_length": 9, "accuracy": 0.5, "length": 9, name: value})

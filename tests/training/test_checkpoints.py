@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from effwb import models, problems, profiles
-from effwb.errors import DataError
+from effwb.errors import DataError, TrainingError
 from effwb.runs import read_json
 from effwb.training import read_metrics, train
-from effwb.training.checkpoints import STATE, check_model, damage_of, newest_whole, seal
+from effwb.training.checkpoints import STATE, check_model, damage_of, newest_whole, seal, writing
 from effwb.training.record import Record, done_marker
 from effwb.training.run import TrainingRun
 
@@ -205,3 +205,16 @@ class TestBehindTheDoneMarker:
         (model / "checksums.jsonl").unlink()
         check_model(model, tmp_path / "DONE")
         assert models.fingerprint(models.locate(str(model)))
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), RuntimeError("I/O error (os error 28)")]
+)
+def test_a_directory_that_cannot_be_written_is_named(error, tmp_path):
+    with (
+        pytest.raises(TrainingError, match=rf"{tmp_path} could not be written.*make room"),
+        writing(tmp_path),
+    ):
+        raise error
+    with pytest.raises(ValueError, match="another"), writing(tmp_path):
+        raise ValueError("another error")
