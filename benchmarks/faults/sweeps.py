@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import random
 import shutil
@@ -88,9 +89,12 @@ def ray_worker(rng: random.Random, folder: Path, stock: Path, number: int) -> Re
         end = time.monotonic() + 120
         while not list(run.glob("*/runs/working-*")) and time.monotonic() < end:
             time.sleep(0.02)
-        workers = [p for p in psutil.process_iter() if p.name().startswith("ray::")]
-        if workers:
-            rng.choice(workers).kill()
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                command = " ".join(process.cmdline())
+                if "effwb.sweep.child" in command and str(run) in command:
+                    process.parent().kill()  # type: ignore[union-attr]
+                    return
 
     killer = threading.Thread(target=kill_worker)
     killer.start()
