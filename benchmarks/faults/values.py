@@ -285,7 +285,7 @@ ENTRIES = [
         {
             "row": [
                 "{broken",
-                "",
+                {"problem_id": "b", "question": "   ", "answer": "1"},
                 "[1, 2]",
                 "7",
                 {"problem_id": "a", "question": "twice", "answer": "1"},
