@@ -47,7 +47,7 @@ def notebook_results(executed: Path, figures: Path, made_by: str) -> dict[str, A
         DataError: The notebook did not run to its end, or `figures` holds no table of it.
     """
     notebook = json.loads(executed.read_text(encoding="utf-8"))
-    given = parameters(notebook)
+    values = parameters(notebook)
     source = Path(notebook["metadata"]["papermill"]["input_path"])
     prefix = source.stem.split("_")[0]
     tables = {
@@ -59,7 +59,7 @@ def notebook_results(executed: Path, figures: Path, made_by: str) -> dict[str, A
     return {
         "notebook": source.stem,
         "commit": made_by,
-        "parameters": given,
+        "parameters": values,
         "tables": {name: table.to_dict("records") for name, table in small.items()},
         "rows of tables that are left out": {n: len(t) for n, t in sorted(tables.items()) if n not in small},
     }

@@ -143,14 +143,14 @@ def training_settings(training: Mapping[str, Any], **settings: Any) -> dict[str,
     {'kl': 0.001, 'steps': 20}
     """
     check_value("training", training, Mapping[str, Any])
-    given = {name: value for name, value in settings.items() if value is not None}
-    if twice := [name for name in given if training.get(name) is not None]:
+    values = {name: value for name, value in settings.items() if value is not None}
+    if twice := [name for name in values if training.get(name) is not None]:
         name = twice[0]
         raise ConfigError(
-            f"{name}={given[name]!r} and training={{{name!r}: {training[name]!r}}} are both given; give one "
+            f"{name}={values[name]!r} and training={{{name!r}: {training[name]!r}}} are both given; give one "
             "of them"
         )
-    return {**training, **given}
+    return {**training, **values}
 
 
 def check_parameter_name(name: str, declared: Collection[str]) -> None:

@@ -92,18 +92,18 @@ class Recipe:
         """The recipe's `profiles.Training`: its values over `base`."""
         return self.apply(self.base)
 
-    def apply(self, training: Training, given: Mapping[str, Any] | None = None) -> Training:
+    def apply(self, training: Training, caller_settings: Mapping[str, Any] | None = None) -> Training:
         """Return training settings with the recipe's values, and then the caller's, in place of their own.
 
         Steps and the steps between checkpoints are rounded up to whole rounds, unless the caller gives them.
 
         Args:
             training: The settings of a profile.
-            given: Fields that the caller sets; they win over the recipe. None leaves a field as it is.
+            caller_settings: Fields that the caller sets, which win over the recipe. None leaves a field.
         """
-        given = given or {}
-        settings = training.override(**self.values).override(**given)
-        chosen = {name for name, value in given.items() if value is not None}
+        caller_settings = caller_settings or {}
+        settings = training.override(**self.values).override(**caller_settings)
+        chosen = {name for name, value in caller_settings.items() if value is not None}
         if {"updates_per_round", "iterations"} & self.values.keys():
             per_round = settings.updates_per_round * settings.iterations
             free = {"steps", "save_every"} - chosen

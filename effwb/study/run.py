@@ -41,7 +41,7 @@ def run_points(
     model: str | None = None,
     eval_engine: str | None = None,
     recipe: RecipeChoice = None,
-    given: Mapping[str, Any] | None = None,
+    caller_settings: Mapping[str, Any] | None = None,
     reference: Mapping | None = None,
     monitor: Dataset | None = None,
     report_to: Sequence[str] = (),
@@ -63,7 +63,7 @@ def run_points(
         model: Model to start from; default: the profile's.
         eval_engine: Engine of the evaluations; default: the profile's.
         recipe: See `train`.
-        given: What wins over the recipe: fields of `profiles.Training`, and `max_tokens`.
+        caller_settings: What wins over the recipe: fields of `profiles.Training`, and `max_tokens`.
         reference: See `train`.
         monitor: See `train`.
         report_to: See `train`.
@@ -83,7 +83,7 @@ def run_points(
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds must differ, got {list(seeds)}")
     one_of("eval_engine", eval_engine, [*SAMPLERS, None])
-    settings: dict[str, Any] = dict(profile=profile, recipe=recipe, given=given or {})
+    settings: dict[str, Any] = dict(profile=profile, recipe=recipe, caller_settings=caller_settings or {})
     root, folders = Path(run_root), []
     for name, point in named.items():  # all that train refuses, before the first one is trained
         run = check_point(point, model=model, **settings)
@@ -124,7 +124,7 @@ def _train_point(
     root: Path,
     seed: int,
     *,
-    given: Mapping[str, Any],
+    caller_settings: Mapping[str, Any],
     **options: Any,
 ) -> TrainResult:
     """Train one point under a seed, or read it back; the point that it comes after is trained first."""
@@ -132,12 +132,18 @@ def _train_point(
     if point.after is not None:
         earlier = next((other for other in points if points[other] == point.after), point.after.name)
         before = _train_point(
-            earlier, {**points, earlier: point.after}, train_problems, root, seed, given=given, **options
+            earlier,
+            {**points, earlier: point.after},
+            train_problems,
+            root,
+            seed,
+            caller_settings=caller_settings,
+            **options,
         )
         options["model"] = before.model
         if point.after.design in find_design(point.design).takes_state_of:
             options["state"] = before.state
-    wins = overrides(point, given)
+    wins = overrides(point, caller_settings)
     return train(
         point.design,
         train_problems,

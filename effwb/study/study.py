@@ -69,11 +69,13 @@ class Study:
         train_source: str | None = None,
         eval_engine: str | None = None,
         recipe: RecipeChoice = None,
-        given: Mapping[str, Any] | None = None,
+        caller_settings: Mapping[str, Any] | None = None,
     ):
         self.profile, self.run_root, self.figures_dir, self.prefix = profile, run_root, figures_dir, prefix
         self.train_source, self.eval_engine, self.recipe = train_source, eval_engine, recipe
-        self._given = dict(given or {})  # what wins over the recipes: training settings and max_tokens
+        self._caller_settings = dict(
+            caller_settings or {}
+        )  # what wins over the recipes: training settings and max_tokens
         self._folders: list[Path] = []
 
     @classmethod
@@ -133,7 +135,7 @@ class Study:
             train_source=train_source,
             eval_engine=eval_engine,
             recipe=recipe,
-            given={"max_tokens": max_tokens, **(training or {})},
+            caller_settings={"max_tokens": max_tokens, **(training or {})},
         )
 
     @property
@@ -149,8 +151,8 @@ class Study:
     @property
     def train_options(self) -> dict[str, Any]:
         """Profile, recipe and overrides, for calls of `train` and `train_stages` with these settings."""
-        given = {name: value for name, value in self._given.items() if value is not None}
-        return {"profile": self.profile, "recipe": self.recipe, **given}
+        caller_settings = {name: value for name, value in self._caller_settings.items() if value is not None}
+        return {"profile": self.profile, "recipe": self.recipe, **caller_settings}
 
     @cached_property
     def _problems(self) -> tuple[Dataset, Dataset]:
@@ -178,7 +180,9 @@ class Study:
             point: The point.
             model: Model to start from; default: the profile's.
         """
-        return point_settings(point, self.profile, model=model, recipe=self.recipe, given=self._given)
+        return point_settings(
+            point, self.profile, model=model, recipe=self.recipe, caller_settings=self._caller_settings
+        )
 
     def settings(self, *points: Point) -> pd.DataFrame:
         """The training settings as a table, one field per row and a column for each point.
@@ -336,7 +340,9 @@ class Study:
         """
         listed = points.values() if isinstance(points, Mapping) else points
         for point in listed:  # before the reference is sampled
-            check_point(point, self.profile, model=model, recipe=self.recipe, given=self._given)
+            check_point(
+                point, self.profile, model=model, recipe=self.recipe, caller_settings=self._caller_settings
+            )
         if reference is None and any(map(_needs_reference, listed)):
             reference = self.reference()
         runs = run_points(
@@ -350,7 +356,7 @@ class Study:
             model=model,
             eval_engine=self.eval_engine,
             recipe=self.recipe,
-            given=self._given,
+            caller_settings=self._caller_settings,
             reference=reference,
             report_to=report_to,
             watch=watch,

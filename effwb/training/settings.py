@@ -113,9 +113,9 @@ def run_settings(
         ConfigError: The recipe, a setting, the design or one of its parameters is not legal.
     """
     name = design if isinstance(design, str) else design.NAME
-    start, given = model or profile.model, dict(training or {})
+    start, caller_settings = model or profile.model, dict(training or {})
     chosen = choose(recipe, name, profile, start)
-    settings = chosen.apply(profile.training, given)
+    settings = chosen.apply(profile.training, caller_settings)
     recipes_cap = chosen.max_tokens if max_tokens is None and isinstance(design, str) else None
     cap = next(c for c in (max_tokens, recipes_cap, profile.max_tokens) if c is not None)
     if isinstance(design, str):
@@ -123,12 +123,17 @@ def run_settings(
         design = fit_design(design, cap, **{**own, **(design_params or {})})
     elif design_params:
         raise ConfigError("design_params need a design given by name; set them in the Design object")
-    chosen_fields = frozenset(n for n, value in given.items() if value is not None)
+    chosen_fields = frozenset(n for n, value in caller_settings.items() if value is not None)
     return RunSettings(chosen, settings, cap, design, start, recipes_cap is not None, chosen_fields)
 
 
 def point_settings(
-    point: Point, profile: Profile, *, model: str | None, recipe: RecipeChoice, given: Mapping[str, Any]
+    point: Point,
+    profile: Profile,
+    *,
+    model: str | None,
+    recipe: RecipeChoice,
+    caller_settings: Mapping[str, Any],
 ) -> RunSettings:
     """What a point is trained with.
 
@@ -137,13 +142,13 @@ def point_settings(
         profile: The profile.
         model: The starting model; None: the profile's.
         recipe: As in `run_settings`.
-        given: Fields of `profiles.Training`, and `max_tokens`, that win over the recipe; the point's own win
-            over them.
+        caller_settings: Fields of `profiles.Training`, and `max_tokens`, that win over the recipe; the
+            point's own win over them.
 
     Raises:
         ConfigError: As in `run_settings`.
     """
-    wins = overrides(point, given)
+    wins = overrides(point, caller_settings)
     return run_settings(point.design, profile, recipe, design_params=point.params, model=model, **wins)
 
 
@@ -201,10 +206,10 @@ def check_training(
         raise run.explain(error) from None
 
 
-def overrides(point: Point, given: Mapping[str, Any]) -> dict[str, Any]:
+def overrides(point: Point, caller_settings: Mapping[str, Any]) -> dict[str, Any]:
     """The `max_tokens` and the `training` that win over the recipe of a point."""
     own = {"max_tokens": point.max_tokens, **point.training}
-    training = {**given, **{name: value for name, value in own.items() if value is not None}}
+    training = {**caller_settings, **{name: value for name, value in own.items() if value is not None}}
     return {"max_tokens": training.pop("max_tokens", None), "training": training}
 
 
