@@ -12,7 +12,7 @@ SIZES = {
     "calculators": ["--rollouts", "20000"],
     "budget_sweep": ["--profile", "pocket", "--length", "32", "--rollouts", "2", "--repeats", "1"],
     "reo_step": ["--steps", "1", "--repeats", "1", "--problems", "1", "--max-tokens", "128"],
-    "verify": ["--pairs", "4000", "--distinct", "50", "--sample", "20"],
+    "verify": ["--pairs", "4000", "--distinct", "500", "--sample", "20"],
     "grpo_step": ["--steps", "1", "--repeats", "1", "--problems", "1", "--plain-micro-batch", "8"],
     "plan_error": [
         *("--steps", "1", "--problems-per-round", "1", "--n-problems", "7", "--n-samples", "1"),
