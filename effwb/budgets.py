@@ -105,7 +105,6 @@ def exponential(n: int, l_min: float, l_max: float) -> np.ndarray:
     Raises:
         ConfigError: `n` or `l_min` is illegal, or two budgets coincide after rounding.
     """
-    _check_count(n)
     if not 0 < l_min < l_max:
         raise ConfigError(f"l_min={l_min} must lie strictly between 0 and l_max={l_max}")
     return _whole(l_min * (l_max / l_min) ** (np.arange(n) / n), f"exponential({n}, {l_min}, {l_max})")
@@ -125,12 +124,10 @@ def linear(n: int, l_max: float) -> np.ndarray:
     Raises:
         ConfigError: `n` or `l_max` is illegal, or two budgets coincide after rounding.
     """
-    _check_count(n)
-    if not l_max > 0:
-        raise ConfigError(f"l_max={l_max} must be positive")
     return _whole(l_max * np.arange(1, n + 1) / (n + 1), f"linear({n}, {l_max})")
 
 
+@checked_arguments(n=Positive)
 def oracle(frontier: Curve, n: int, l_max: float) -> np.ndarray:
     """Choose N reward budgets greedily, so that their quadrature comes closest to the frontier's area.
 
@@ -146,9 +143,8 @@ def oracle(frontier: Curve, n: int, l_max: float) -> np.ndarray:
         Tokens, int (N,), in the order chosen. Sort them before passing them to `coefficients`.
 
     Raises:
-        ConfigError: The frontier has fewer than `n` budgets inside (0, l_max).
+        ConfigError: `n` or `l_max` is illegal, or the frontier has fewer than `n` budgets inside (0, l_max).
     """
-    _check_count(n)
     x, y = _points(frontier, l_max)
     inside = [b for b in x if 0 < b < l_max]
     if n > len(inside):
@@ -261,11 +257,6 @@ def _increasing(budgets: ArrayLike) -> np.ndarray:
         at = int(np.argmax(step < 0))
         raise ConfigError(f"budgets must increase: {values[at + 1]:g} comes after {values[at]:g}; sort them")
     return values
-
-
-def _check_count(n: int) -> None:
-    if n != int(n) or n < 1:
-        raise ConfigError(f"n={n!r}: the number of budgets must be a whole number of at least 1")
 
 
 def _half_up(values: np.ndarray) -> np.ndarray:
