@@ -57,11 +57,12 @@ class RunDir:
     def __repr__(self) -> str:
         return f"RunDir({str(self.path)!r})"
 
-    def lock(self, wait: float = 0.0) -> AbstractContextManager[IO[str]]:
+    def lock(self, wait: float = 1.0) -> AbstractContextManager[IO[str]]:
         """Hold the directory for writing; see `_internal.locks` for disks that cannot lock or be written.
 
         Args:
-            wait: How many seconds to wait for another process to release it.
+            wait: How many seconds to wait for another process to release it; a killed process can hold it for a
+                moment after its end.
 
         Returns:
             A context that gives the open lock file. A child process that inherits it holds the directory too,

@@ -104,7 +104,7 @@ class SweepPoint:
         if not (self.folder / ".lock").exists():
             return False
         try:
-            with self.run_dir.lock():
+            with self.run_dir.lock(wait=0):
                 return False
         except BusyError:
             return True

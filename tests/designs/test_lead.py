@@ -86,7 +86,7 @@ def test_median_of_an_even_number_is_the_middle():
 
 
 def test_the_target_is_clipped_to_both_ends():
-    group = Group([[1, 1], [1, 1], [0, 0]], [[10, 20], [9000, 9900], [10, 20]], np.ones((3, 2)), 9999, "abc")
+    group = Group([[1, 1], [1, 1], [0, 0]], [[10, 20], [9000, 9900], [10, 20]], np.ones((3, 2)), 9999, ["a", "b", "c"])
     assert make_design("lead").target_lengths(group).tolist() == [[1000], [8000], [8000]]
     assert make_design("lead", aggregator="mean_all").target_lengths(group).tolist() == [
         [1000],
@@ -140,7 +140,7 @@ class TestWhitening:
     @pytest.mark.parametrize("mode", ["max_sym", "max_asym", "upper_only"])
     def test_over_tokens_the_mean_is_0_and_the_std_1(self, mode):
         group = batch(3, accuracy=0.5)
-        group = Group(group.correct_PG[1:], group.length_PG[1:], group.finished_PG[1:], 8000, "abcd")
+        group = Group(group.correct_PG[1:], group.length_PG[1:], group.finished_PG[1:], 8000, ["a", "b", "c", "d"])
         each = tokens(make_design("lead", mode=mode).advantage(group), group)
         assert each.mean() == pytest.approx(0.0, abs=1e-9)
         assert each.std(ddof=1) == pytest.approx(1.0, abs=1e-6)
@@ -237,7 +237,7 @@ def test_unsolved_and_solved_groups_agree_with_the_plain_implementation():
 def test_a_group_of_equal_rewards_gets_no_advantage():
     """The released code gives it minus the batch mean; here, as in all batch rules, exactly 0."""
     group = Group(
-        [[0, 0, 0], [1, 0, 1]], [[2000, 2000, 2000], [1000, 6000, 5000]], np.ones((2, 3)), 8000, "ab"
+        [[0, 0, 0], [1, 0, 1]], [[2000, 2000, 2000], [1000, 6000, 5000]], np.ones((2, 3)), 8000, ["a", "b"]
     )
     expected, _, _ = plain_step([0.5, 0.5], group.correct_PG, group.length_PG)
     advantage = make_design("lead").advantage(group)
