@@ -20,7 +20,7 @@ import pandas as pd
 
 from benchmarks.pocket_effects import add_sizes, profile_of
 from benchmarks.report import parser_of, save
-from effwb._internal.paths import repo_root
+from effwb._internal.paths import work_root
 from effwb.analysis import RunSet, over_seeds
 from effwb.frontier import Frontier, reg
 from effwb.study import run_points
@@ -29,7 +29,7 @@ from effwb.training import Point, load_train_and_eval
 if TYPE_CHECKING:
     from effwb.analysis import RunAnalysis
 
-ROOT = repo_root() / "data/runs/at_cap"
+ROOT = work_root() / "data/runs/at_cap"
 CAP = 128
 DESIGNS = ("reo_rl", "brpo", "mrt")
 MEASURES = ("accuracy", "mean length", "truncated at end", "accuracy at cap", "area to cap", "REG")

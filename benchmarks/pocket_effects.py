@@ -25,7 +25,7 @@ import pandas as pd
 
 from benchmarks.report import commit, parser_of, save
 from effwb import profiles
-from effwb._internal.paths import repo_root
+from effwb._internal.paths import work_root
 from effwb.analysis import RunAnalysis, RunSet, effects
 from effwb.analysis.effect_tables import with_holm
 from effwb.analysis.finished import BASE
@@ -36,7 +36,7 @@ from effwb.study import run_points
 from effwb.training import Point, load_train_and_eval
 from effwb.training.points import run_name
 
-ROOT = repo_root() / "data/runs/training/pocket"
+ROOT = work_root() / "data/runs/training/pocket"
 
 POINTS = [
     Point("vanilla"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import profiles
 from effwb._internal.checked import VALUES, AtLeastTwo, Text, check_value
-from effwb._internal.paths import repo_root
+from effwb._internal.paths import work_root
 from effwb.designs import fit_design
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import Profile
@@ -192,14 +192,15 @@ def _assigned_names(source: str) -> list[str]:
 
 
 def from_root(path: str | Path, *, create: bool = True) -> Path:
-    """Return a path given relative to the root of the checkout; a directory is created.
+    """Return a path given relative to the project one works in; a directory is created.
 
     Args:
-        path: Relative to the root of the checkout, not to the working directory; absolute paths and `~` are
-            taken as they are.
+        path: Relative to the nearest folder at or above the working directory that is the checkout or was
+            made by `effwb init`, or else to the working directory; absolute paths and `~` are taken as they
+            are.
         create: False for the path of a file: nothing is created.
     """
-    full = repo_root() / Path(path).expanduser()
+    full = work_root() / Path(path).expanduser()
     if create:
         full.mkdir(parents=True, exist_ok=True)
     return full
@@ -222,7 +223,7 @@ def files_written(*paths: str | Path) -> pd.DataFrame:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and file.name[0] != ".":
                 files_by_place.setdefault(file.parent if path.is_dir() else file, []).append(file)
-    root = repo_root()
+    root = work_root()
     places = [p.relative_to(root) if p.is_relative_to(root) else p for p in files_by_place]
     counts = [len(files) for files in files_by_place.values()]
     sizes = [round(sum(f.stat().st_size for f in files) / 1000, 1) for files in files_by_place.values()]

@@ -34,6 +34,7 @@ from effwb._internal.files import (
     write_parquet,
 )
 from effwb._internal.locks import locked
+from effwb._internal.paths import checkout
 from effwb.errors import DataError, IdentityError
 
 if TYPE_CHECKING:
@@ -128,11 +129,11 @@ class RunDir:
         config, identity = self.config, json.loads(json.dumps(identity))
         section = config.get(table, {})
         stored = section.get("identity")
-        if self._has_data(table):
+        if self.has_data(table):
             self.stored_identity(table)  # raises if nothing says what the data is
             self._verify_unfinished(table)
         # every other table is made from the rollouts
-        if stored is not None and self._has_data("*" if table == "rollouts" else table):
+        if stored is not None and self.has_data("*" if table == "rollouts" else table):
             unknown = {key: None for key in pending if None in (stored.get(key), identity[key])}
             check_identity({**stored, **unknown}, {**identity, **unknown}, self.path / table)
             section = {**section, "identity": {**stored, **{key: identity[key] for key in unknown}}}
@@ -144,7 +145,7 @@ class RunDir:
             self.write_config(config)
         (self.path / table).mkdir(exist_ok=True)
 
-    def _has_data(self, folder: str) -> bool:
+    def has_data(self, folder: str) -> bool:
         """Whether a folder of the run ("*" for any) has a shard, a checkpoint or a done marker."""
         files = ("[0-9]*.parquet", "DONE", "checkpoints/checkpoint-*")
         return any(any(self.path.glob(f"{folder}/{name}")) for name in files)
@@ -373,7 +374,9 @@ def git_commit() -> str | None:
 
     None outside a git checkout.
     """
-    folder = Path(__file__).parent
+    folder = checkout()
+    if folder is None:  # installed, perhaps inside a repository of somebody else's
+        return None
 
     def git(*arguments: str) -> str:
         output = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)

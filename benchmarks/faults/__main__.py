@@ -26,9 +26,9 @@ from pathlib import Path
 from benchmarks.faults.bench import KINDS, LOST, VERDICTS, draw, execute, read_lines
 from benchmarks.faults.judge import NOT_TRIED
 from benchmarks.report import add_output, machine, save
-from effwb._internal.paths import repo_root
+from effwb._internal.paths import work_root
 
-ROOT = repo_root() / "data/runs/faults"
+ROOT = work_root() / "data/runs/faults"
 
 
 def table(lines: list[dict]) -> str:

@@ -159,9 +159,9 @@ def _group(folder: Path, stock: Path, **values: Any) -> Any:
 
 def _sweep(folder: Path, stock: Path, **values: Any) -> Any:
     from effwb import sweep
-    from effwb._internal.paths import repo_root
+    from effwb._internal.paths import shipped
 
-    notebook = repo_root() / "notebooks/10_grpo_any_design.ipynb"
+    notebook = shipped("notebooks", "10_grpo_any_design.ipynb")
     options = {"notebook": notebook, "axes": {"seeds": [[0]]}, "out": folder / "sweep", "progress": False}
     return sweep.run(**{**options, **values})
 
@@ -494,7 +494,7 @@ COMMANDS = [
 
 def command_line(rng: random.Random, folder: Path, stock: Path, number: int) -> Result:
     """Run a command with a wrong option: it must end with a sentence and a status other than 0."""
-    from effwb._internal.paths import repo_root
+    from effwb._internal.paths import shipped
     from effwb.cli.main import main
 
     os.chdir(folder)
@@ -505,7 +505,7 @@ def command_line(rng: random.Random, folder: Path, stock: Path, number: int) -> 
     Path("types.json").write_text('{"design": 7, "run_dir": [], "profile": "pocket", "training": "steps"}')
     command = COMMANDS[number % len(COMMANDS)]
     fault = announce(folder, f"effwb {command}")
-    notebook = repo_root() / "notebooks/10_grpo_any_design.ipynb"
+    notebook = shipped("notebooks", "10_grpo_any_design.ipynb")
     arguments = command.replace("STOCK", str(stock)).replace("NOTEBOOK", str(notebook)).split()
     arguments = ["" if argument == "''" else argument for argument in arguments]
     errors = io.StringIO()

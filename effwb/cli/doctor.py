@@ -94,13 +94,13 @@ def kernel() -> Check:
 
 
 def data() -> Check:
-    """Check that the files of the checkout are there."""
+    """Check that the files that ship with effwb are there."""
     from effwb._internal.paths import data_dir
 
     try:
         return Check("data", "ok", str(data_dir("pocket").parent))
     except ConfigError as error:
-        return Check("data", "broken", str(error), "run from a checkout: pip install -e .")
+        return Check("data", "broken", str(error), "install effwb again")
 
 
 def machine() -> Check:
@@ -115,11 +115,12 @@ def machine() -> Check:
 
 def disk() -> Check:
     """Check that run directories can be written and the disk has room for a checkpoint."""
-    from effwb._internal.paths import repo_root
+    from effwb._internal.paths import work_root
 
-    free = shutil.disk_usage(repo_root()).free / 2**30
-    runs = repo_root() / "data" / "runs"
-    if not os.access(runs if runs.exists() else repo_root(), os.W_OK):
+    root = work_root()
+    free = shutil.disk_usage(root).free / 2**30
+    runs = root / "data" / "runs"
+    if not os.access(runs if runs.exists() else root, os.W_OK):
         return Check("disk", "broken", f"{runs} is not writable", "set run_root to another directory")
     detail = f"{free:.0f} GiB free at {runs}"
     if free < 5:

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from effwb import __version__
-from effwb.cli import check, commands, sweeps
+from effwb.cli import check, commands, init, sweeps
 from effwb.cli.options import in_terms_of_options
 from effwb.errors import EffwbError
 
@@ -20,6 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="effwb", description=ABOUT)
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    init.add_init(subparsers)
     sweeps.add_sweep(subparsers)
     sweeps.add_plan(subparsers)
     commands.add_eval(subparsers)

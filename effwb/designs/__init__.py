@@ -31,7 +31,14 @@ from effwb.designs.laser import Laser, LaserD, LaserDE
 from effwb.designs.lead import Lead
 from effwb.designs.length_group_norm import LengthGroupNorm
 from effwb.designs.length_harmonizing import LengthHarmonizing
-from effwb.designs.lookup import as_plain, design_class, from_plain, name_of
+from effwb.designs.lookup import (
+    as_plain,
+    check_travels,
+    design_class,
+    from_plain,
+    name_of,
+    short_name,
+)
 from effwb.designs.mrt import Mrt
 from effwb.designs.reference import reference_table
 from effwb.designs.reo_rl import ReoRl, question_budgets
@@ -84,12 +91,14 @@ __all__ = [
     "Design",
     "Group",
     "design",
+    "design_name",
     "find_design",
     "fit_design",
     "make_design",
     "question_budgets",
     "read_design",
     "reference_table",
+    "refuse_unshared",
     "toy_group",
     "write_design",
 ]
@@ -99,7 +108,7 @@ def find_design(name: str) -> type[Design]:
     """Return the class of a design.
 
     Args:
-        name: A name in `DESIGNS`, or "package.module:Class" of a module that can be imported.
+        name: A name in `DESIGNS`, the NAME of a class of your own under `@design`, or "package.module:Class".
 
     Raises:
         ConfigError: There is no such design.
@@ -108,6 +117,33 @@ def find_design(name: str) -> type[Design]:
     True
     """
     return design_class(name, DESIGNS)
+
+
+def design_name(design: Any) -> Any:
+    """Return the name of a class of designs; a name or a `Design` is returned as it is.
+
+    Args:
+        design: A name, a `Design`, or a class of effwb's or of your own.
+
+    Raises:
+        ConfigError: The class is no design, or lacks `@design`.
+
+    >>> design_name(Kimi), design_name("kimi")
+    ('kimi', 'kimi')
+    """
+    return short_name(design, DESIGNS)
+
+
+def refuse_unshared(name: str) -> None:
+    """Refuse the name of a design that other processes, such as those of a sweep, do not find.
+
+    Args:
+        name: As in `find_design`.
+
+    Raises:
+        ConfigError: The class stands in a cell of a notebook, or goes by another name elsewhere.
+    """
+    check_travels(name, DESIGNS)
 
 
 def write_design(design: Design) -> dict[str, Any]:

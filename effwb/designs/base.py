@@ -4,8 +4,8 @@ To write a design of your own, subclass `Design` under the decorator `@design`. 
 attributes with their defaults. `components` returns the named parts of the reward; their sum is the reward,
 and `rule` makes advantages of it. Everything else is optional: `check` (refuse bad parameters), `mask` (drop
 rollouts from the loss), `fresh_state` with `observe` (remember things between steps), TOKEN_PARAMETERS
-(parameters that must change with the cap). Pass an object of the class to `train`. By name it
-is "package.module:LengthPrice", if it stands in a module: so `Point`, sweeps and other processes find it.
+(parameters that must change with the cap). In this process `Point` and `train` find it by its NAME. Sweeps
+and other processes find it as "package.module:LengthPrice", if it stands in a module.
 
 >>> from effwb.designs import Design, design, toy_group
 >>> @design
@@ -24,48 +24,20 @@ is "package.module:LengthPrice", if it stands in a module: so `Point`, sweeps an
 
 import copy
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from effwb.designs import advantages
+from effwb.designs.decorator import design
 from effwb.designs.group import Group
 from effwb.designs.segments import token_counts
 from effwb.errors import ConfigError, DataError, one_of
 
 TRUNCATED = ("wrong", "graded", "masked")
 WEIGHTINGS = ("rollout", "token")
-T = TypeVar("T")
-
-
-@dataclass_transform(kw_only_default=True, frozen_default=True)
-def design(cls: type[T]) -> type[T]:
-    """Class decorator for designs: a frozen dataclass with keyword parameters that refuses unknown names.
-
-    Args:
-        cls: A subclass of `Design` whose annotated attributes are its parameters.
-
-    Returns:
-        The class as a dataclass. Its constructor raises ConfigError for positional arguments and for
-        parameters that the design does not have.
-    """
-    built: Any = dataclasses.dataclass(frozen=True, kw_only=True, eq=False)(cls)
-    dataclass_init = built.__init__
-    legal = [f.name for f in dataclasses.fields(built)]
-
-    @functools.wraps(dataclass_init)  # keeps the signature, so Jupyter completes the parameters
-    def __init__(self, *args, **params):
-        if args:
-            raise ConfigError(f"{built.NAME} takes keyword arguments only ({', '.join(legal)}), got {args!r}")
-        for name in params:
-            one_of(f"parameter of {built.NAME}", name, legal)
-        dataclass_init(self, **params)
-
-    built.__init__ = __init__
-    return built
 
 
 @design
@@ -80,7 +52,8 @@ class Design:
 
     A subclass may set these class attributes:
 
-    - `NAME`: the name in `DESIGNS` and in messages.
+    - `NAME`: the name in `DESIGNS`, in runs and in messages. Default outside effwb: that of the class, in
+      small letters (`LengthPrice` is "length_price").
     - `PAPER_CAP`: the cap in tokens of the paper's run. None: the design has no token parameters, or the
       paper does not say.
     - `TOKEN_PARAMETERS`: parameters that `at_scale` changes with the cap: 1 for tokens, -1 for "per token".
@@ -168,7 +141,7 @@ class Design:
 
     def components(self, group: Group) -> dict[str, np.ndarray]:
         """Return the named parts of the reward, each (P, G)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no method components(self, group)")
 
     def combine(self, components: dict[str, np.ndarray]) -> np.ndarray:
         """Return the total reward, float (P, G): the sum of the parts unless the class overrides this."""

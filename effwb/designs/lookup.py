@@ -1,21 +1,29 @@
-"""Designs by name: those of `DESIGNS`, and those of a user's own module as "package.module:Class".
+"""Designs by name: those of `DESIGNS`, and a user's own by NAME or as "package.module:Class".
 
 A design travels to other processes as its name and its parameters, never as a pickle.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from effwb._internal.paths import work_root
 from effwb.curves import Curve
 from effwb.designs.base import Design
+from effwb.designs.decorator import OWN, how_to_subclass, is_design
 from effwb.errors import ConfigError, one_of
 
+OTHER_PROCESSES = (
+    "A design of your own goes by its NAME once its cell has run; other processes, such as those of a sweep, "
+    "find it as 'module:Class'"
+)
 CURVE = (
     "curve"  # key under which a curve or frontier is written: {"curve": {"budgets": [..], "accuracy": [..]}}
 )
@@ -25,7 +33,9 @@ def design_class(name: str, designs: Mapping[str, type[Design]]) -> type[Design]
     """Return a class of designs by its name.
 
     Args:
-        name: A name in `designs`, or "package.module:Class" of a module that can be imported.
+        name: A name in `designs`, the NAME of a class under `@design` in this process, or
+            "package.module:Class". The module is looked for on the Python path, in the working directory
+            and in the project one works in (`work_root`).
         designs: The classes by name.
 
     Raises:
@@ -33,18 +43,70 @@ def design_class(name: str, designs: Mapping[str, type[Design]]) -> type[Design]
     """
     module_name, colon, class_name = name.partition(":")
     if not colon:
-        one_of("design", name, designs)
+        if name in OWN:
+            return OWN[name]
+        try:
+            one_of("design", name, designs)
+        except ConfigError as error:
+            raise ConfigError(f"{error} {OTHER_PROCESSES}") from None
         return designs[name]
+    _extend_path()
     try:
         cls = attrgetter(class_name)(import_module(module_name))
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f"design {name!r} cannot be imported ({error}); it must be 'package.module:Class' of a module on "
-            "the Python path"
+            f"the Python path, in {Path.cwd()} or in {work_root()}"
         ) from None
-    if not (isinstance(cls, type) and issubclass(cls, Design)):
-        raise ConfigError(f"design {name!r} is no subclass of effwb.designs.Design")
+    if not is_design(cls):
+        raise ConfigError(
+            f"design {name!r} is no subclass of effwb.designs.Design; {how_to_subclass(class_name)}"
+        )
     return cls
+
+
+def _extend_path() -> None:
+    """Let modules of the working directory and of the project be imported; a command of effwb does not."""
+    folders = map(str, (Path.cwd(), work_root()))
+    sys.path += [folder for folder in dict.fromkeys(folders) if folder not in sys.path]
+
+
+def short_name(value: Any, designs: Mapping[str, type[Design]]) -> Any:
+    """Return the name of a class of designs in this process; a name or a `Design` is returned as it is.
+
+    Args:
+        value: A name, a `Design`, or a class of designs.
+        designs: The classes by name.
+
+    Raises:
+        ConfigError: The class is no design, lacks the decorator `@design`, or was replaced by another one
+            with its NAME.
+    """
+    cls: Any = value if isinstance(value, type) else type(value)
+    if cls.__module__ == "builtins" or isinstance(value, Design):
+        return value
+    if not is_design(cls):
+        raise ConfigError(
+            f"{cls.__name__} is a plain class, no subclass of Design; {how_to_subclass(cls.__name__)}"
+        )
+    if OWN.get(cls.NAME, designs.get(cls.NAME)) is not cls:
+        raise ConfigError(
+            f"the design {cls.NAME!r} is another class than this {cls.__name__}; put `@design` above the "
+            "class and give it a NAME of its own, or use its latest version"
+        )
+    return cls.NAME
+
+
+def check_travels(name: str, designs: Mapping[str, type[Design]]) -> None:
+    """Refuse a name under which only this process finds a design.
+
+    Raises:
+        ConfigError: Other processes do not know the name; the message says what to write instead.
+    """
+    cls = design_class(name, designs)
+    if ":" not in name and not cls.__module__.startswith("effwb."):
+        path = name_of(cls, designs)  # raises for the class of a notebook's cell
+        raise ConfigError(f"only this process knows design {name!r} by its short name; write design={path!r}")
 
 
 def name_of(cls: type[Design], designs: Mapping[str, type[Design]]) -> str:

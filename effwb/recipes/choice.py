@@ -100,4 +100,11 @@ def choose(
     one_of("recipe", wanted or profile.recipe, (*KINDS, *RECIPES))
     if wanted in RECIPES:
         return recipe(wanted, "paper", model)
+    if design not in RECIPES and wanted == "pocket":  # the settings of the profile, as for all designs
+        return Recipe(design, "own")
+    if design not in RECIPES:
+        raise ConfigError(
+            f"recipe='paper': {design!r} is a design of your own, without a paper; give recipe=None for the "
+            "profile's settings, or the name of a design whose paper's settings it is to have"
+        )
     return recipe(design, wanted or profile.recipe, model)

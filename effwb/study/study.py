@@ -102,7 +102,7 @@ class Study:
 
         Args:
             profile: Name in `PROFILES`, or a `Profile`.
-            run_root: The runs lie in `run_root/<folder>`; a relative path is taken from the project's root.
+            run_root: The runs lie in `run_root/<folder>`; a relative path as in `notebook.from_root`.
             figures_dir: Directory of the figures, taken the same way.
             folder: Name of the directory of the runs; default: the name of the profile.
             prefix: How the names of the figures begin, for example "20".

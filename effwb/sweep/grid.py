@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import __version__
 from effwb._internal.checked import Text, checked_arguments
+from effwb.designs.identity import source_identity
 from effwb.errors import BusyError, ConfigError, DataError
 from effwb.runs import environment
 from effwb.sweep import cluster, local
-from effwb.sweep.parameters import declared_parameters, grid_points
+from effwb.sweep.parameters import declared_parameters, design_of, grid_points
 from effwb.sweep.point import STATES, SweepPoint
 from effwb.sweep.snapshot import code_digest, take_snapshot
 
@@ -70,9 +71,11 @@ def run(
                   "data/runs/first", jobs=2)
     """
     out = Path(out)
-    parameters = grid_points(declared_parameters(notebook), axes, fixed)
+    declared = declared_parameters(notebook)
+    parameters = grid_points(declared, axes, fixed)
+    sources = {n: source_identity(design_of(declared, values)) for n, values in parameters.items()}
     with _executor(jobs, gpus, ray) as execute:
-        points, runnable = _write_configs(parameters, notebook, out)
+        points, runnable = _write_configs(parameters, sources, notebook, out)
         board = ProgressBoard(points, progress)
         runnable_states = ("to do", "failed") if retry else ("to do",)
         missing = [point for point in runnable if board.states[point.name] in runnable_states]
@@ -84,20 +87,26 @@ def run(
 
 
 def _write_configs(
-    parameters: Mapping[str, dict[str, Any]], notebook: str | Path, out: Path
+    parameters: Mapping[str, dict[str, Any]],
+    sources: Mapping[str, dict[str, str]],
+    notebook: str | Path,
+    out: Path,
 ) -> tuple[list[SweepPoint], list[SweepPoint]]:
     """Write config.json of every point; return all points, and those that no other sweep runs now."""
     code = code_digest(notebook)
     shared = {"notebook": Path(notebook).name, "code": code, "effwb": __version__}
     points = [SweepPoint(out / name) for name in parameters]
     points_in(out)  # refuses a directory that holds other runs
+    identities = {
+        name: {**shared, "parameters": values, **sources[name]} for name, values in parameters.items()
+    }
     for point in points:
-        point.check({**shared, "parameters": parameters[point.name]})
+        point.check(identities[point.name])
     recorded = {**environment(), "snapshot": take_snapshot(notebook, out, code).name}
     runnable = []
     for point in points:
         with suppress(BusyError):  # another sweep runs it
-            point.write_config({**shared, "parameters": parameters[point.name]}, recorded)
+            point.write_config(identities[point.name], recorded)
             runnable.append(point)
     return points, runnable
 

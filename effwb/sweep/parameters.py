@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from effwb._internal.checked import Positive, Text, check_value
+from effwb.designs import refuse_unshared
 from effwb.errors import ConfigError, one_of
 from effwb.notebook import check_parameter_name, check_parameter_value, check_settings
 from effwb.runs import digest
@@ -75,9 +76,22 @@ def grid_points(
         known = {key: value for key, value in declared.items() if value is not UNKNOWN}
         try:
             check_settings({**known, **points[name]})
+            if design := design_of(declared, points[name]):
+                refuse_unshared(design)
         except ConfigError as error:
             raise ConfigError(f"point {name}: {error}") from None
     return points
+
+
+def design_of(declared: Mapping[str, object], parameters: Mapping[str, Any]) -> str | None:
+    """Return the name of the design that a point trains with; None in a notebook that trains none.
+
+    Args:
+        declared: Default by parameter of the notebook.
+        parameters: The parameters of the point.
+    """
+    design = {**declared, **parameters}.get("design")
+    return design if isinstance(design, str) and "profile" in declared else None
 
 
 def declared_parameters(notebook: str | Path) -> dict[str, object]:

@@ -15,6 +15,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
+from effwb.designs.identity import same_source
 from effwb.errors import BusyError, DataError
 from effwb.runs import SCHEMA, RunDir, check_identity, digest, read_json, write_atomic
 
@@ -129,6 +130,8 @@ class SweepPoint:
     def check(self, identity: dict[str, Any]) -> None:
         """Raise `IdentityError` if the directory holds a finished point with another identity."""
         if self._done_file.exists():
+            name = str(identity["parameters"].get("design"))
+            identity = same_source(self.identity, identity, name, self.folder)
             check_identity(self.identity, identity, self.folder)
 
     def write_config(self, identity: dict[str, Any], environment: dict[str, Any]) -> None:

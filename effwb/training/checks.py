@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from effwb.designs import Design, Group
+from effwb.designs import Design, Group, write_design
+from effwb.designs.decorator import how_to_subclass
 from effwb.errors import ConfigError, DataError, EngineError, one_of
 from effwb.profiles import Training
 from effwb.samplers.vllm_process import import_vllm
@@ -42,6 +43,9 @@ def check(
         DataError: For a missing or incomplete reference.
     """
     _check_rounds(settings, design)
+    _check_own(design)
+    if processes(settings) > 1:
+        write_design(design)  # raises for a class that other processes cannot import
     _check_engine(settings)
     _check_loss(settings, design)
     accumulation(settings)
@@ -68,6 +72,11 @@ def check(
             "'transformers' (or, on a CPU, 'vllm')"
         )
     _rehearse(settings, design, cap, problems, reference)
+
+
+def _check_own(design: Design) -> None:
+    if type(design).components is Design.components and type(design).reward is Design.reward:
+        raise ConfigError(f"{design.NAME} rewards nothing; {how_to_subclass(type(design).__name__)}")
 
 
 def check_report_to(names: Sequence[str]) -> None:

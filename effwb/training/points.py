@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import problems
 from effwb._internal.checked import Positive, Text, check_fields, checked_arguments
+from effwb.designs import design_name
 from effwb.errors import ConfigError, DataError
 from effwb.profiles import PROFILES, Profile
 from effwb.recipes import recipe
@@ -29,7 +30,7 @@ class Point:
     """One thing to train: a design with its parameters, and what else differs from the study's settings.
 
     Attributes:
-        design: Name in `DESIGNS`.
+        design: Name in `DESIGNS`; a design of your own by its NAME, its class or as "package.module:Class".
         params: Parameters of the design; lengths are in tokens of this run and are not rescaled.
         max_tokens: Cap of a completion in tokens; None: the profile's.
         training: Fields of `profiles.Training` that differ, for example {"clip_high": 0.28}.
@@ -50,6 +51,7 @@ class Point:
     after: Point | None = None
 
     def __post_init__(self):
+        object.__setattr__(self, "design", design_name(self.design))
         check_fields(self)
 
     @property

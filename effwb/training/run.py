@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from effwb import models, prompts
-from effwb._internal.checked import Positive, Text, checked_arguments
+from effwb._internal.checked import Positive, checked_arguments
 from effwb.designs import Design
+from effwb.designs.identity import design_identity, same_source
 from effwb.errors import ConfigError, DataError
 from effwb.probes import Prober
 from effwb.profiles import Profile, Training
@@ -93,14 +92,13 @@ class TrainResult:
 
 
 @checked_arguments(
-    design=Text | Design,
     profile=Profile,
     max_tokens=Positive,
     state=Mapping[str, Any],
     reference=Mapping[str, Any],
 )
 def train(
-    design: str | Design,
+    design: str | Design | type[Design],
     problems: Dataset,
     model: str | None = None,
     *,
@@ -127,7 +125,7 @@ def train(
 
     Args:
         design: A name in `DESIGNS`, which gets its defaults scaled to the cap (`fit_design`), or a
-            `Design` object that belongs to this cap already.
+            `Design` object that belongs to this cap already. A class of your own counts as its name.
         problems: The training problems.
         model: The starting model; None is the profile's.
         run_dir: Directory of the run.
@@ -276,11 +274,7 @@ class TrainingRun:
             "model": self.source.name,
             "weights": models.fingerprint(self.source),
             "tokenizer": models.tokenizer_fingerprint(self.tokenizer),
-            "design": {
-                "name": self.design.NAME,
-                **_jsonable(_without_added(self.design.parameters(), self.design.ADDED_PARAMETERS)),
-            },
-            "design_state": digest(self.design.state()),
+            **design_identity(self.design),
             "settings": {k: v for k, v in settings.items() if k not in ignored},
             "max_tokens": self.max_tokens,
             "answer_tokens": self.profile.answer_tokens if self.design.probes else None,
@@ -319,18 +313,23 @@ class TrainingRun:
         directory = RunDir(self.run_dir)
         if processes(self.settings) > world_size() == 1:
             with directory.lock():  # refuse here what is refused; then the first process takes the lock
-                directory.begin("train", self.identity(), **self.recorded())
+                self._begin(directory)
             if not self.is_done:
                 record = Record(self.run_dir / "train" / "metrics.jsonl")
                 launch(self, record, self._listeners(watch, record), report_to)
             return
         with directory.lock() if is_main() else nullcontext():
             if is_main():
-                directory.begin("train", self.identity(), **self.recorded())
+                self._begin(directory)
             if not self.is_done:
                 self.execute(watch, report_to)
             if is_main():
                 shutil.rmtree(self.run_dir / "train" / "checkpoints", ignore_errors=True)
+
+    def _begin(self, directory: RunDir) -> None:
+        stored = directory.identity("train") if directory.has_data("train") else {}
+        identity = same_source(stored, self.identity(), self.design.NAME, self.run_dir)
+        directory.begin("train", identity, **self.recorded())
 
     def _listeners(self, watch: str, record: Record) -> list[Listener]:
         from effwb.training.progress import listeners
@@ -437,13 +436,3 @@ class TrainingRun:
 def _without_added(values: dict[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
     """The values without those that say what a run did before it had a setting for it."""
     return {name: v for name, v in values.items() if name not in added or v != added[name]}
-
-
-def _jsonable(parameters: dict) -> dict:
-    """Parameters as JSON can hold them; tables and frontiers as a hash of their content."""
-    values = {}
-    for name, value in parameters.items():
-        if hasattr(value, "budgets") and hasattr(value, "accuracy"):
-            value = digest([np.asarray(value.budgets).tolist(), np.asarray(value.accuracy).tolist()])
-        values[name] = digest(dict(value)) if isinstance(value, Mapping) else value
-    return values

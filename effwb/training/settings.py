@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from effwb import models, prompts
-from effwb.designs import Design, find_design, fit_design
+from effwb._internal.checked import Text, check_value
+from effwb.designs import Design, design_name, find_design, fit_design
 from effwb.errors import ConfigError
 from effwb.profiles import Profile, Training
 from effwb.recipes import RECIPES, Difference, Recipe, choose, recipe
@@ -88,7 +89,7 @@ class RunSettings:
 
 
 def run_settings(
-    design: str | Design,
+    design: str | Design | type[Design],
     profile: Profile,
     recipe: RecipeChoice = None,
     *,
@@ -100,7 +101,8 @@ def run_settings(
     """Put the settings of a training together.
 
     Args:
-        design: A name in `DESIGNS`, or a `Design` object, whose parameters and cap are taken as they are.
+        design: A name in `DESIGNS`, a class or NAME of your own, or a `Design` object, whose parameters and
+            cap are taken as they are.
         profile: The profile.
         recipe: A kind of recipe ("paper", "pocket"), the name of a design whose paper's settings are used, a
             `Recipe`, a table of fields of `profiles.Training`, or None for what the profile names.
@@ -112,6 +114,8 @@ def run_settings(
     Raises:
         ConfigError: The recipe, a setting, the design or one of its parameters is not legal.
     """
+    design = design_name(design)
+    check_value("design", design, Text | Design)
     name = design if isinstance(design, str) else design.NAME
     start, caller_settings = model or profile.model, dict(training or {})
     chosen = choose(recipe, name, profile, start)

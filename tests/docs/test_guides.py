@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from effwb import notebook
 from effwb.designs import DESIGNS
 from effwb.problems import PRESETS
 from effwb.profiles import PROFILES
@@ -63,8 +62,7 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     for text, smaller in PAGES[page]:
         assert text in code, f"{page} no longer has {text!r}"
         code = code.replace(text, smaller)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(notebook, "repo_root", lambda: tmp_path)  # runs and figures go there
+    monkeypatch.chdir(tmp_path)  # runs and figures go there
     registries = (DESIGNS, PRESETS, PROFILES, SAMPLERS, TEMPLATES)
     before = [dict(registry) for registry in registries]
     module = types.ModuleType("page_of_the_docs")  # a module, as the class of a design or an engine has one
