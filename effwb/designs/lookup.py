@@ -34,8 +34,8 @@ def design_class(name: str, designs: Mapping[str, type[Design]]) -> type[Design]
 
     Args:
         name: A name in `designs`, the NAME of a class under `@design` in this process, or
-            "package.module:Class". The module is looked for on the Python path, in the working directory
-            and in the project one works in (`work_root`).
+            "package.module:Class". The module is looked for on the Python path, in the working directory,
+            in the project one works in (`work_root`) and in its notebooks/.
         designs: The classes by name.
 
     Raises:
@@ -50,13 +50,13 @@ def design_class(name: str, designs: Mapping[str, type[Design]]) -> type[Design]
         except ConfigError as error:
             raise ConfigError(f"{error} {OTHER_PROCESSES}") from None
         return designs[name]
-    _extend_path()
+    sys.path += [folder for folder in _folders() if folder not in sys.path]
     try:
         cls = attrgetter(class_name)(import_module(module_name))
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f"design {name!r} cannot be imported ({error}); it must be 'package.module:Class' of a module on "
-            f"the Python path, in {Path.cwd()} or in {work_root()}"
+            f"the Python path or in one of these folders: {', '.join(_folders())}"
         ) from None
     if not is_design(cls):
         raise ConfigError(
@@ -65,10 +65,10 @@ def design_class(name: str, designs: Mapping[str, type[Design]]) -> type[Design]
     return cls
 
 
-def _extend_path() -> None:
-    """Let modules of the working directory and of the project be imported; a command of effwb does not."""
-    folders = map(str, (Path.cwd(), work_root()))
-    sys.path += [folder for folder in dict.fromkeys(folders) if folder not in sys.path]
+def _folders() -> list[str]:
+    """Where modules of designs are looked for besides the Python path, which lacks them in a command."""
+    root = work_root()
+    return [str(folder) for folder in dict.fromkeys((Path.cwd(), root, root / "notebooks"))]
 
 
 def short_name(value: Any, designs: Mapping[str, type[Design]]) -> Any:
@@ -121,7 +121,7 @@ def name_of(cls: type[Design], designs: Mapping[str, type[Design]]) -> str:
     advice = (
         f"{cls.__name__} is defined in this notebook or script, where other processes cannot import it; put "
         f"it into a file, such as my_designs.py beside your notebook, and import it from there: "
-        f"from my_designs import {cls.__name__}"
+        f"from my_designs import {cls.__name__}; commands and sweeps know it as 'my_designs:{cls.__name__}'"
     )
     if cls.__module__ == "__main__" or "<locals>" in path:
         raise ConfigError(advice)

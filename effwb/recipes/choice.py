@@ -104,7 +104,7 @@ def choose(
         return Recipe(design, "own")
     if design not in RECIPES:
         raise ConfigError(
-            f"recipe='paper': {design!r} is a design of your own, without a paper; give recipe=None for the "
-            "profile's settings, or the name of a design whose paper's settings it is to have"
+            f"unknown design {design!r} of recipe='paper': a design of your own has no paper; give "
+            "recipe=None for the profile's settings, or the name of a design whose paper's settings it has"
         )
     return recipe(design, wanted or profile.recipe, model)

@@ -74,7 +74,6 @@ def recorded_steps(folder, rank=0):
 @pytest.mark.long
 def test_two_processes_have_the_advantages_of_one(easy, tmp_path, monkeypatch):
     """Three groups of four on two processes: the second group lies on both."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # for the class RecordingDesign
     results = {}
     for name, options in (("one", {}), ("two", {"processes": 2})):
         (tmp_path / f"recorded-{name}").mkdir()
@@ -103,7 +102,6 @@ def test_two_processes_whiten_over_the_tokens_of_both(easy, tmp_path, monkeypatc
     """With the KL in the reward."""
     from effwb.training.trainer import GroupTrainer
 
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # for the class RecordingDesign
     monkeypatch.setattr(GroupTrainer, "_with_kl_in_reward", recording(GroupTrainer._with_kl_in_reward))
     metrics, rows = {}, {}
     for name, processes in (("one", 1), ("two", 2)):
