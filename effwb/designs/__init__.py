@@ -119,7 +119,7 @@ def find_design(name: str) -> type[Design]:
     return design_class(name, DESIGNS)
 
 
-def design_name(design: Any) -> Any:
+def design_name(design: str | Design | type[Design]) -> str | Design:
     """Return the name of a class of designs; a name or a `Design` is returned as it is.
 
     Args:

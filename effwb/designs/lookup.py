@@ -71,7 +71,7 @@ def _folders() -> list[str]:
     return [str(folder) for folder in dict.fromkeys((Path.cwd(), root, root / "notebooks"))]
 
 
-def short_name(value: Any, designs: Mapping[str, type[Design]]) -> Any:
+def short_name(value: Any, designs: Mapping[str, type[Design]]) -> str | Design:
     """Return the name of a class of designs in this process; a name or a `Design` is returned as it is.
 
     Args:
@@ -82,19 +82,22 @@ def short_name(value: Any, designs: Mapping[str, type[Design]]) -> Any:
         ConfigError: The class is no design, lacks the decorator `@design`, or was replaced by another one
             with its NAME.
     """
-    cls: Any = value if isinstance(value, type) else type(value)
+    cls: Any = value
+    if not isinstance(value, type):
+        cls = type(value)
     if cls.__module__ == "builtins" or isinstance(value, Design):
         return value
     if not is_design(cls):
         raise ConfigError(
             f"{cls.__name__} is a plain class, no subclass of Design; {how_to_subclass(cls.__name__)}"
         )
-    if OWN.get(cls.NAME, designs.get(cls.NAME)) is not cls:
+    name = cls.NAME
+    if OWN.get(name, designs.get(name)) is not cls:
         raise ConfigError(
-            f"the design {cls.NAME!r} is another class than this {cls.__name__}; put `@design` above the "
+            f"the design {name!r} is another class than this {cls.__name__}; put `@design` above the "
             "class and give it a NAME of its own, or use its latest version"
         )
-    return cls.NAME
+    return name
 
 
 def check_travels(name: str, designs: Mapping[str, type[Design]]) -> None:

@@ -1,13 +1,18 @@
 """The Python of the README, the tutorial and the guides runs as it is printed, at smaller sizes."""
 
+import os
 import re
+import shlex
+import subprocess
 import sys
 import types
 from pathlib import Path
 
 import pytest
 
+from effwb import cli
 from effwb.designs import DESIGNS
+from effwb.designs.decorator import OWN
 from effwb.problems import PRESETS
 from effwb.profiles import PROFILES
 from effwb.prompts import TEMPLATES
@@ -63,7 +68,7 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
         assert text in code, f"{page} no longer has {text!r}"
         code = code.replace(text, smaller)
     monkeypatch.chdir(tmp_path)  # runs and figures go there
-    registries = (DESIGNS, PRESETS, PROFILES, SAMPLERS, TEMPLATES)
+    registries = (DESIGNS, OWN, PRESETS, PROFILES, SAMPLERS, TEMPLATES)
     before = [dict(registry) for registry in registries]
     module = types.ModuleType("page_of_the_docs")  # a module, as the class of a design or an engine has one
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -73,6 +78,42 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
         for registry, entries in zip(registries, before, strict=True):
             registry.clear()
             registry.update(entries)
+
+
+COMMANDS = {  # command of the guide of designs -> arguments that make it small, in place of its own
+    "papermill": ({}, ["-y", f"{{{TINY}, steps: 2, group_size: 2}}".replace("=", ": ")]),
+    "effwb sweep": (
+        {"vanilla,": "", "seed=0,1": "seed=0"},
+        [w for v in (*TINY.split(", "), "steps=2", "group_size=2") for w in ("-p", v)],
+    ),
+    "effwb train": ({}, []),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_of_the_guide_of_designs_run(command, tmp_path):
+    """The files that the guide shows are written as they are printed, at smaller sizes."""
+    text = (ROOT / "docs/guides/add-a-design.md").read_text(encoding="utf-8")
+    assert cli.main(["init", str(tmp_path)]) == 0
+    for name, content in re.findall(r'^```\w+ title="(.+?)"\n(.*?)^```', text, re.M | re.S):
+        small = content.replace('{"steps": 60}', '{"steps": 2, "problems_per_round": 2, "group_size": 2}')
+        (tmp_path / name).write_text(
+            small.replace('"problems": ', '"n_problems": 4, "max_tokens": 48, "problems": ')
+        )
+    (block,) = re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S)
+    assert len(block.splitlines()) == len(COMMANDS)
+    (line,) = (line for line in block.splitlines() if line.startswith(command))
+    smaller, arguments = COMMANDS[command]
+    for words, fewer in smaller.items():
+        assert words in line
+        line = line.replace(words, fewer)
+    module, *rest = shlex.split(line)
+    run = [sys.executable, "-m", {"effwb": "effwb.cli"}.get(module, module), *rest, *arguments]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}  # as the command: without the cwd
+    done = subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert '"name": "length_price"' in next(tmp_path.glob("data/runs/**/train/../config.json")).read_text()
 
 
 def test_every_guide_is_run():
