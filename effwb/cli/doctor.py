@@ -167,7 +167,7 @@ def gpu() -> Check:
     try:
         import torch
     except ImportError as error:
-        return Check("GPU", "broken", f"torch cannot be imported: {error}", "pip install -e .")
+        return Check("GPU", "broken", f"torch cannot be imported: {error}", "install effwb again")
     if torch.version.cuda is None:
         fix = "install torch from the package index (CUDA), without PIP_EXTRA_INDEX_URL"
         return Check("GPU", "broken", f"{count}, but torch {torch.__version__} is without CUDA", fix)

