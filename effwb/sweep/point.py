@@ -127,12 +127,17 @@ class SweepPoint:
         except ValueError as error:
             raise DataError(f"{self.results_file} is not valid JSON ({error}); {RUN_AGAIN}") from None
 
-    def check(self, identity: dict[str, Any]) -> None:
-        """Raise `IdentityError` if the directory holds a finished point with another identity."""
+    def check(self, identity: dict[str, Any]) -> dict[str, Any]:
+        """Raise `IdentityError` if the directory holds a finished point with another identity.
+
+        Returns:
+            The identity; for a finished point of an older effwb, as that effwb wrote it.
+        """
         if self._done_file.exists():
             name = str(identity["parameters"].get("design"))
             identity = same_source(self.identity, identity, name, self.folder)
             check_identity(self.identity, identity, self.folder)
+        return identity
 
     def write_config(self, identity: dict[str, Any], environment: dict[str, Any]) -> None:
         """Write config.json, unless the same one is there already.
@@ -146,7 +151,7 @@ class SweepPoint:
             IdentityError: If the directory holds a finished point with another identity.
         """
         with self.run_dir.lock(SHORT_LOCK_WAIT):
-            self.check(identity)
+            identity = self.check(identity)
             if self.run_dir.config.get("point", {}).get("identity") != identity:
                 point = {"identity": identity, "environment": environment}
                 config = json.dumps({"schema": SCHEMA, "point": point}, indent=1)

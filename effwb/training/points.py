@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import problems
 from effwb._internal.checked import Positive, Text, check_fields, checked_arguments
-from effwb.designs import design_name
+from effwb.designs import Design, design_name
 from effwb.errors import ConfigError, DataError
 from effwb.profiles import PROFILES, Profile
 from effwb.recipes import recipe
@@ -51,7 +51,13 @@ class Point:
     after: Point | None = None
 
     def __post_init__(self):
-        object.__setattr__(self, "design", design_name(self.design))
+        name: Any = design_name(self.design)
+        if isinstance(name, Design):
+            raise ConfigError(
+                f"a Point takes the name of a design and its parameters apart, got an object of {name.NAME!r}; "
+                f"write Point({name.NAME!r}, {{...}}), or give the object to `train`"
+            )
+        object.__setattr__(self, "design", name)
         check_fields(self)
 
     @property

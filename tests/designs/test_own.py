@@ -16,6 +16,7 @@ from effwb.designs.identity import SOURCE, design_identity, same_source
 from effwb.designs.source import source_digest
 from effwb.errors import ConfigError, DataError, IdentityError
 from effwb.recipes import choose
+from effwb.sweep.point import SweepPoint
 from effwb.training import checks, launch
 
 POCKET = profiles.profile("pocket")
@@ -135,6 +136,11 @@ def test_a_class_that_is_no_design_is_told_what_to_add(source, message):
         run_cell(f"from effwb import Point\nfrom effwb.designs import Design, design\n{source}")
 
 
+def test_a_point_does_not_take_an_object():
+    with pytest.raises(ConfigError, match=r"got an object of 'kimi'; write Point\('kimi', \{...\}\)"):
+        Point(Kimi(weight=0.2))
+
+
 @pytest.mark.parametrize("given", [type("Mine", (), {}), type("Mine", (), {})()])
 def test_train_says_what_a_plain_class_lacks(given, easy, tmp_path):
     with pytest.raises(ConfigError, match=r"Mine is a plain class, no subclass of Design; write"):
@@ -244,6 +250,17 @@ def test_a_sweep_trains_a_design_of_a_module_and_notices_when_it_changes(project
     rewrite(project, CHANGED)
     with pytest.raises(IdentityError, match=r"another version of design 'my_designs:Price'"):
         sweep.run(notebook, axes, "out", progress=False)
+
+
+def test_a_finished_point_from_before_the_source_was_recorded_stays_as_it_is(tmp_path):
+    older = {"parameters": {"design": "my_designs:Price"}}
+    (tmp_path / "point").mkdir()
+    point = SweepPoint(tmp_path / "point")
+    point.write_config(older, {"snapshot": "book.ipynb"})
+    point.finish(1.0)
+    point.write_config({**older, SOURCE: "0123456789ab"}, {"snapshot": "book.ipynb"})
+    assert point.is_done()
+    assert point.identity == older
 
 
 def test_a_sweep_refuses_a_design_that_only_this_process_knows(project, notebook):
