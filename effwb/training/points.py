@@ -51,11 +51,11 @@ class Point:
     after: Point | None = None
 
     def __post_init__(self):
-        name: Any = design_name(self.design)
+        name = design_name(self.design)
         if isinstance(name, Design):
             raise ConfigError(
-                f"a Point takes the name of a design and its parameters apart, got an object of {name.NAME!r}; "
-                f"write Point({name.NAME!r}, {{...}}), or give the object to `train`"
+                f"a Point takes the name of a design and its parameters apart, got an object of "
+                f"{name.NAME!r}; write Point({name.NAME!r}, {{...}}), or give the object to `train`"
             )
         object.__setattr__(self, "design", name)
         check_fields(self)
