@@ -16,6 +16,7 @@ from effwb.errors import ConfigError, one_of
 from effwb.evaluation import evaluate
 from effwb.profiles import Profile
 from effwb.samplers import SAMPLERS, open_sampler
+from effwb.training.both_modes import WarmStart
 from effwb.training.checks import check_machine, check_report_to
 from effwb.training.points import Point, run_name, short_value
 from effwb.training.run import TrainResult, train
@@ -129,20 +130,7 @@ def _train_point(
 ) -> TrainResult:
     """Train one point under a seed, or read it back; the point that it comes after is trained first."""
     point = points[name]
-    if point.after is not None:
-        earlier = next((other for other in points if points[other] == point.after), point.after.name)
-        before = _train_point(
-            earlier,
-            {**points, earlier: point.after},
-            train_problems,
-            root,
-            seed,
-            caller_settings=caller_settings,
-            **options,
-        )
-        options["model"] = before.model
-        if point.after.design in find_design(point.design).takes_state_of:
-            options["state"] = before.state
+    start = starting_model(point, points, train_problems, root, seed, caller_settings=caller_settings, **options)
     wins = overrides(point, caller_settings)
     return train(
         point.design,
@@ -151,6 +139,44 @@ def _train_point(
         design_params=point.params or None,
         max_tokens=wins["max_tokens"],
         seed=seed,
-        **options,
+        **{**options, **start},
         **wins["training"],
     )
+
+
+def starting_model(
+    point: Point,
+    points: Mapping[str, Point],
+    train_problems: Dataset,
+    root: Path,
+    seed: int,
+    *,
+    profile: Profile,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train what a point comes after, or read it back.
+
+    Args:
+        point: The point.
+        points: The points of the experiment by name: one of them keeps its name, any other has its own.
+        train_problems: Problems to train on.
+        root: Directory of the runs.
+        seed: Seed of the run.
+        profile: The profile.
+        **options: Further options of `run_points` that every training has.
+
+    Returns:
+        `model` and, where the point takes it over, `state`, as `train` takes them; {} for a point that comes
+        after nothing.
+    """
+    after = point.after
+    if after is None:
+        return {}
+    if isinstance(after, WarmStart):
+        run_dir, model = root / run_name(after.name, seed), options.get("model")
+        return {"model": after.train(profile, train_problems, run_dir=run_dir, model=model, seed=seed)}
+    name = next((other for other in points if points[other] == after), after.name)
+    known = {**points, name: after}
+    before = _train_point(name, known, train_problems, root, seed, profile=profile, **options)
+    takes_state = after.design in find_design(point.design).takes_state_of
+    return {"model": before.model, **({"state": before.state} if takes_state else {})}

@@ -24,7 +24,7 @@ from effwb.profiles import Profile, Training
 from effwb.prompts import Prompting
 from effwb.rollouts import sample
 from effwb.samplers import SAMPLERS, Sampler, open_sampler
-from effwb.study.run import POINTS, Points, run_points
+from effwb.study.run import POINTS, Points, run_points, starting_model
 from effwb.training.points import Point, frozen_reference, load_train_and_eval, run_name
 from effwb.training.preview import preview
 from effwb.training.settings import (
@@ -273,42 +273,59 @@ class Study:
 
     @checked_arguments(point=Point)
     def preview(
-        self, point: Point, *, model: str | None = None, reference: Mapping | None = None
+        self,
+        point: Point,
+        *,
+        model: str | None = None,
+        reference: Mapping | None = None,
+        seed: int = 0,
     ) -> pd.DataFrame:
-        """Reward rollouts of the starting model as in training, before anything is trained.
+        """Reward rollouts of the starting model as in training, before the point is trained.
 
         A group whose rewards are all equal teaches nothing; `training.spread` sums the table up and
-        `plots.reward_figure` draws it.
+        `plots.reward_figure` draws it. What the point comes `after` is trained first, as in `train`.
 
         Args:
             point: The design with its parameters.
-            model: Model to sample; default: the profile's.
-            reference: What `reference()` gives; default: made where the design needs it.
+            model: Model to start from; default: the profile's.
+            reference: What `reference()` gives; default: made where a design needs it.
+            seed: Seed of the run that the point comes after.
 
         Returns:
             A row per rollout; see `training.preview`.
         """
         run = self.run_settings(point, model)
         profile, design = self.profile.override(max_tokens=run.max_tokens, training=run.training), run.design
-        if design.needs_reference and reference is None:
+        if reference is None and _needs_reference(point):
             reference = self.reference()
-        with self.sampler(model) as sampler:
+        shared = dict(profile=self.profile, recipe=self.recipe, caller_settings=self._caller_settings)
+        start = starting_model(
+            *(point, {}, self.train_problems, self.run_root, seed),
+            **shared,
+            model=model,
+            reference=reference,
+        )
+        if "state" in start:
+            design.load_state(start["state"])
+        with self.sampler(start.get("model", model)) as sampler:
             return preview(
                 design,
                 self.train_problems,
                 sampler,
                 profile,
-                run_dir=self.preview_dir(point),
+                run_dir=self.preview_dir(point, seed),
                 reference=reference,
                 progress=False,
             )
 
-    def preview_dir(self, point: Point) -> Path:
-        """Directory in which `preview` keeps the rollouts; designs with the same prompts share it."""
-        cls, run = find_design(point.design), self.run_settings(point)
-        own_prompts = cls.hint or cls.modes
-        stem = f"preview-{cls.NAME if ':' in point.design else point.design}" if own_prompts else "preview"
-        return self.run_root / f"{stem}-{run.max_tokens}x{run.training.group_size}"
+    def preview_dir(self, point: Point, seed: int = 0) -> Path:
+        """Directory in which `preview` keeps the rollouts; designs with the same prompts and model share it."""
+        cls, run, stem = find_design(point.design), self.run_settings(point), "preview"
+        if cls.hint or cls.modes:
+            stem += f"-{Point(cls.NAME if ':' in point.design else point.design, point.params).name}"
+        if point.after:
+            stem += "-" + run_name(f"after {point.after.name}", seed)
+        return self.run_root / f"{stem}-{run.max_tokens}x{run.training.group_size}".replace(" ", "_")
 
     @checked_arguments(points=POINTS)
     def train(
@@ -436,5 +453,5 @@ class Study:
         return notebook.files_written(*dict.fromkeys(folders), *written)
 
 
-def _needs_reference(point: Point | None) -> bool:
-    return point is not None and (find_design(point.design).needs_reference or _needs_reference(point.after))
+def _needs_reference(point: Point) -> bool:
+    return any(find_design(stage.design).needs_reference for stage in point.stages)
