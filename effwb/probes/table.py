@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import prompts
 from effwb._internal.checked import AboveZero, Positive, check_fields, checked_arguments
+from effwb._internal.interrupts import brief_interrupts, resumable
 from effwb._internal.keywords import moved_keywords
 from effwb.budgets import check_budgets
 from effwb.errors import ConfigError, DataError
@@ -85,6 +86,7 @@ class Probing:
     **{f: f"Probing({f}=...)" for f in ("shard_rollouts", "verify_timeout")},
 )
 @checked_arguments(probing=Probing)
+@brief_interrupts(resumable)
 def probe(
     rollouts: pd.DataFrame,
     sampler: Sampler,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import notebook, profiles
 from effwb._internal.checked import AtLeastTwo, Text, checked_arguments
+from effwb._internal.interrupts import brief_interrupts, resumable
 from effwb.analysis.finished import BASE, EVALUATION, describe_run
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
@@ -73,9 +74,8 @@ class Study:
     ):
         self.profile, self.run_root, self.figures_dir, self.prefix = profile, run_root, figures_dir, prefix
         self.train_source, self.eval_engine, self.recipe = train_source, eval_engine, recipe
-        self._caller_settings = dict(
-            caller_settings or {}
-        )  # what wins over the recipes: training settings and max_tokens
+        # what wins over the recipes: training settings and max_tokens
+        self._caller_settings = dict(caller_settings or {})
         self._folders: list[Path] = []
 
     @classmethod
@@ -154,6 +154,11 @@ class Study:
         caller_settings = {name: value for name, value in self._caller_settings.items() if value is not None}
         return {"profile": self.profile, "recipe": self.recipe, **caller_settings}
 
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """What decides the settings of every training."""
+        return dict(profile=self.profile, recipe=self.recipe, caller_settings=self._caller_settings)
+
     @cached_property
     def _problems(self) -> tuple[Dataset, Dataset]:
         return load_train_and_eval(self.profile, self.training.n_problems, self.train_source)
@@ -180,9 +185,7 @@ class Study:
             point: The point.
             model: Model to start from; default: the profile's.
         """
-        return point_settings(
-            point, self.profile, model=model, recipe=self.recipe, caller_settings=self._caller_settings
-        )
+        return point_settings(point, **self._settings, model=model)
 
     def settings(self, *points: Point) -> pd.DataFrame:
         """The training settings as a table, one field per row and a column for each point.
@@ -272,13 +275,9 @@ class Study:
         )
 
     @checked_arguments(point=Point)
+    @brief_interrupts(resumable)
     def preview(
-        self,
-        point: Point,
-        *,
-        model: str | None = None,
-        reference: Mapping | None = None,
-        seed: int = 0,
+        self, point: Point, *, model: str | None = None, reference: Mapping | None = None, seed: int = 0
     ) -> pd.DataFrame:
         """Reward rollouts of the starting model as in training, before the point is trained.
 
@@ -298,13 +297,8 @@ class Study:
         profile, design = self.profile.override(max_tokens=run.max_tokens, training=run.training), run.design
         if reference is None and _needs_reference(point):
             reference = self.reference()
-        shared = dict(profile=self.profile, recipe=self.recipe, caller_settings=self._caller_settings)
-        start = starting_model(
-            *(point, {}, self.train_problems, self.run_root, seed),
-            **shared,
-            model=model,
-            reference=reference,
-        )
+        place = (self.train_problems, self.run_root, seed)
+        start = starting_model(point, {}, *place, **self._settings, model=model, reference=reference)
         if "state" in start:
             design.load_state(start["state"])
         with self.sampler(start.get("model", model)) as sampler:
@@ -315,11 +309,10 @@ class Study:
                 profile,
                 run_dir=self.preview_dir(point, seed),
                 reference=reference,
-                progress=False,
             )
 
     def preview_dir(self, point: Point, seed: int = 0) -> Path:
-        """Directory in which `preview` keeps the rollouts; designs with the same prompts and model share it."""
+        """Directory of a preview's rollouts; designs with the same prompts and starting model share it."""
         cls, run, stem = find_design(point.design), self.run_settings(point), "preview"
         if cls.hint or cls.modes:
             stem += f"-{Point(cls.NAME if ':' in point.design else point.design, point.params).name}"
@@ -357,23 +350,19 @@ class Study:
         """
         listed = points.values() if isinstance(points, Mapping) else points
         for point in listed:  # before the reference is sampled
-            check_point(
-                point, self.profile, model=model, recipe=self.recipe, caller_settings=self._caller_settings
-            )
+            check_point(point, **self._settings, model=model)
         if reference is None and any(map(_needs_reference, listed)):
             reference = self.reference()
         runs = run_points(
             points,
             self.train_problems,
             self.eval_problems,
-            self.profile,
+            **self._settings,
             run_root=self.run_root,
             seeds=seeds,
             base=base,
             model=model,
             eval_engine=self.eval_engine,
-            recipe=self.recipe,
-            caller_settings=self._caller_settings,
             reference=reference,
             report_to=report_to,
             watch=watch,

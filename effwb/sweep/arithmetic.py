@@ -98,7 +98,8 @@ def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
             return _value(body if _value(test, values) else orelse, values)
         case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in FUNCTIONS:
             return FUNCTIONS[name](_value(argument, values))
-    raise ConfigError(f"{ast.unparse(node)!r} is not simple arithmetic (+ - * / //, comparisons, len, bool, stages)")
+    legal = f"+ - * / //, comparisons, {', '.join(FUNCTIONS)}"
+    raise ConfigError(f"{ast.unparse(node)!r} is not simple arithmetic ({legal})")
 
 
 def _number(node: ast.expr, values: Mapping[str, Any]) -> int | float:

@@ -21,8 +21,8 @@ SMALL_MODEL: dict[str, Any] = {"learning_rate": 1e-3, "batch_size": 16}
 class WarmStart:
     """Fine-tuning on answers with and without thinking (`sft_warm_start`), as what a point comes after.
 
-    None leaves a field to the profile: HGPO's value (2505.14631, section 3.1) on the real ones, 1e-3 and 16 on
-    the pocket model.
+    None leaves a field to the profile: HGPO's value (2505.14631, section 3.1) on the real ones; on the pocket
+    model a learning rate of 1e-3 and batches of 16.
 
     Attributes:
         n: Samples per problem and mode; None: those of an evaluation.

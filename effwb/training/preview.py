@@ -95,20 +95,21 @@ def _probed_group(
     """The rollouts with the answers that the design forces in training, as one `Group`."""
     problems, decode, cap = problems_of(run_dir), sampler.tokenizer.decode, profile.max_tokens
     opened = list(map(prompts.opens_thinking, problems["prompt"], problems["question"]))
-    columns = [problems[name].tolist() for name in ("problem_id", "answer", "prompt_ids")]
-    batch = PromptBatch(list(range(len(problems))), *columns, opened, hint_tokens_P)
-    outcomes, points, golds, targets = [], [], [], []
-    for row in rollouts.itertuples():
-        p, ids = batch.problem_ids_P.index(row.problem_id), list(row.completion_ids)
-        budgets, cuts = probe_cuts(design, row.problem_id, ids, row.finish_reason, cap, decode)
+    ids, golds, prompt_ids = (problems[name].tolist() for name in ("problem_id", "answer", "prompt_ids"))
+    batch = PromptBatch(list(range(len(problems))), ids, golds, prompt_ids, opened, hint_tokens_P)
+    rollouts_per_problem = len(rollouts) // len(problems)
+    outcomes, points, targets = [], [], []
+    for r, row in enumerate(rollouts.itertuples()):
+        p, tokens = r // rollouts_per_problem, list(row.completion_ids)
+        budgets, cuts = probe_cuts(design, row.problem_id, tokens, row.finish_reason, cap, decode)
         outcomes.append(Outcome(row.verdict == "correct", row.finish_reason == "stop", row.length))
         points.append(budgets)
-        golds.append(batch.answers_P[p])
-        targets.append(ProbeTarget(list(batch.prompt_ids_P[p]), ids, batch.opened_P[p], cuts))
+        targets.append(ProbeTarget(list(prompt_ids[p]), tokens, opened[p], cuts))
     suffix = prompts.forced_suffix(prompts.template(profile.template))
     answers = Prober(sampler.tokenizer, suffix, profile.answer_tokens).answers(sampler, targets)
-    probed = with_probes(design, outcomes, points, answers, golds, profile.sampling().verify_timeout)
-    rollouts_per_problem = len(rollouts) // len(problems)
+    golds_of_rollouts = [gold for gold in golds for _ in range(rollouts_per_problem)]
+    timeout = profile.sampling().verify_timeout
+    probed = with_probes(design, outcomes, points, answers, golds_of_rollouts, timeout)
     return Round(0, batch, rollouts_per_problem, outcomes=dict(enumerate(probed))).group(cap, reference)
 
 

@@ -336,8 +336,8 @@ class Collector:
             outcomes = self._graded(tasks, completions)
         if probes is not None:
             with trainer.phase("probe"):
-                golds = [task.answer for task in tasks]
-                outcomes = with_probes(self.design, outcomes, *probes, golds, self.timeout)
+                (points, answers), golds = probes, [task.answer for task in tasks]
+                outcomes = with_probes(self.design, outcomes, points, answers, golds, self.timeout)
         rollouts.completions.update(zip(own_rows, completions, strict=True))
         if logprobs is not None:
             rollouts.logprobs.update(zip(own_rows, logprobs, strict=True))

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from effwb import models, prompts
 from effwb._internal.checked import Positive, Text, checked_arguments
+from effwb._internal.interrupts import brief_interrupts
+from effwb._internal.progress import has_label, labelled, notebook_line
 from effwb.designs import Design
 from effwb.errors import ConfigError, DataError
 from effwb.probes import Prober
@@ -24,8 +24,9 @@ from effwb.samplers import SamplingParams, check_context
 from effwb.training.checkpoints import STATE, check_model, newest_whole, remove_unfit, writing
 from effwb.training.checks import check, check_machine, check_report_to
 from effwb.training.engines import ModelEngine, open_engine
+from effwb.training.identity import jsonable, without_added
 from effwb.training.launch import launch
-from effwb.training.record import Record, done_marker, mark_done, read_metrics
+from effwb.training.record import Record, done_marker, interruption, mark_done, read_metrics
 from effwb.training.rounds import Collector, PromptSchedule
 from effwb.training.settings import RecipeChoice, recipe_lines, recipe_record, run_settings
 from effwb.training.trl_config import (
@@ -271,14 +272,14 @@ class TrainingRun:
         from importlib.metadata import version
 
         ignored = ("n_problems", *PLACEMENT, *ROUNDING)
-        settings = _without_added(self.settings.as_dict(), ADDED_SETTINGS)
+        settings = without_added(self.settings.as_dict(), ADDED_SETTINGS)
         return {
             "model": self.source.name,
             "weights": models.fingerprint(self.source),
             "tokenizer": models.tokenizer_fingerprint(self.tokenizer),
             "design": {
                 "name": self.design.NAME,
-                **_jsonable(_without_added(self.design.parameters(), self.design.ADDED_PARAMETERS)),
+                **jsonable(without_added(self.design.parameters(), self.design.ADDED_PARAMETERS)),
             },
             "design_state": digest(self.design.state()),
             "settings": {k: v for k, v in settings.items() if k not in ignored},
@@ -316,6 +317,12 @@ class TrainingRun:
             watch: "auto", "lines" or "none", see `train`.
             report_to: Names of Transformers' reporting integrations.
         """
+        label = nullcontext() if has_label() else labelled(f"{self.design.NAME}, seed {self.seed}")
+        folder, settings = self.run_dir / "train", self.settings
+        with notebook_line(), label, brief_interrupts(lambda: interruption(folder, settings)):
+            self._finish(watch, report_to)
+
+    def _finish(self, watch: str, report_to: list[str]) -> None:
         directory = RunDir(self.run_dir)
         if processes(self.settings) > world_size() == 1:
             with directory.lock():  # refuse here what is refused; then the first process takes the lock
@@ -335,8 +342,7 @@ class TrainingRun:
     def _listeners(self, watch: str, record: Record) -> list[Listener]:
         from effwb.training.progress import listeners
 
-        title = f"{self.design.NAME}, {self.source.name}"
-        return listeners(watch, record, self.settings.steps, title, self.notes)
+        return listeners(watch, record, self.settings.steps, self.notes)
 
     def execute(self, watch: str, report_to: list[str]) -> None:
         """Train in this process, from the last complete checkpoint or the beginning, and save the model."""
@@ -354,7 +360,8 @@ class TrainingRun:
         engine = open_engine(self.settings.engine, self.model, params, self.profile.trust_remote_code)
         with quiet(folder), closing(engine):
             trainer = metrics.trainer = self._trainer(checkpoints, engine, metrics, report_to)
-            trainer.train(resume_from_checkpoint=str(start) if start else None)
+            with trainer.interrupts.handled():
+                trainer.train(resume_from_checkpoint=str(start) if start else None)
             self._save(trainer)
             metrics.trainer = None
             del trainer
@@ -432,18 +439,3 @@ class TrainingRun:
             folder = self.run_dir / "train"
             mark_done(folder, steps=self.settings.steps, design=self.design.state())
         wait()
-
-
-def _without_added(values: dict[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
-    """The values without those that say what a run did before it had a setting for it."""
-    return {name: v for name, v in values.items() if name not in added or v != added[name]}
-
-
-def _jsonable(parameters: dict) -> dict:
-    """Parameters as JSON can hold them; tables and frontiers as a hash of their content."""
-    values = {}
-    for name, value in parameters.items():
-        if hasattr(value, "budgets") and hasattr(value, "accuracy"):
-            value = digest([np.asarray(value.budgets).tolist(), np.asarray(value.accuracy).tolist()])
-        values[name] = digest(dict(value)) if isinstance(value, Mapping) else value
-    return values
