@@ -13,6 +13,7 @@ from effwb.errors import ConfigError, DataError
 from effwb.runs import RunDir
 from effwb.sweep import local
 from effwb.sweep.estimate import counts
+from effwb.sweep.parameters import declared_parameters
 from effwb.sweep.point import STATES, SweepPoint
 
 REFRESH = 20.0  # seconds between two tables, if nothing happens
@@ -73,6 +74,7 @@ class ProgressBoard:
         self.start = self.last_table = time.monotonic()
         self.point_starts: dict[str, float] = {}  # of the points that run now
         self.trained_before: dict[str, float] = {}  # trainings of theirs that an earlier attempt has done
+        self.trainings: dict[str, int] = {}  # that each of them has to do
         self.max_running = 1  # points at a time, so far
         self.durations = [p.marker()["seconds"] for p in points if self.states[p.name] == "done"]
         self.failed = [point for point in points if self.states[point.name] == "failed"]
@@ -86,6 +88,7 @@ class ProgressBoard:
             self.states[point.name], self.point_starts[point.name] = "running", now
             progress = point_progress(point.folder)
             self.trained_before[point.name] = progress.trained if progress else 0.0
+            self.trainings[point.name] = _trainings_of(point)
             self.max_running = max(self.max_running, len(self.point_starts))
             self.failed = [other for other in self.failed if other.name != point.name]
             self._print_row(f"started {point.name}")
@@ -107,14 +110,15 @@ class ProgressBoard:
             self._print_row("", with_points=True)
 
     def close(self) -> None:
-        """Print why each failed point failed."""
+        """Print why each failed point failed; in a notebook below the table."""
+        print_text = self._print if self.line is None or not self.visible else print
         for point in self.failed:
             failure = point.failure()
             cell = f" in cell [{failure['cell']}]" if failure.get("cell") else ""
-            self._print(f"\n{point.name} failed{cell}; the whole output is in {point.log}")
-            self._print("\n".join(f"    {line}" for line in failure.get("lines", [])))
+            print_text(f"\n{point.name} failed{cell}; the whole output is in {point.log}")
+            print_text("\n".join(f"    {line}" for line in failure.get("lines", [])))
         if self.failed:
-            self._print("\nTo run the failed points again, pass retry=True (command line: --retry).")
+            print_text("\nTo run the failed points again, pass retry=True (command line: --retry).")
 
     def _print_row(self, text: str, with_points: bool = False) -> None:
         self.last_table = time.monotonic()
@@ -141,11 +145,8 @@ class ProgressBoard:
         progress = point_progress(point.folder)
         if progress is None or progress.trained <= self.trained_before[name]:
             return None
-        trainings = 1
-        with suppress(ConfigError):  # a notebook whose metadata do not say how many
-            trainings = counts(point.snapshot, point.parameters)["trainings"]
         rate = (progress.trained - self.trained_before[name]) / spent
-        return max(0.0, trainings - progress.trained) / rate
+        return max(0.0, self.trainings[name] - progress.trained) / rate
 
     def _time_left(self, left: dict[str, float | None]) -> str:
         """The time left, if the other points take as long as those that are done, or that run now."""
@@ -163,6 +164,14 @@ class ProgressBoard:
     def _print(self, text: str) -> None:
         if self.visible and self.line is None:
             write_line(text.rstrip())
+
+
+def _trainings_of(point: SweepPoint) -> int:
+    """How many trainings a point does; 1 where the metadata of its notebook do not say it."""
+    with suppress(ConfigError):
+        parameters = {**declared_parameters(point.snapshot), **point.parameters}
+        return max(1, counts(point.snapshot, parameters)["trainings"])
+    return 1
 
 
 def clock(seconds: float) -> str:

@@ -27,9 +27,9 @@ WAIT = "stopping after the updates of this round, with a checkpoint; interrupt a
 class Interrupts(TrainerCallback):
     """Ends a training on Ctrl-C.
 
-    While a round is sampled, nothing has changed since the round before: the training ends at once and the
-    state of that moment is saved. During the updates of a round it ends after them. A second Ctrl-C ends it
-    at once wherever it is, without a checkpoint. So does the first on several processes.
+    While a round is sampled, nothing has changed since the round before: the training ends at once, and the
+    state after that round is saved. During the updates of a round it ends after them. A second Ctrl-C ends
+    it at once wherever it is, without a checkpoint. So does the first on several processes.
 
     Args:
         trainer: The trainer.
@@ -41,8 +41,14 @@ class Interrupts(TrainerCallback):
         self._generators: tuple | None = None  # states at the end of the last round; None within a round
 
     def begin_sampling(self) -> None:
-        """Note that no update of the round has begun, and the state of the random generators."""
+        """Note that no update of the round has begun, and the state of the random generators.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C came before this moment.
+        """
         self._generators = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+        if self._requested:
+            raise KeyboardInterrupt
 
     def end_sampling(self) -> None:
         """Note that the design or the weights change from here on."""
