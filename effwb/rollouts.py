@@ -65,7 +65,7 @@ def sample(
         seed: Decides the seed of every rollout.
         sampling: Cap, temperature, top-p, problems per shard and the verifier's timeout.
         prompting: Template, effort, length hint, thinking mode and opening.
-        progress: Whether to show a progress bar.
+        progress: Whether to show the progress.
 
     Returns:
         A DataFrame with `COLUMNS`, one row per (problem, sample). `length` is in tokens.

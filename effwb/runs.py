@@ -196,8 +196,8 @@ class RunDir:
             table: The name of the table.
             parts: What each shard is made from.
             make: Makes the shard of one part.
-            unit: What the rows of a part are called in the progress bar.
-            progress: Whether to show a progress bar.
+            unit: What the rows of a part are called in the line of progress.
+            progress: Whether to show the progress.
         """
         title = f"{table} of {self.path.name}"
         with brief_interrupts(lambda: f"{title}: {self.interruption(table, parts, unit)}"):
@@ -294,7 +294,7 @@ class RunDir:
 def enumerate_parts(
     parts: Sequence[_Part], title: str, *, unit: str, progress: bool = True
 ) -> Iterator[tuple[int, _Part]]:
-    """Enumerate the parts of a table, with a progress bar that counts their rows.
+    """Enumerate the parts of a table, with a line of progress that counts their rows.
 
     Args:
         parts: The parts.

@@ -1,4 +1,4 @@
-"""A training run step by step: small panels over the optimizer step, redrawn while the run trains.
+"""A training run step by step: small panels over the optimizer step, some redrawn while the run trains.
 
 Each quantity is a thin line of what every step measured and a thick line of its moving mean. With one run,
 colours tell the quantities of a panel apart; with several runs, colours tell the runs apart and dashes the

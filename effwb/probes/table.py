@@ -106,7 +106,7 @@ def probe(
         budgets: Budgets in tokens, increasing, in [0, cap].
         run_dir: The run directory with the rollouts.
         probing: Suffix, length of the answers, and the rest of `Probing`.
-        progress: Whether to show a progress bar.
+        progress: Whether to show the progress.
 
     Returns:
         A DataFrame with `COLUMNS`, one row per (problem, sample, budget) that needed a forced answer.

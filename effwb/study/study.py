@@ -343,7 +343,7 @@ class Study:
             model: Model to start from; default: the profile's.
             reference: What `reference()` gives; default: made where a design needs it.
             report_to: Live logs besides metrics.jsonl: "tensorboard", "trackio", "wandb".
-            watch: "auto" (lines, and a live figure in a notebook), "lines" or "none".
+            watch: "auto" (a line, with a live figure in a notebook), "lines" or "none".
 
         Returns:
             The runs in order: the base under each seed, then each point under each seed.
@@ -391,7 +391,7 @@ class Study:
             prompting: Other changes of the prompt.
             seed: Seed of the rollouts.
             run_dir: Directory of the evaluation; default: `<run_root>/<name>-seed<seed>/eval`.
-            progress: Show progress bars.
+            progress: Show the progress.
         """
         folder = Path(run_dir) if run_dir else self.run_root / run_name(name, seed) / EVALUATION
         describe_run(folder, {"method": name, "seed": seed})

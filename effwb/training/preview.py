@@ -54,7 +54,7 @@ def preview(
         n_problems: How many problems.
         seed: Seed of the rollouts and of drawn length hints.
         reference: {problem id: {"length", "accuracy"}} of a frozen model, for designs that need it.
-        progress: Whether to show a progress bar.
+        progress: Whether to show the progress.
 
     Returns:
         A row per rollout, see `score`.

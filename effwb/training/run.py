@@ -144,7 +144,7 @@ def train(
             (`reference_statistics` makes it).
         monitor: Problems for laser_d with monitor="held_out".
         state: What the design begins with, as an earlier run left it in `TrainResult.state`.
-        watch: What is shown: "auto" (lines, and a live figure in a notebook), "lines" or "none".
+        watch: What is shown: "auto" (a line, with a live figure in a notebook), "lines" or "none".
         report_to: Transformers' reporting integrations, such as "tensorboard", "trackio", "wandb".
         verify_timeout: Seconds per verdict.
         **training: Fields of `profiles.Training`, such as `steps=100`, that win over recipe and profile.
