@@ -27,13 +27,13 @@ class PointProgress(NamedTuple):
         finished: Trainings that are finished.
         step: Steps of the training that runs now.
         steps: Steps that it will have.
-        accuracy: Accuracy of its rollouts in the last step.
+        accuracy: Accuracy of its rollouts in the last step; None for a training without rollouts.
     """
 
     finished: int
     step: int
     steps: int
-    accuracy: float
+    accuracy: float | None
 
     @property
     def trained(self) -> float:
@@ -54,7 +54,7 @@ def point_progress(folder: Path) -> PointProgress | None:
     with suppress(DataError, KeyError, IndexError, ValueError, OSError):  # a file that is just being written
         row = json.loads(records[-1].read_bytes().splitlines()[-1])
         steps = RunDir(records[-1].parents[1]).identity("train")["settings"]["steps"]
-        return PointProgress(finished, row["step"], steps, row["accuracy"])
+        return PointProgress(finished, row["step"], steps, row.get("accuracy"))
     return None
 
 
@@ -136,7 +136,9 @@ class ProgressBoard:
         spent = clock(time.monotonic() - self.point_starts[name])
         if progress is None:
             return f"no step yet after {spent}"
-        text = f"step {progress.step} of {progress.steps}, accuracy {progress.accuracy:.3f}"
+        text = f"step {progress.step} of {progress.steps}"
+        if progress.accuracy is not None:
+            text += f", accuracy {progress.accuracy:.3f}"
         return f"{text}, {clock(left)} left" if left is not None else f"{text}, after {spent}"
 
     def _point_left(self, name: str) -> float | None:

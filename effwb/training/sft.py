@@ -127,7 +127,6 @@ def _examples(profile: Profile, problems, model: str, folder: Path, seed: int) -
                 seed=seed,
                 sampling=profile.sampling(),
                 prompting=profile.prompting(opening=mode),
-                progress=False,
             )
             prompt_ids = problems_of(folder / mode).set_index("problem_id")["prompt_ids"]
             correct = table[solved(table)]
