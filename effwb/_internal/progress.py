@@ -13,6 +13,7 @@ SECONDS = 15.0  # between two lines in a terminal or a log
 RENEWAL = 1.0  # seconds between two looks of the line in a notebook
 
 _labels: ContextVar[tuple[str, ...]] = ContextVar("labels", default=())
+_lines: dict[int | None, NotebookLine] = {}  # that of the last cell, by its number
 _open_line: ContextVar[NotebookLine | None] = ContextVar("open_line", default=None)
 
 
@@ -57,6 +58,11 @@ def in_notebook() -> bool:
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
+def current_cell() -> int | None:
+    """The number of the cell that runs."""
+    return getattr(sys.modules["IPython"].get_ipython(), "execution_count", None)
+
+
 @contextmanager
 def labelled(label: str) -> Iterator[None]:
     """Begin every line of progress inside with a label, such as "run 2 of 6: kimi, seed 1"."""
@@ -79,12 +85,16 @@ def with_label(text: str) -> str:
 
 @contextmanager
 def notebook_line() -> Iterator[NotebookLine | None]:
-    """Give the line of this cell, the same one to everything inside; None outside a notebook."""
+    """Give the line of this cell, the same one to everything that runs in it; None outside a notebook."""
     line = _open_line.get()
     if line is not None or not in_notebook():
         yield line
         return
-    line = NotebookLine()
+    cell = current_cell()
+    if cell not in _lines:
+        _lines.clear()
+        _lines[cell] = NotebookLine()
+    line = _lines[cell]
     token = _open_line.set(line)
     try:
         yield line

@@ -321,6 +321,7 @@ class Study:
         return self.run_root / f"{stem}-{run.max_tokens}x{run.training.group_size}".replace(" ", "_")
 
     @checked_arguments(points=POINTS)
+    @brief_interrupts(resumable)
     def train(
         self,
         points: Points,

@@ -7,6 +7,17 @@ from effwb._internal.progress import counting, labelled, notebook_line
 from tests.training.test_progress import Cell
 
 
+@pytest.fixture
+def kernel(monkeypatch):
+    """Stands for a kernel, in cell 1."""
+    cell = Cell(monkeypatch)
+    cell.number = 1
+    monkeypatch.setattr(progress, "_lines", {})
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(progress, "current_cell", lambda: cell.number)
+    return cell
+
+
 def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(capsys, monkeypatch):
     clock = iter([0.0, 0.0, 4.0, 4.0, 20.0, 20.0, 20.0, 30.0, 40.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
@@ -34,24 +45,24 @@ def test_nothing_is_shown_that_was_not_asked_for(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_all_that_runs_in_a_cell_has_one_line(monkeypatch, capsys):
-    cell = Cell(monkeypatch)
-    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+def test_all_that_runs_in_a_cell_has_one_line(kernel, capsys):
+    def count_all(title):
+        with counting(title, 2, "problem") as count:
+            count(2)
+
     with notebook_line():
-        for title in ("rollouts of a", "probes of a"):
-            with counting(title, 2, "problem") as count:
-                count(2)
-    assert [bundle["text/plain"] for bundle in cell.now] == ["probes of a: 2 of 2 problems in 0 s"]
-    assert cell.all[0] == {"text/plain": "rollouts of a: 0 of 2 problems"}
-    with counting("alone", 1, "problem") as count:
-        count(1)
-    assert len(cell.now) == 2  # another cell has a line of its own
+        count_all("rollouts of a")
+        count_all("probes of a")
+    count_all("rollouts of b")
+    assert [bundle["text/plain"] for bundle in kernel.now] == ["rollouts of b: 2 of 2 problems in 0 s"]
+    assert kernel.all[0] == {"text/plain": "rollouts of a: 0 of 2 problems"}
+    kernel.number = 2  # another cell has a line of its own
+    count_all("rollouts of c")
+    assert [bundle["text/plain"][:13] for bundle in kernel.now] == ["rollouts of b", "rollouts of c"]
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_line_of_what_failed_says_how_far_it_came(monkeypatch):
-    cell = Cell(monkeypatch)
-    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+def test_the_line_of_what_failed_says_how_far_it_came(kernel, monkeypatch):
     monkeypatch.setattr(progress, "RENEWAL", 0.0)
 
     def fail():
@@ -61,4 +72,4 @@ def test_the_line_of_what_failed_says_how_far_it_came(monkeypatch):
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert cell.now[0]["text/plain"].startswith("rollouts: 1 of 2 problems, ")
+    assert kernel.now[0]["text/plain"].startswith("rollouts: 1 of 2 problems, ")

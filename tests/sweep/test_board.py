@@ -96,6 +96,8 @@ def test_steps_of_an_earlier_attempt_do_not_count_as_fast(points, clock, capsys)
 def test_in_a_notebook_the_table_is_renewed_in_place(points, clock, monkeypatch, capsys):
     cell = Cell(monkeypatch)
     monkeypatch.setattr(lines_of_progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(lines_of_progress, "_lines", {})
+    monkeypatch.setattr(lines_of_progress, "current_cell", lambda: 1)
     with notebook_line():
         table = ProgressBoard(points, visible=True)
         table.update(Event("started", points[0]))

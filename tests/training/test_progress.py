@@ -104,6 +104,8 @@ def test_a_line_in_a_notebook_and_lines_elsewhere(tmp_path, monkeypatch):
     assert [type(x).__name__ for x in progress.listeners("auto", record, 3)] == ["Lines"]
     assert progress.listeners("none", record, 3) == []
     monkeypatch.setattr(lines_of_progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(lines_of_progress, "_lines", {})
+    monkeypatch.setattr(lines_of_progress, "current_cell", lambda: 1)
     with notebook_line():
         assert progress.listeners("none", record, 3) == []
         for watch, figure in (("auto", True), ("lines", False)):
