@@ -76,7 +76,7 @@ def test_while_a_round_is_sampled_it_stops_at_once_and_saves(easy, whole, tmp_pa
     with monkeypatch.context() as patch:
         at_call(patch, Collector, "_graded", 2)
         with pytest.raises(
-            Interrupted, match="^hapo, seed 0: interrupted at step 2; the next run continues from step 2$"
+            Interrupted, match=r"^hapo, seed 0: interrupted at step 2; the next run continues from step 2$"
         ):
             small(run, easy, updates_per_round=2)
     assert checkpoint_steps(run) == ["checkpoint-2"]
@@ -89,7 +89,7 @@ def test_in_an_update_it_stops_after_the_round_and_saves(easy, whole, tmp_path, 
     run = tmp_path / "r"
     with monkeypatch.context() as patch:
         at_call(patch, GroupTrainer, "compute_loss", 1)
-        with pytest.raises(Interrupted, match="interrupted at step 2; the next run continues from step 2$"):
+        with pytest.raises(Interrupted, match=r"interrupted at step 2; the next run continues from step 2$"):
             small(run, easy, updates_per_round=2)
     assert "stopping after the updates of this round" in capsys.readouterr().err
     assert checkpoint_steps(run) == ["checkpoint-2"]
@@ -115,7 +115,7 @@ def test_an_interrupt_in_the_last_update_leaves_a_run_that_the_next_call_finishe
     run = tmp_path / "r"
     with monkeypatch.context() as patch:
         at_call(patch, GroupTrainer, "compute_loss", 4)
-        with pytest.raises(Interrupted, match="interrupted at step 4; the next run continues from step 4$"):
+        with pytest.raises(Interrupted, match=r"interrupted at step 4; the next run continues from step 4$"):
             small(run, easy, updates_per_round=2)
     assert not (run / "train/DONE").exists()
     assert_same(small(run, easy, updates_per_round=2), whole)
@@ -125,12 +125,12 @@ def test_before_the_first_step_and_while_the_model_is_saved(easy, tmp_path, monk
     run = tmp_path / "r"
     with monkeypatch.context() as patch:
         at_call(patch, Collector, "_graded", 1)
-        with pytest.raises(Interrupted, match="interrupted at step 0; the next run continues from step 0$"):
+        with pytest.raises(Interrupted, match=r"interrupted at step 0; the next run continues from step 0$"):
             small(run, easy, steps=1, save_every=1)
     assert checkpoint_steps(run) == []
     with monkeypatch.context() as patch:
         at_call(patch, TrainingRun, "_save", 1)
-        with pytest.raises(Interrupted, match="interrupted at step 1; the next run continues from step 1$"):
+        with pytest.raises(Interrupted, match=r"interrupted at step 1; the next run continues from step 1$"):
             small(run, easy, steps=1, save_every=1)
     assert small(run, easy, steps=1, save_every=1).metrics["step"].tolist() == [1]
 
@@ -146,7 +146,7 @@ def test_when_the_targets_have_moved_already_it_stops_after_the_round(easy, tmp_
 
     with monkeypatch.context() as patch:
         at_call(patch, Collector, "_graded", 3)  # round 0, the monitoring set, round 1
-        with pytest.raises(Interrupted, match="interrupted at step 2; the next run continues from step 2"):
+        with pytest.raises(Interrupted, match=r"interrupted at step 2; the next run continues from step 2"):
             monitored(tmp_path / "r")
     assert_same(monitored(tmp_path / "r"), monitored(tmp_path / "whole"))
 
@@ -154,7 +154,7 @@ def test_when_the_targets_have_moved_already_it_stops_after_the_round(easy, tmp_
 def test_before_the_trainer_is_ready_it_stops_at_the_first_round(easy, tmp_path, monkeypatch):
     at_call(monkeypatch, Collector, "collect", 2)  # never reached
     at_call(monkeypatch, GroupTrainer, "_generate_and_score_completions", 1)
-    with pytest.raises(Interrupted, match="interrupted at step 0"):
+    with pytest.raises(Interrupted, match=r"interrupted at step 0"):
         small(tmp_path / "r", easy, steps=1, save_every=1)
 
 
@@ -163,7 +163,7 @@ def test_no_checkpoint_of_several_processes_is_saved_on_interrupt(easy, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr("effwb.training.interrupts.world_size", lambda: 2)
         at_call(patch, Collector, "_graded", 2)
-        with pytest.raises(Interrupted, match="interrupted at step 1; the next run continues from step 0"):
+        with pytest.raises(Interrupted, match=r"interrupted at step 1; the next run continues from step 0"):
             small(run, easy)
     assert checkpoint_steps(run) == []
 
