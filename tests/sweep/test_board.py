@@ -1,4 +1,4 @@
-"""The table of a sweep while it runs: how far each point has come, and the time left before the first ends."""
+"""The table of a sweep while it runs: how far each point has come, and the time left."""
 
 import json
 

@@ -1,6 +1,7 @@
 """What a user sees of a run: lines, the live figure, and the rows behind them."""
 
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -63,9 +64,8 @@ class Cell:
         assert display_id is True
         self.now.append(bundle)
         self.all.append(bundle)
-        return type(
-            "Handle", (), {"update": lambda _, new, raw, at=len(self.now) - 1: self._update(at, new)}
-        )()
+        at = len(self.now) - 1
+        return SimpleNamespace(update=lambda new, raw: self._update(at, new))
 
     def _update(self, at, bundle):
         self.now[at] = bundle
