@@ -101,7 +101,8 @@ def test_a_sweep_is_stopped_with_its_children(kernel, tmp_path):
         nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": spec}), tmp_path / "tiny.ipynb"
     )
     shell, _ = kernel
-    cell = f"sweep.run({str(tmp_path / 'tiny.ipynb')!r}, {{'number': [1, 2]}}, {str(tmp_path / 'out')!r}, jobs=2)"
+    place = f"{str(tmp_path / 'tiny.ipynb')!r}, {{'number': [1, 2]}}, {str(tmp_path / 'out')!r}"
+    cell = f"sweep.run({place}, jobs=2)"
     children = []
 
     def both_run():
