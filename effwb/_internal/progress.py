@@ -22,13 +22,15 @@ class NotebookLine:
 
     def __init__(self) -> None:
         self._handle: Any = None
+        self._has_figure = False
         self._last = 0.0
-        self._printed: set[str] = set()
+        self._notes: list[str] = []
 
     def print_once(self, lines: Sequence[str]) -> None:
         """Print the lines that were not printed before."""
-        print_lines([text for text in lines if text not in self._printed])
-        self._printed |= set(lines)
+        new = [text for text in lines if text not in self._notes]
+        print_lines(new)
+        self._notes += new
 
     def show(self, text: str, figure: dict[str, Any] | None = None, *, now: bool = True) -> None:
         """Replace the line.
@@ -38,7 +40,7 @@ class NotebookLine:
             figure: A plotly figure as a plain dict, in place of the bare line; its title should be the line.
             now: False: only if the line is older than a second.
         """
-        from IPython.display import display
+        from IPython.display import clear_output, display
 
         if not now and time.monotonic() - self._last < RENEWAL:
             return
@@ -46,10 +48,15 @@ class NotebookLine:
         bundle: dict[str, Any] = {"text/plain": text}
         if figure is not None:
             bundle["application/vnd.plotly.v1+json"] = figure
-        if self._handle is None:
+        if self._has_figure and figure is not None:  # JupyterLab never draws a figure anew in its place
+            clear_output(wait=True)
+            self._handle = display(bundle, raw=True, display_id=True)
+            print_lines(self._notes)
+        elif self._handle is None:
             self._handle = display(bundle, raw=True, display_id=True)
         else:
             self._handle.update(bundle, raw=True)
+        self._has_figure = figure is not None
 
 
 def in_notebook() -> bool:

@@ -58,6 +58,7 @@ class Cell:
         self.now, self.all = [], []
         display = pytest.importorskip("IPython.display")
         monkeypatch.setattr(display, "display", self._display)
+        monkeypatch.setattr(display, "clear_output", lambda wait: self.now.clear())
 
     def _display(self, bundle, raw, display_id):
         assert raw
@@ -118,6 +119,9 @@ def test_notes_are_printed_once_in_a_cell(tmp_path, monkeypatch, capsys):
     line = NotebookLine()
     for notes in (["one", "two"], ["two", "three"]):
         progress.Live(Record(tmp_path / "m"), 3, line, notes=notes)
+    assert capsys.readouterr().out.splitlines() == ["one", "two", "three"]
+    line.show("a", {"data": []})
+    line.show("b", {"data": []})  # clears the cell
     assert capsys.readouterr().out.splitlines() == ["one", "two", "three"]
 
 
