@@ -22,7 +22,7 @@ class NotebookLine:
 
     def __init__(self) -> None:
         self._handle: Any = None
-        self._has_figure = False
+        self._text, self._has_figure = "", False
         self._last = 0.0
         self._notes: list[str] = []
 
@@ -56,7 +56,12 @@ class NotebookLine:
             self._handle = display(bundle, raw=True, display_id=True)
         else:
             self._handle.update(bundle, raw=True)
-        self._has_figure = figure is not None
+        self._text, self._has_figure = text, figure is not None
+
+    def drop_figure(self) -> None:
+        """Leave the line alone, if a figure is drawn below it."""
+        if self._has_figure:
+            self.show(self._text)
 
 
 def in_notebook() -> bool:
@@ -107,6 +112,7 @@ def notebook_line() -> Iterator[NotebookLine | None]:
         yield line
     finally:
         _open_line.reset(token)
+        line.drop_figure()  # of a training that was interrupted or failed
 
 
 def open_line() -> NotebookLine | None:

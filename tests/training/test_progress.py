@@ -114,6 +114,22 @@ def test_a_line_in_a_notebook_and_lines_elsewhere(tmp_path, monkeypatch):
             assert (type(live).__name__, live.figure) == ("Live", figure)
 
 
+def test_a_training_that_is_stopped_leaves_its_line_without_the_figure(monkeypatch):
+    cell = Cell(monkeypatch)
+    monkeypatch.setattr(lines_of_progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(lines_of_progress, "_lines", {})
+    monkeypatch.setattr(lines_of_progress, "current_cell", lambda: 1)
+
+    def stopped():
+        with notebook_line() as line:
+            line.show("step 3 of 20", {"data": []})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert cell.now == [{"text/plain": "step 3 of 20"}]
+
+
 def test_notes_are_printed_once_in_a_cell(tmp_path, monkeypatch, capsys):
     Cell(monkeypatch)
     line = NotebookLine()
