@@ -11,7 +11,7 @@ import nbformat
 import psutil
 import pytest
 
-pytestmark = pytest.mark.long  # each test starts the command twice
+pytestmark = pytest.mark.long  # each test starts the command
 
 PARAMETERS = 'number = 0  # of the point\nrun_root = "runs"  # where it writes'
 WORK = """import time
@@ -65,10 +65,17 @@ def test_train(job, tmp_path):
     assert "Traceback" not in err
     assert lines_of(metrics) == step
 
+
+@pytest.mark.slow
+def test_the_next_training_continues(job, tmp_path):
+    metrics = tmp_path / "run/train/metrics.jsonl"
+    interrupt_when(start(tmp_path, "train", job), lambda: lines_of(metrics) >= 2)
+    step = lines_of(metrics)
     _, out, _ = interrupt_when(start(tmp_path, "train", job), lambda: lines_of(metrics) > step)
-    assert f"step {step + 1} of 200" in out.splitlines()[-1]  # the first line of the run that continues
+    assert out.splitlines()[-1].startswith(f"kimi, seed 0: step {step + 1} of 200, ")
 
 
+@pytest.mark.slow
 def test_before_anything_is_loaded(job, tmp_path):
     process = start(tmp_path, "train", job)
     loaded = lambda: "torch" in " ".join(m.path for m in psutil.Process(process.pid).memory_maps())  # noqa: E731
@@ -77,6 +84,7 @@ def test_before_anything_is_loaded(job, tmp_path):
     assert err.strip() == "effwb train: interrupted; run the same command again to continue"
 
 
+@pytest.mark.slow
 def test_eval(tmp_path):
     shard = tmp_path / "run/probes/00000.parquet"
     command = ("eval", "-o", "run", "--n-problems", 64, "--n-samples", 2, "--max-tokens", 256)
@@ -93,6 +101,7 @@ def test_eval(tmp_path):
     done.communicate()
 
 
+@pytest.mark.slow
 def test_sweep(tmp_path):
     cells = [nbformat.v4.new_code_cell(source) for source in (PARAMETERS, WORK)]
     cells[0].metadata["tags"] = ["parameters"]

@@ -109,6 +109,7 @@ def test_a_second_interrupt_stops_in_the_middle_of_an_update_and_saves_nothing(
     assert_same(small(run, easy, updates_per_round=2), whole)
 
 
+@pytest.mark.slow
 def test_an_interrupt_in_the_last_update_leaves_a_run_that_the_next_call_finishes(
     easy, whole, tmp_path, monkeypatch
 ):
@@ -121,6 +122,7 @@ def test_an_interrupt_in_the_last_update_leaves_a_run_that_the_next_call_finishe
     assert_same(small(run, easy, updates_per_round=2), whole)
 
 
+@pytest.mark.slow
 def test_before_the_first_step_and_while_the_model_is_saved(easy, tmp_path, monkeypatch):
     run = tmp_path / "r"
     with monkeypatch.context() as patch:
@@ -135,6 +137,7 @@ def test_before_the_first_step_and_while_the_model_is_saved(easy, tmp_path, monk
     assert small(run, easy, steps=1, save_every=1).metrics["step"].tolist() == [1]
 
 
+@pytest.mark.slow
 def test_when_the_targets_have_moved_already_it_stops_after_the_round(easy, tmp_path, monkeypatch):
     """The monitoring set of laser_d changes its state before the round is sampled: no moment to save."""
 
@@ -151,6 +154,7 @@ def test_when_the_targets_have_moved_already_it_stops_after_the_round(easy, tmp_
     assert_same(monitored(tmp_path / "r"), monitored(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_before_the_trainer_is_ready_it_stops_at_the_first_round(easy, tmp_path, monkeypatch):
     at_call(monkeypatch, Collector, "collect", 2)  # never reached
     at_call(monkeypatch, GroupTrainer, "_generate_and_score_completions", 1)
