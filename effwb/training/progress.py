@@ -116,7 +116,7 @@ class Live:
     ):
         self.record, self.steps, self.line, self.seconds, self.figure = record, steps, line, seconds, figure
         self._state, self._last_drawing = _State(steps), 0.0
-        line.show(with_label(f"step 0 of {steps}"))
+        line.show(with_label(f"loading the model, {steps} steps"))
         line.print_once(notes)
 
     def __call__(self, row: dict) -> None:

@@ -84,7 +84,7 @@ def test_the_figure_is_redrawn_in_place_below_its_line_and_one_line_is_left(tmp_
     drawn = [bundle[PLOTLY] for bundle in cell.all if PLOTLY in bundle]
     assert [max(max(t["x"]) for t in figure["data"]) for figure in drawn] == [1, 2]
     assert drawn[1]["layout"]["title"]["text"].startswith("kimi, seed 0: <br>step 2 of 3, accuracy 0.500")
-    assert cell.all[0] == {"text/plain": "kimi, seed 0: step 0 of 3"}
+    assert cell.all[0] == {"text/plain": "kimi, seed 0: loading the model, 3 steps"}
     assert [list(bundle) for bundle in cell.now] == [["text/plain"]]
     assert cell.now[0]["text/plain"].startswith("kimi, seed 0: step 3 of 3, ")
 
