@@ -8,8 +8,8 @@ import pytest
 from effwb import problems, profiles
 from effwb.designs import make_design
 from effwb.probes import ProbeTarget
-from effwb.training import train
 from effwb.training import rounds as rounds_module
+from effwb.training import train
 from effwb.training.rounds import Collector, Outcome, PromptBatch, Round
 from effwb.verifiers import verify
 
