@@ -57,6 +57,17 @@ class TrainingError(EffwbError, RuntimeError):
     """
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, or the stop button of Jupyter, told in one sentence: where the work stopped and continues.
+
+    It is a KeyboardInterrupt, so `except Exception` does not swallow it. A notebook shows the sentence alone.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback."""
+        return [str(self)]
+
+
 def one_of(name: str, value: object, legal: Iterable[object]) -> None:
     """Check that a value is one of the legal ones.
 

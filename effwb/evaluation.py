@@ -12,7 +12,9 @@ import numpy as np
 from effwb import metrics, probes, rollouts
 from effwb._internal.benchmarks import AVERAGE, benchmark_of
 from effwb._internal.checked import checked_arguments
+from effwb._internal.interrupts import brief_interrupts, resumable
 from effwb._internal.keywords import moved_keywords
+from effwb._internal.progress import has_label
 from effwb.averages import run_curve
 from effwb.budgets import check_budgets
 from effwb.curves import BudgetCurve
@@ -133,6 +135,7 @@ class Evaluation:
     n="profile.override(n_samples=...)",
 )
 @checked_arguments(profile=Profile, prompting=Prompting)
+@brief_interrupts(resumable)
 def evaluate(
     problems: Dataset,
     sampler: Sampler,
@@ -164,7 +167,7 @@ def evaluate(
         budgets: Budgets in tokens, increasing; default: the profile's grid.
         snap: Moves every cut down to whole blocks of so many tokens, such as those of an engine's prefix
             cache (`effwb.probes.Probing`); the curve then says so.
-        progress: Whether to show progress bars.
+        progress: Whether to show the progress.
 
     Returns:
         The two tables and the curve.
@@ -225,16 +228,22 @@ def _sample_and_probe(table: RolloutTable, prober: ShardProber, progress: bool) 
         table.begin()
         prober.begin(run, None)
         table.drop_stale_probes()
-        title = f"rollouts and probes of {run.path.name}"
-        for index, problems in enumerate_parts(table.parts(), title, unit="problem", progress=progress):
-            rollout_shard, probe_shard = run.shard("rollouts", index), run.shard("probes", index)
-            if not rollout_shard.exists():
-                completions, answers = prober.sample(problems, table.params, table.seeds(problems))
-                sampled = table.shard(problems, completions)
-                write_parquet(rollout_shard, sampled)
-                write_parquet(probe_shard, prober.shard(sampled, problems, answers))
-            elif not probe_shard.exists():
-                write_parquet(probe_shard, prober.probe_shard(read_parquet(rollout_shard), problems))
+        title, parts = "evaluation" if has_label() else f"evaluation of {run.path.name}", table.parts()
+        with brief_interrupts(lambda: f"{title}: {run.interruption('probes', parts, 'problem')}"):
+            for index, problems in enumerate_parts(parts, title, unit="problem", progress=progress):
+                _write_shards(table, prober, index, problems)
+
+
+def _write_shards(table: RolloutTable, prober: ShardProber, index: int, problems: pd.DataFrame) -> None:
+    """Write those of the two shards of some problems that are missing."""
+    rollout_shard, probe_shard = table.run.shard("rollouts", index), table.run.shard("probes", index)
+    if not rollout_shard.exists():
+        completions, answers = prober.sample(problems, table.params, table.seeds(problems))
+        sampled = table.shard(problems, completions)
+        write_parquet(rollout_shard, sampled)
+        write_parquet(probe_shard, prober.shard(sampled, problems, answers))
+    elif not probe_shard.exists():
+        write_parquet(probe_shard, prober.probe_shard(read_parquet(rollout_shard), problems))
 
 
 def _numbers(correct_PN: np.ndarray, length_PN: np.ndarray, cut_PN: np.ndarray) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from effwb import prompts
 from effwb._internal.checked import checked_arguments
+from effwb._internal.interrupts import brief_interrupts, resumable
 from effwb._internal.keywords import moved_keywords
 from effwb.errors import ConfigError, DataError
 from effwb.profiles import Sampling
@@ -38,6 +39,7 @@ IDENTIFYING = ("problem_id", "question", "answer", "hint")  # columns of the pro
     ahead="effwb.evaluate(...), which samples and probes together",
 )
 @checked_arguments(sampling=Sampling, prompting=Prompting)
+@brief_interrupts(resumable)
 def sample(
     problems: Dataset,
     sampler: Sampler,
@@ -63,7 +65,7 @@ def sample(
         seed: Decides the seed of every rollout.
         sampling: Cap, temperature, top-p, problems per shard and the verifier's timeout.
         prompting: Template, effort, length hint, thinking mode and opening.
-        progress: Whether to show a progress bar.
+        progress: Whether to show the progress.
 
     Returns:
         A DataFrame with `COLUMNS`, one row per (problem, sample). `length` is in tokens.

@@ -33,8 +33,10 @@ from effwb._internal.files import (
     write_json,
     write_parquet,
 )
+from effwb._internal.interrupts import brief_interrupts
 from effwb._internal.locks import locked
 from effwb._internal.paths import checkout
+from effwb._internal.progress import counting
 from effwb.errors import DataError, IdentityError
 
 if TYPE_CHECKING:
@@ -195,14 +197,21 @@ class RunDir:
             table: The name of the table.
             parts: What each shard is made from.
             make: Makes the shard of one part.
-            unit: What the rows of a part are called in the progress bar.
-            progress: Whether to show a progress bar.
+            unit: What the rows of a part are called in the line of progress.
+            progress: Whether to show the progress.
         """
         title = f"{table} of {self.path.name}"
-        for index, part in enumerate_parts(parts, title, unit=unit, progress=progress):
-            if not self.shard(table, index).exists():
-                write_parquet(self.shard(table, index), make(part))
+        with brief_interrupts(lambda: f"{title}: {self.interruption(table, parts, unit)}"):
+            for index, part in enumerate_parts(parts, title, unit=unit, progress=progress):
+                if not self.shard(table, index).exists():
+                    write_parquet(self.shard(table, index), make(part))
         write_atomic(self.path / table / "DONE", json.dumps({"shards": len(parts)}).encode())
+
+    def interruption(self, table: str, parts: Sequence[_Part], unit: str) -> str:
+        """Say how much of a table is stored, where filling it was interrupted."""
+        stored = sum(len(part) for index, part in enumerate(parts) if self.shard(table, index).exists())
+        total = sum(map(len, parts))
+        return f"interrupted at {stored} of {total} {unit}s; they are kept, and the next run continues there"
 
     def shard(self, table: str, index: int) -> Path:
         """Return the file of one shard, whether it exists or not."""
@@ -286,7 +295,7 @@ class RunDir:
 def enumerate_parts(
     parts: Sequence[_Part], title: str, *, unit: str, progress: bool = True
 ) -> Iterator[tuple[int, _Part]]:
-    """Enumerate the parts of a table, with a progress bar that counts their rows.
+    """Enumerate the parts of a table, with a line of progress that counts their rows.
 
     Args:
         parts: The parts.
@@ -297,13 +306,10 @@ def enumerate_parts(
     Yields:
         The number of each part and the part.
     """
-    from tqdm import tqdm
-
-    total = sum(map(len, parts))
-    with tqdm(total=total, desc=title, unit=unit, mininterval=2, disable=not progress) as bar:
+    with counting(title, sum(map(len, parts)), unit, progress) as count:
         for index, part in enumerate(parts):
             yield index, part
-            bar.update(len(part))
+            count(len(part))
 
 
 def check_identity(stored: dict, requested: dict, where: Path) -> None:

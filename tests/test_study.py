@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from effwb import Point, RunSet, Study, profiles, study
+from effwb._internal.progress import with_label
 from effwb.errors import ConfigError
 from effwb.frontier import Frontier
-from effwb.training import TrainResult
+from effwb.training import TrainResult, WarmStart
 
 TINY = profiles.profile("pocket", n_problems=7, n_samples=2, max_tokens=48)
 SHORT = dict(steps=1, problems_per_round=2, group_size=4, save_every=1, n_problems=8)
@@ -174,6 +175,46 @@ class TestPointsInOrder:
             ("vanilla_after_kimi-seed0", None),
         ]
         assert list(runs.methods) == ["vanilla after kimi"]
+
+    def test_every_line_says_which_run_design_and_seed(self, tmp_path, calls, monkeypatch):
+        labels = []
+        monkeypatch.setattr(study.run, "evaluate", lambda *args, **options: labels.append(with_label("e")))
+        train = study.run.train
+        monkeypatch.setattr(
+            study.run,
+            "train",
+            lambda *args, **options: (labels.append(with_label("t")), train(*args, **options))[1],
+        )
+        points = [Point("vanilla"), Point("l1_max", after=Point("l1_exact"))]
+        study.run_points(points, None, None, TINY, run_root=tmp_path, seeds=[0, 3])
+        assert labels == [
+            "run 1 of 6: base, seed 0: e",
+            "run 2 of 6: base, seed 3: e",
+            *(f"run {n} of 6: vanilla, seed {s}: {what}" for n, s in ((3, 0), (4, 3)) for what in "te"),
+            *(
+                f"run {n} of 6: l1_max after l1_exact, seed {s}: {what}"
+                for n, s in ((5, 0), (6, 3))
+                for what in ("first l1_exact: t", "t", "e")
+            ),
+        ]
+
+    def test_a_warm_start_comes_first_and_is_made_once_per_seed(self, tmp_path, calls, monkeypatch):
+        made = []
+
+        def fine_tune(self, profile, problems, *, run_dir, model, seed):
+            made.append((run_dir.name, model, seed))
+            return str(run_dir / "model")
+
+        monkeypatch.setattr(WarmStart, "train", fine_tune)
+        points = [Point.with_stages("hgpo")]
+        runs = study.run_points(
+            points, None, None, TINY, run_root=tmp_path, base=False, model="m", seeds=[0, 1]
+        )
+        assert made == [("warm_start-seed0", "m", 0), ("warm_start-seed1", "m", 1)]
+        assert [model for _, _, model, _ in calls] == [
+            str(tmp_path / f"warm_start-seed{seed}/model") for seed in (0, 1)
+        ]
+        assert runs.info("hgpo_after_warm_start-seed0").after == "warm_start"
 
     def test_bad_points_are_refused_before_the_first_trains(self, tmp_path, calls):
         def run(points):

@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         place = f"{error.filename}: " if error.filename else ""
         print(f"effwb {args.command}: {place}{error.strerror or error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to continue", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:  # `errors.Interrupted` says where the next run continues
+        message = str(interrupt) or "interrupted; run the same command again to continue"
+        print(f"effwb {args.command}: {message}", file=sys.stderr)
         return 130

@@ -61,6 +61,7 @@ class Design:
     - `hint`: where its prompts ask for a length, one of `prompts.HINTS`, see `draw_hints`. None: nowhere.
     - `needs_reference`: True if it reads `Group.reference`.
     - `modes`: True if it reads `Group.empty_PG`, how rollouts begin; see `openings`.
+    - `needs_warm_start`: True if its paper first fine-tunes on both modes (`training.WarmStart`).
     - `ratio`: the probability ratios of the loss, per "token" or per "sequence".
     - `losses`: the values of `Training.loss` that its advantages fit. None: all.
     - `forced_share`: the probability of a forced mode as the loss takes it. None: the model's own.
@@ -91,6 +92,7 @@ class Design:
     hint: ClassVar[str | None] = None
     needs_reference: ClassVar[bool] = False
     modes: ClassVar[bool] = False
+    needs_warm_start: ClassVar[bool] = False
     ratio: ClassVar[str] = "token"
     losses: ClassVar[tuple[str, ...] | None] = None
     forced_share: ClassVar[float | None] = None

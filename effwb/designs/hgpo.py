@@ -28,7 +28,7 @@ class Hgpo(TwoModes):
 
     - The reward of the paper is a rule or a reward model; here it is the verdict, so that responses of a
       mode tie. The paper does not say what to do then; see `ties`.
-    - The method starts with fine-tuning on both modes (`effwb.training.warm_start`): a model that never
+    - The method starts with fine-tuning on both modes (`effwb.training.WarmStart`): a model that never
       closes its thinking at once gives that token no probability.
     - The modes of the paper are two special tokens; here the mode is the first token after the opened
       thinking.
@@ -52,6 +52,7 @@ class Hgpo(TwoModes):
     """
 
     NAME: ClassVar[str] = "hgpo"
+    needs_warm_start: ClassVar[bool] = True
 
     alpha: float = 1.0
     delta: float = 0.2

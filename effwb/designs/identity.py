@@ -26,13 +26,22 @@ def design_identity(design: Design) -> dict[str, Any]:
     Returns:
         design, design_state and, for a class that is not effwb's, design_source.
     """
-    added = design.ADDED_PARAMETERS
-    parameters = {n: v for n, v in design.parameters().items() if n not in added or v != added[n]}
+    parameters = without_added(design.parameters(), design.ADDED_PARAMETERS)
     identity = {
         "design": {"name": design.NAME, **_plain(parameters)},
         "design_state": digest(design.state()),
     }
     return {**identity, **source_identity(type(design))}
+
+
+def without_added(values: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values without those that do what a run did before they existed.
+
+    Args:
+        values: Parameters of a design, or settings of a training.
+        added: What stands for the old behaviour, by name.
+    """
+    return {name: value for name, value in values.items() if name not in added or value != added[name]}
 
 
 def source_identity(design: Any) -> dict[str, str]:

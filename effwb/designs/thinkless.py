@@ -23,7 +23,7 @@ class Thinkless(TwoModes):
     by alpha N / R and those of the others by N / (N - R). Under a mean over all tokens of a round
     (loss="dapo") this is the loss above. A KL term, if there is one, is not split.
 
-    - The paper starts from a distilled model that knows both modes (`effwb.training.warm_start`). Rollouts
+    - The paper starts from a distilled model that knows both modes (`effwb.training.WarmStart`). Rollouts
       are not forced, so a model that never closes its thinking at once cannot learn to do so here.
 
     Args:
@@ -44,6 +44,7 @@ class Thinkless(TwoModes):
     """
 
     NAME: ClassVar[str] = "thinkless"
+    needs_warm_start: ClassVar[bool] = True
     losses: ClassVar[tuple[str, ...]] = ("dapo",)
 
     alpha: float = 0.001

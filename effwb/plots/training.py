@@ -1,4 +1,4 @@
-"""A training run step by step: small panels over the optimizer step, redrawn while the run trains.
+"""A training run step by step: small panels over the optimizer step, some redrawn while the run trains.
 
 Each quantity is a thin line of what every step measured and a thick line of its moving mean. With one run,
 colours tell the quantities of a panel apart; with several runs, colours tell the runs apart and dashes the
@@ -29,6 +29,10 @@ from effwb.plots.training_panels import (
 )
 
 MAX_POINTS = 500  # of a line; more are not visible on paper and make the live figure slow
+LIVE = (  # columns of the figure that is redrawn while a run trains
+    *("accuracy", "length/mean", "length/correct", "length/wrong", "reward/total", "truncated"),
+    *("zero_variance", "modes/p_empty", "entropy", "grad_norm"),
+)
 PATTERNS = ("", "/", ".", "\\", "x")  # of the stacked areas, so that grey prints work
 
 Trace = dict[str, Any]
@@ -115,12 +119,40 @@ def state_figure(
     return _figure(metrics, state_panels, window, methods, title)
 
 
+def live_figure(metrics: pd.DataFrame, *, title: str = "") -> go.Figure:
+    """Draw the six quantities to look at while a run trains, so that they fit the screen of a laptop.
+
+    Args:
+        metrics: One row per step, as for `training_figure`.
+        title: What stands above, such as the line of progress; small.
+
+    Returns:
+        plotly.graph_objects.Figure, 980 pixels wide and at most 600 high.
+
+    Raises:
+        DataError: As for `training_figure`.
+    """
+    fig = _figure(metrics, _live_panels, 5, None, title, columns=3)
+    fig.layout.annotations = ()  # the note on thin and thick lines has no room
+    return fig.update_layout(
+        title={"font_size": 14, "y": 0.98, "yanchor": "top"}, margin={"t": 85, "r": 20, "b": 60}
+    )
+
+
+def _live_panels(runs: Runs, is_comparison: bool) -> list[PanelSpec]:
+    """The panels of `metric_panels` with the columns that are drawn live."""
+    panels = metric_panels(runs, is_comparison)
+    legends = [{c: text for c, text in panel.legends.items() if c in LIVE} for panel in panels]
+    return [panel._replace(legends=live) for panel, live in zip(panels, legends, strict=True) if live]
+
+
 def _figure(
     metrics: pd.DataFrame | Mapping[str, pd.DataFrame],
     choose_panels: Callable[[Runs, bool], list[PanelSpec]],
     window: int,
     methods: Mapping[str, str] | None,
     title: str,
+    columns: int = 2,
 ) -> go.Figure:
     window = check_window(window)
     tables = metrics if isinstance(metrics, Mapping) else {"": metrics}
@@ -138,7 +170,7 @@ def _figure(
     for i, panel in enumerate(panels):
         place = {"xaxis": f"x{axis_number(i)}", "yaxis": f"y{axis_number(i)}", "legend": f"legend{i + 2}"}
         traces += [{**trace, **place} for trace in _panel_traces(panel, runs, styles)]
-    return go.Figure(traces, figure_layout(panels, runs, styles, window, title))
+    return go.Figure(traces, figure_layout(panels, runs, styles, window, title, columns))
 
 
 # ------------------------------------------------------------------------------------------ the lines

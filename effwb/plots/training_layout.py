@@ -14,16 +14,17 @@ from effwb.plots.style import DASHES, GREY, LineStyle, log_token_axis
 from effwb.plots.training_panels import LENGTH, MetricSeries, PanelSpec
 
 ROW, GAP = 200, 45  # pixels of a panel, and between panels, where the legend of the lower one is
+SPACE = 0.1  # between columns of panels, as a share of the width
 
 Runs = Mapping[str, MetricSeries]
 Styles = Mapping[str, LineStyle]  # by run; empty where there is one run
 
 
 def figure_layout(
-    panels: list[PanelSpec], runs: Runs, styles: Styles, window: int, title: str
+    panels: list[PanelSpec], runs: Runs, styles: Styles, window: int, title: str, columns: int = 2
 ) -> dict[str, Any]:
-    """Two columns of panels of equal size, with a legend above each."""
-    rows = (len(panels) + 1) // 2
+    """Columns of panels of equal size, with a legend above each."""
+    rows = -(-len(panels) // columns)
     inner = rows * ROW + (rows - 1) * GAP  # pixels from the top of the first panel to the bottom of the last
     margin_top, margin_bottom = 65 + 25 * bool(title) + 30 * bool(styles), 70
     text = "each step" if window == 1 else f"thin: each step, thick: mean of up to {window}"
@@ -42,11 +43,12 @@ def figure_layout(
     }
     for i, panel in enumerate(panels):
         number = axis_number(i)
-        x = [0.0, 0.45] if i % 2 == 0 else [0.55, 1.0]
-        y = 1 - (i // 2) * (ROW + GAP) / inner
+        pitch = (1 + SPACE) / columns
+        x = [i % columns * pitch, i % columns * pitch + pitch - SPACE]
+        y = 1 - (i // columns) * (ROW + GAP) / inner
         x_axis = {"anchor": f"y{number}", "domain": x}
         y_axis = {"anchor": f"x{number}", "domain": [max(0.0, y - ROW / inner), y]}
-        layout[f"xaxis{number}"] = x_axis | _step_axis(runs, is_last=i >= len(panels) - 2)
+        layout[f"xaxis{number}"] = x_axis | _step_axis(runs, is_last=i >= len(panels) - columns)
         layout[f"yaxis{number}"] = y_axis | _value_axis(panel, runs)
         layout[f"legend{i + 2}"] = {
             "orientation": "h",

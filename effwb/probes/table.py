@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import prompts
 from effwb._internal.checked import AboveZero, Positive, check_fields, checked_arguments
+from effwb._internal.interrupts import brief_interrupts, resumable
 from effwb._internal.keywords import moved_keywords
 from effwb.budgets import check_budgets
 from effwb.errors import ConfigError, DataError
@@ -85,6 +86,7 @@ class Probing:
     **{f: f"Probing({f}=...)" for f in ("shard_rollouts", "verify_timeout")},
 )
 @checked_arguments(probing=Probing)
+@brief_interrupts(resumable)
 def probe(
     rollouts: pd.DataFrame,
     sampler: Sampler,
@@ -104,7 +106,7 @@ def probe(
         budgets: Budgets in tokens, increasing, in [0, cap].
         run_dir: The run directory with the rollouts.
         probing: Suffix, length of the answers, and the rest of `Probing`.
-        progress: Whether to show a progress bar.
+        progress: Whether to show the progress.
 
     Returns:
         A DataFrame with `COLUMNS`, one row per (problem, sample, budget) that needed a forced answer.

@@ -54,7 +54,8 @@ def sizes(design: str) -> dict[str, Recipe]:
 def _pocket(design: str) -> Recipe:
     """The pocket profile's settings, and what this design cannot do without."""
     own = tomllib.loads((FOLDER / "pocket.toml").read_text(encoding="utf-8")).get(design, {})
-    values = {name: entry["value"] for name, entry in own.items()}
+    values = {name: entry["value"] for name, entry in own.items() if name in METHOD_FIELDS}
+    params = {name: entry["value"] for name, entry in own.items() if name not in METHOD_FIELDS}
     sources = {name: entry["why"] for name, entry in own.items()}
     losses = DESIGNS[design].losses if design in DESIGNS else None
     training = PROFILES["pocket"].training
@@ -68,7 +69,13 @@ def _pocket(design: str) -> Recipe:
             differs[name] = Difference(name, value, getattr(used, name), why)
     shared = {name: "effwb.profiles: pocket" for name in METHOD_FIELDS}
     return Recipe(
-        design, "pocket", values=values, sources={**shared, **sources}, differs=differs, base=training
+        design,
+        "pocket",
+        values=values,
+        sources={**shared, **sources},
+        differs=differs,
+        params=params,
+        base=training,
     )
 
 

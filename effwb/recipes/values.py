@@ -88,6 +88,11 @@ class Recipe:
         return f"recipe {self.kind!r} of {self.design}" + (f" ({self.paper})" if self.paper else "")
 
     @property
+    def stage_before(self) -> str | None:
+        """The design whose model the paper starts from; None for a model that is none of its stages."""
+        return self.model[0] if self.model and self.model[0] in DESIGNS else None
+
+    @property
     def training(self) -> Training:
         """The recipe's `profiles.Training`: its values over `base`."""
         return self.apply(self.base)
@@ -116,7 +121,7 @@ class Recipe:
     def stated(self) -> dict[str, Any]:
         """All that the recipe says, by field: its values, parameters, cap, template, models and problems."""
         if self.kind == "pocket":  # the profile's setting of every field is a part of it
-            return {name: getattr(self.training, name) for name in METHOD_FIELDS}
+            return {name: getattr(self.training, name) for name in METHOD_FIELDS} | dict(self.params)
         said = {**self.values, **self.params}
         if self.warmup_share is not None:
             said["warmup_steps"] = f"{self.warmup_share:g} of the steps"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from effwb._internal.checked import checked_arguments
+from effwb._internal.interrupts import brief_interrupts, resumable
+from effwb._internal.progress import duration, labelled, notebook_line
 from effwb.analysis.finished import BASE, EVALUATION, describe_run
 from effwb.analysis.run_set import RunSet
 from effwb.designs import find_design
@@ -16,6 +19,7 @@ from effwb.errors import ConfigError, one_of
 from effwb.evaluation import evaluate
 from effwb.profiles import Profile
 from effwb.samplers import SAMPLERS, open_sampler
+from effwb.training.both_modes import WarmStart
 from effwb.training.checks import check_machine, check_report_to
 from effwb.training.points import Point, run_name, short_value
 from effwb.training.run import TrainResult, train
@@ -29,6 +33,7 @@ POINTS = Annotated[Sequence[Point], Field(min_length=1)] | Annotated[Mapping[str
 
 
 @checked_arguments(points=Sequence[Point] | Mapping[str, Point], profile=Profile)
+@brief_interrupts(resumable)
 def run_points(
     points: Points,
     train_problems: Dataset,
@@ -98,16 +103,24 @@ def run_points(
         folder = root / run_name(name, seed) / EVALUATION
         describe_run(folder, {"method": name, "seed": seed, **design})
         with open_sampler(model, eval_engine or profile.engine, **profile.sampler_options) as sampler:
-            evaluate(eval_problems, sampler, profile, run_dir=folder, name=name, seed=seed, progress=False)
+            names: dict[str, Any] = dict(name=name, seed=seed, progress=watch != "none")
+            evaluate(eval_problems, sampler, profile, run_dir=folder, **names)
         folders.append(folder)
 
-    for seed in seeds if base else ():
-        measure(model or profile.model, BASE, seed)
-    for name, point in named.items():
-        params, after = _plain(point.params), point.after.name if point.after else None
-        for seed in seeds:
-            result = _train_point(name, named, train_problems, root, seed, model=model, **options)
-            measure(result.model, name, seed, design=point.design, params=params, after=after)
+    order = [(name, seed) for name in ([BASE] if base else []) + list(named) for seed in seeds]
+    with notebook_line() as line:
+        start = time.monotonic()
+        for number, (name, seed) in enumerate(order, 1):
+            with labelled(f"run {number} of {len(order)}: {name}, seed {seed}"):
+                if name == BASE:
+                    measure(model or profile.model, BASE, seed)
+                    continue
+                point = named[name]
+                params, after = _plain(point.params), point.after.name if point.after else None
+                result = _train_point(name, named, train_problems, root, seed, model=model, **options)
+                measure(result.model, name, seed, design=point.design, params=params, after=after)
+        if line is not None and watch != "none":
+            line.show(f"{len(order)} runs done in {duration(time.monotonic() - start)}")
     return RunSet.of(root, folders)
 
 
@@ -129,20 +142,9 @@ def _train_point(
 ) -> TrainResult:
     """Train one point under a seed, or read it back; the point that it comes after is trained first."""
     point = points[name]
-    if point.after is not None:
-        earlier = next((other for other in points if points[other] == point.after), point.after.name)
-        before = _train_point(
-            earlier,
-            {**points, earlier: point.after},
-            train_problems,
-            root,
-            seed,
-            caller_settings=caller_settings,
-            **options,
-        )
-        options["model"] = before.model
-        if point.after.design in find_design(point.design).takes_state_of:
-            options["state"] = before.state
+    start = starting_model(
+        point, points, train_problems, root, seed, caller_settings=caller_settings, **options
+    )
     wins = overrides(point, caller_settings)
     return train(
         point.design,
@@ -151,6 +153,47 @@ def _train_point(
         design_params=point.params or None,
         max_tokens=wins["max_tokens"],
         seed=seed,
-        **options,
+        **{**options, **start},
         **wins["training"],
     )
+
+
+def starting_model(
+    point: Point,
+    points: Mapping[str, Point],
+    train_problems: Dataset,
+    root: Path,
+    seed: int,
+    *,
+    profile: Profile,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train what a point comes after, or read it back.
+
+    Args:
+        point: The point.
+        points: The points of the experiment by name: one of them keeps its name, any other has its own.
+        train_problems: Problems to train on.
+        root: Directory of the runs.
+        seed: Seed of the run.
+        profile: The profile.
+        **options: Further options of `run_points` that every training has.
+
+    Returns:
+        `model` and, where the point takes it over, `state`, as `train` takes them; {} for a point that comes
+        after nothing.
+    """
+    after = point.after
+    if after is None:
+        return {}
+    if isinstance(after, WarmStart):
+        run_dir, model = root / run_name(after.name, seed), options.get("model")
+        with labelled("first a warm start"):
+            start = after.train(profile, train_problems, run_dir=run_dir, model=model, seed=seed)
+        return {"model": start}
+    name = next((other for other in points if points[other] == after), after.name)
+    known = {**points, name: after}
+    with labelled(f"first {name}"):
+        before = _train_point(name, known, train_problems, root, seed, profile=profile, **options)
+    takes_state = after.design in find_design(point.design).takes_state_of
+    return {"model": before.model, **({"state": before.state} if takes_state else {})}

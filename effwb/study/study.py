@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import notebook, profiles
 from effwb._internal.checked import AtLeastTwo, Text, checked_arguments
+from effwb._internal.interrupts import brief_interrupts, resumable
 from effwb.analysis.finished import BASE, EVALUATION, describe_run
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
@@ -24,7 +25,7 @@ from effwb.profiles import Profile, Training
 from effwb.prompts import Prompting
 from effwb.rollouts import sample
 from effwb.samplers import SAMPLERS, Sampler, open_sampler
-from effwb.study.run import POINTS, Points, run_points
+from effwb.study.run import POINTS, Points, run_points, starting_model
 from effwb.training.points import Point, frozen_reference, load_train_and_eval, run_name
 from effwb.training.preview import preview
 from effwb.training.settings import (
@@ -73,9 +74,8 @@ class Study:
     ):
         self.profile, self.run_root, self.figures_dir, self.prefix = profile, run_root, figures_dir, prefix
         self.train_source, self.eval_engine, self.recipe = train_source, eval_engine, recipe
-        self._caller_settings = dict(
-            caller_settings or {}
-        )  # what wins over the recipes: training settings and max_tokens
+        # what wins over the recipes: training settings and max_tokens
+        self._caller_settings = dict(caller_settings or {})
         self._folders: list[Path] = []
 
     @classmethod
@@ -154,6 +154,11 @@ class Study:
         caller_settings = {name: value for name, value in self._caller_settings.items() if value is not None}
         return {"profile": self.profile, "recipe": self.recipe, **caller_settings}
 
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """What decides the settings of every training."""
+        return dict(profile=self.profile, recipe=self.recipe, caller_settings=self._caller_settings)
+
     @cached_property
     def _problems(self) -> tuple[Dataset, Dataset]:
         return load_train_and_eval(self.profile, self.training.n_problems, self.train_source)
@@ -180,9 +185,7 @@ class Study:
             point: The point.
             model: Model to start from; default: the profile's.
         """
-        return point_settings(
-            point, self.profile, model=model, recipe=self.recipe, caller_settings=self._caller_settings
-        )
+        return point_settings(point, **self._settings, model=model)
 
     def settings(self, *points: Point) -> pd.DataFrame:
         """The training settings as a table, one field per row and a column for each point.
@@ -272,45 +275,53 @@ class Study:
         )
 
     @checked_arguments(point=Point)
+    @brief_interrupts(resumable)
     def preview(
-        self, point: Point, *, model: str | None = None, reference: Mapping | None = None
+        self, point: Point, *, model: str | None = None, reference: Mapping | None = None, seed: int = 0
     ) -> pd.DataFrame:
-        """Reward rollouts of the starting model as in training, before anything is trained.
+        """Reward rollouts of the starting model as in training, before the point is trained.
 
         A group whose rewards are all equal teaches nothing; `training.spread` sums the table up and
-        `plots.reward_figure` draws it.
+        `plots.reward_figure` draws it. What the point comes `after` is trained first, as in `train`.
 
         Args:
             point: The design with its parameters.
-            model: Model to sample; default: the profile's.
-            reference: What `reference()` gives; default: made where the design needs it.
+            model: Model to start from; default: the profile's.
+            reference: What `reference()` gives; default: made where a design needs it.
+            seed: Seed of the run that the point comes after.
 
         Returns:
             A row per rollout; see `training.preview`.
         """
         run = self.run_settings(point, model)
         profile, design = self.profile.override(max_tokens=run.max_tokens, training=run.training), run.design
-        if design.needs_reference and reference is None:
+        if reference is None and _needs_reference(point):
             reference = self.reference()
-        with self.sampler(model) as sampler:
+        place = (self.train_problems, self.run_root, seed)
+        start = starting_model(point, {}, *place, **self._settings, model=model, reference=reference)
+        if "state" in start:
+            design.load_state(start["state"])
+        with self.sampler(start.get("model", model)) as sampler:
             return preview(
                 design,
                 self.train_problems,
                 sampler,
                 profile,
-                run_dir=self.preview_dir(point),
+                run_dir=self.preview_dir(point, seed),
                 reference=reference,
-                progress=False,
             )
 
-    def preview_dir(self, point: Point) -> Path:
-        """Directory in which `preview` keeps the rollouts; designs with the same prompts share it."""
-        cls, run = find_design(point.design), self.run_settings(point)
-        own_prompts = cls.hint or cls.modes
-        stem = f"preview-{cls.NAME if ':' in point.design else point.design}" if own_prompts else "preview"
-        return self.run_root / f"{stem}-{run.max_tokens}x{run.training.group_size}"
+    def preview_dir(self, point: Point, seed: int = 0) -> Path:
+        """Directory of a preview's rollouts; designs with the same prompts and starting model share it."""
+        cls, run, stem = find_design(point.design), self.run_settings(point), "preview"
+        if cls.hint or cls.modes:
+            stem += f"-{Point(cls.NAME if ':' in point.design else point.design, point.params).name}"
+        if point.after:
+            stem += "-" + run_name(f"after {point.after.name}", seed)
+        return self.run_root / f"{stem}-{run.max_tokens}x{run.training.group_size}".replace(" ", "_")
 
     @checked_arguments(points=POINTS)
+    @brief_interrupts(resumable)
     def train(
         self,
         points: Points,
@@ -333,30 +344,26 @@ class Study:
             model: Model to start from; default: the profile's.
             reference: What `reference()` gives; default: made where a design needs it.
             report_to: Live logs besides metrics.jsonl: "tensorboard", "trackio", "wandb".
-            watch: "auto" (lines, and a live figure in a notebook), "lines" or "none".
+            watch: "auto" (a line, with a live figure in a notebook), "lines" or "none".
 
         Returns:
             The runs in order: the base under each seed, then each point under each seed.
         """
         listed = points.values() if isinstance(points, Mapping) else points
         for point in listed:  # before the reference is sampled
-            check_point(
-                point, self.profile, model=model, recipe=self.recipe, caller_settings=self._caller_settings
-            )
+            check_point(point, **self._settings, model=model)
         if reference is None and any(map(_needs_reference, listed)):
             reference = self.reference()
         runs = run_points(
             points,
             self.train_problems,
             self.eval_problems,
-            self.profile,
+            **self._settings,
             run_root=self.run_root,
             seeds=seeds,
             base=base,
             model=model,
             eval_engine=self.eval_engine,
-            recipe=self.recipe,
-            caller_settings=self._caller_settings,
             reference=reference,
             report_to=report_to,
             watch=watch,
@@ -385,7 +392,7 @@ class Study:
             prompting: Other changes of the prompt.
             seed: Seed of the rollouts.
             run_dir: Directory of the evaluation; default: `<run_root>/<name>-seed<seed>/eval`.
-            progress: Show progress bars.
+            progress: Show the progress.
         """
         folder = Path(run_dir) if run_dir else self.run_root / run_name(name, seed) / EVALUATION
         describe_run(folder, {"method": name, "seed": seed})
@@ -436,5 +443,5 @@ class Study:
         return notebook.files_written(*dict.fromkeys(folders), *written)
 
 
-def _needs_reference(point: Point | None) -> bool:
-    return point is not None and (find_design(point.design).needs_reference or _needs_reference(point.after))
+def _needs_reference(point: Point) -> bool:
+    return any(find_design(stage.design).needs_reference for stage in point.stages)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from effwb.errors import ConfigError
+from effwb.training.points import Point
 
 ARITHMETIC: dict[type, Callable] = {
     ast.Add: operator.add,
@@ -30,7 +31,11 @@ COMPARISONS: dict[type, Callable] = {
     ast.In: lambda item, container: item in container,
     ast.NotIn: lambda item, container: item not in container,
 }
-FUNCTIONS: dict[str, Callable] = {"len": len, "bool": bool}
+FUNCTIONS: dict[str, Callable] = {
+    "len": len,
+    "bool": bool,
+    "stages": lambda design: len(Point.with_stages(design).stages),  # trainings of a design, one by one
+}
 MAX_LENGTH, MAX_DEPTH = 1000, 50  # characters of an expression, levels of its tree
 MAX_NUMBER = 1e15  # a larger number, on the way too, is a mistake
 
@@ -38,7 +43,8 @@ MAX_NUMBER = 1e15  # a larger number, on the way too, is a mistake
 def compute(expression: str, values: Mapping[str, Any]) -> Any:
     """Return the value of an arithmetic expression.
 
-    It may have numbers, strings, names, + - * / //, comparisons, `in`, `a if b else c`, `len` and `bool`.
+    It may have numbers, strings, names, + - * / //, comparisons, `in`, `a if b else c`, `len`, `bool` and
+    `stages` (of a design: the trainings that its paper does one after the other).
 
     Args:
         expression: The text.
@@ -92,7 +98,8 @@ def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
             return _value(body if _value(test, values) else orelse, values)
         case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in FUNCTIONS:
             return FUNCTIONS[name](_value(argument, values))
-    raise ConfigError(f"{ast.unparse(node)!r} is not simple arithmetic (+ - * / //, comparisons, len, bool)")
+    legal = f"+ - * / //, comparisons, {', '.join(FUNCTIONS)}"
+    raise ConfigError(f"{ast.unparse(node)!r} is not simple arithmetic ({legal})")
 
 
 def _number(node: ast.expr, values: Mapping[str, Any]) -> int | float:

@@ -6,7 +6,7 @@ state and the results of a point are files there, as without Ray.
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,11 @@ def resources_per_point(ray: Any, jobs: int | None, gpus: int) -> dict[str, floa
 
 
 def execute(
-    points: Sequence[SweepPoint], ray: Any, resources: dict[str, float], jobs: int | None = None
+    points: Sequence[SweepPoint],
+    ray: Any,
+    resources: dict[str, float],
+    jobs: int | None = None,
+    idle: Callable[[], None] = lambda: None,
 ) -> Iterator[local.Event]:
     """Run points like `local.execute`, wherever Ray finds their resources free.
 
@@ -90,6 +94,7 @@ def execute(
         ray: The connected Ray module.
         resources: What Ray reserves for each point, from `resources_per_point`.
         jobs: Points at a time; None is as many as the cluster holds.
+        idle: Called again and again while points run.
 
     Yields:
         An event when a point starts and when it has ended.
@@ -104,6 +109,7 @@ def execute(
                 point = waiting.pop(0)
                 submitted[task.remote(str(point.folder.resolve()), os.getcwd())] = point
             ended, _ = ray.wait(list(submitted), timeout=POLL)
+            idle()
             for ref, point in submitted.items():
                 if point.name not in started and (ref in ended or point.is_locked()):
                     started.add(point.name)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -13,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import __version__
 from effwb._internal.checked import Text, checked_arguments
+from effwb._internal.interrupts import brief_interrupts
+from effwb._internal.progress import notebook_line
 from effwb.designs.identity import source_identity
 from effwb.errors import BusyError, ConfigError, DataError
 from effwb.runs import environment
 from effwb.sweep import cluster, local
+from effwb.sweep.board import ProgressBoard
 from effwb.sweep.parameters import declared_parameters, design_of, grid_points
-from effwb.sweep.point import STATES, SweepPoint
+from effwb.sweep.point import SweepPoint
 from effwb.sweep.snapshot import code_digest, take_snapshot
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def run(
         gpus: GPUs of each point, if there are any.
         ray: Run the points on a Ray cluster: its address, or True for the one of this machine.
         retry: Run failed points again.
-        progress: Print a line on stderr for each point that ends.
+        progress: Show the points that are done and how far the others have come; on stderr, or in a notebook
+            in one place.
 
     Returns:
         `table(out)`.
@@ -74,16 +76,24 @@ def run(
     declared = declared_parameters(notebook)
     parameters = grid_points(declared, axes, fixed)
     sources = {n: source_identity(design_of(declared, values)) for n, values in parameters.items()}
-    with _executor(jobs, gpus, ray) as execute:
+    with brief_interrupts(lambda: _interruption(out)), notebook_line(), _executor(jobs, gpus, ray) as execute:
         points, runnable = _write_configs(parameters, sources, notebook, out)
         board = ProgressBoard(points, progress)
         runnable_states = ("to do", "failed") if retry else ("to do",)
         missing = [point for point in runnable if board.states[point.name] in runnable_states]
-        with closing(execute(missing)) as events:  # an interrupt ends the children, also in Jupyter
+        # an interrupt ends the children, also in Jupyter
+        with closing(execute(missing, idle=board.refresh)) as events:
             for event in events:
                 board.update(event)
-    board.close()
+        board.close()
     return table(out)
+
+
+def _interruption(out: Path) -> str:
+    """What an interrupted sweep says."""
+    states = [point.status() for point in points_in(out)]
+    done = f"{states.count('done')} of {len(states)} points are done" if states else "no point has begun"
+    return f"interrupted: {done}; run the same sweep again, and the points that were stopped continue"
 
 
 def _write_configs(
@@ -195,80 +205,3 @@ def _rows(point: SweepPoint) -> list[dict[str, Any]]:
         "error": point.failure().get("error") if status == "failed" else None,
     }
     return [{**row, "results": results} for results in (is_done and point.results()) or [{}]]
-
-
-class ProgressBoard:
-    """The progress of a sweep on stderr: a line per point that ended, with the time left.
-
-    Args:
-        points: All points of the sweep.
-        visible: Whether to print.
-    """
-
-    def __init__(self, points: list[SweepPoint], visible: bool):
-        self.states = {point.name: point.status() for point in points}
-        self.visible = visible
-        self.start = time.monotonic()
-        self.point_starts: dict[str, float] = {}  # of the points that run now
-        self.max_running = 1  # points at a time, so far
-        self.durations = [p.marker()["seconds"] for p in points if self.states[p.name] == "done"]
-        self.failed = [point for point in points if self.states[point.name] == "failed"]
-        self._print("time      done running  failed   to do    left")
-        self._print_row("")
-
-    def update(self, event: local.Event) -> None:
-        """Take an event of an executor into account."""
-        point, now = event.point, time.monotonic()
-        if event.kind == "started":
-            self.states[point.name], self.point_starts[point.name] = "running", now
-            self.max_running = max(self.max_running, len(self.point_starts))
-            self.failed = [other for other in self.failed if other.name != point.name]
-            return
-        self.states[point.name] = point.status() if event.kind == "ended" else "running"
-        seconds = now - self.point_starts.pop(point.name)
-        if event.kind == "busy":
-            self._print_row(f"run by another sweep: {point.name}")
-        elif self.states[point.name] == "done":
-            self.durations.append(seconds)
-            self._print_row(f"{point.name} ({clock(seconds)})")
-        else:
-            self.failed.append(point)
-            self._print_row(f"FAILED {point.name}: {point.failure()['error'].splitlines()[0]}")
-
-    def close(self) -> None:
-        """Print why each failed point failed."""
-        for point in self.failed:
-            failure = point.failure()
-            cell = f" in cell [{failure['cell']}]" if failure.get("cell") else ""
-            self._print(f"\n{point.name} failed{cell}; the whole output is in {point.log}")
-            self._print("\n".join(f"    {line}" for line in failure.get("lines", [])))
-        if self.failed:
-            self._print("\nTo run the failed points again, pass retry=True (command line: --retry).")
-
-    def _print_row(self, text: str) -> None:
-        counts = [list(self.states.values()).count(state) for state in STATES]
-        numbers = "".join(f"{count:>8}" for count in counts)
-        self._print(f"{clock(time.monotonic() - self.start):>6}{numbers}{self._time_left():>8}  {text}")
-
-    def _time_left(self) -> str:
-        """The time left, if the other points take as long as those that are done."""
-        spent = [time.monotonic() - start for start in self.point_starts.values()]
-        waiting = list(self.states.values()).count("to do")
-        if not (waiting or spent):
-            return "-"
-        if not self.durations:
-            return "?"
-        mean = sum(self.durations) / len(self.durations)
-        return clock((waiting * mean + sum(max(mean - s, 0.0) for s in spent)) / self.max_running)
-
-    def _print(self, text: str) -> None:
-        if self.visible:
-            sys.stderr.write(f"{text.rstrip()}\n")
-            sys.stderr.flush()
-
-
-def clock(seconds: float) -> str:
-    """Return `m:ss`, or `h:mm:ss` from an hour on."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

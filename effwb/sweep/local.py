@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -97,10 +97,17 @@ def usable_cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def execute(points: Sequence[SweepPoint], slots: Sequence[Slot]) -> Iterator[Event]:
+def execute(
+    points: Sequence[SweepPoint], slots: Sequence[Slot], idle: Callable[[], None] = lambda: None
+) -> Iterator[Event]:
     """Run points in order, one per slot at a time, each in its own process.
 
     The processes end with this one; closing the iterator terminates them.
+
+    Args:
+        points: The points to run.
+        slots: Where they run.
+        idle: Called again and again while points run.
 
     Yields:
         An event when a point starts and when it has ended.
@@ -114,6 +121,7 @@ def execute(points: Sequence[SweepPoint], slots: Sequence[Slot]) -> Iterator[Eve
                 running[start_process(point, slot)] = point, slot
                 yield Event("started", point)
             time.sleep(POLL)
+            idle()
             for child in [child for child in running if child.poll() is not None]:
                 point, slot = running.pop(child)
                 free.append(slot)

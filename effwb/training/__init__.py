@@ -1,5 +1,6 @@
 """Training: GRPO with TRL under any design, in one stage or several."""
 
+from effwb.training.both_modes import WarmStart
 from effwb.training.points import (
     Point,
     Start,
@@ -35,6 +36,7 @@ __all__ = [
     "StagesResult",
     "Start",
     "TrainResult",
+    "WarmStart",
     "frozen_reference",
     "group_of",
     "load_train_and_eval",

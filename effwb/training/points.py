@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effwb import problems
 from effwb._internal.checked import Positive, Text, check_fields, checked_arguments
-from effwb.designs import Design, design_name
+from effwb.designs import Design, design_name, find_design
 from effwb.errors import ConfigError, DataError
 from effwb.profiles import PROFILES, Profile
-from effwb.recipes import recipe
+from effwb.recipes import RECIPES, recipe
 from effwb.rollouts import sample
 from effwb.runs import digest
 from effwb.samplers import open_sampler
+from effwb.training.both_modes import WarmStart
 from effwb.training.preview import reference_statistics
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Point:
         max_tokens: Cap of a completion in tokens; None: the profile's.
         training: Fields of `profiles.Training` that differ, for example {"clip_high": 0.28}.
         after: A point that is trained first. This one starts from its model, and from the state of its design
-            where that is taken over (`Design.takes_state_of`): the second stage of a method.
+            where that is taken over (`Design.takes_state_of`): the second stage of a method. Or a warm start.
 
     Example:
         >>> Point("kimi", {"weight": 0.5}).name
@@ -48,7 +49,7 @@ class Point:
     params: Mapping[str, Any] = field(default_factory=dict)
     max_tokens: Positive | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
-    after: Point | None = None
+    after: Point | WarmStart | None = None
 
     def __post_init__(self):
         name = design_name(self.design)
@@ -59,6 +60,37 @@ class Point:
             )
         object.__setattr__(self, "design", name)
         check_fields(self)
+
+    @classmethod
+    def with_stages(
+        cls, design: str, params: Mapping[str, Any] | None = None, max_tokens: int | None = None
+    ) -> Point:
+        """A design as its paper trains it: after the stages that come first there.
+
+        The stage before is the design that the recipe names as the starting model, or a warm start where the
+        design needs one. It gets those of the parameters that both designs have.
+
+        Args:
+            design: Name in `DESIGNS`, or "package.module:Class".
+            params: Parameters of the design.
+            max_tokens: Cap of all stages in tokens; None: the profile's.
+
+        Example:
+            >>> Point.with_stages("lapo_internalization", {"statistic": "mean"}).after.name
+            'lapo_discovery statistic=mean'
+        """
+        params, own = dict(params or {}), find_design(design)
+        after: Point | WarmStart | None = WarmStart() if own.needs_warm_start else None
+        if design in RECIPES and (stage := RECIPES[design].stage_before):
+            names = {f.name for f in fields(find_design(stage))}
+            after = cls.with_stages(stage, {n: v for n, v in params.items() if n in names}, max_tokens)
+        return cls(design, params, max_tokens, after=after)
+
+    @property
+    def stages(self) -> list[Point]:
+        """The points that are trained one after the other, this one last."""
+        earlier = self.after.stages if isinstance(self.after, Point) else []
+        return [*earlier, self]
 
     @property
     def name(self) -> str:

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from effwb import prompts
 from effwb._internal.checked import checked_arguments
 from effwb.designs import Design, Group, reference_table
 from effwb.errors import ConfigError
 from effwb.evaluation import per_problem
+from effwb.probes import Prober, ProbeTarget
 from effwb.profiles import Profile
 from effwb.prompts import Prompting, closing_id
-from effwb.rollouts import sample
+from effwb.rollouts import problems_of, sample
 from effwb.samplers import Sampler
+from effwb.training.forced_answers import Outcome, probe_cuts, with_probes
+from effwb.training.rounds import PromptBatch, Round
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +42,8 @@ def preview(
 ) -> pd.DataFrame:
     """Sample a few groups as in training and score them with a design.
 
-    `plots.reward_figure` draws the table, `spread` sums it up.
+    `plots.reward_figure` draws the table, `spread` sums it up. A design that rewards forced answers gets them
+    from the same rollouts, stopped where it stops them in training.
 
     Args:
         design: The design, at the scale of the profile's cap.
@@ -49,7 +54,7 @@ def preview(
         n_problems: How many problems.
         seed: Seed of the rollouts and of drawn length hints.
         reference: {problem id: {"length", "accuracy"}} of a frozen model, for designs that need it.
-        progress: Whether to show a progress bar.
+        progress: Whether to show the progress.
 
     Returns:
         A row per rollout, see `score`.
@@ -71,8 +76,41 @@ def preview(
         table = sample(few, sampler, G, run_dir=run_dir, prompting=prompting, **options)
     else:
         table = _sample_with_openings(openings, prompting, few, sampler, Path(run_dir), options)
+    if design.probes and openings is None:
+        group = _probed_group(design, table, sampler, profile, Path(run_dir), hints, reference)
+        return _reward_table(design, group, table)
     closing = closing_id(sampler.tokenizer) if design.modes else None
     return score(design, table, profile.max_tokens, reference=reference, hint_tokens_P=hints, closing=closing)
+
+
+def _probed_group(
+    design: Design,
+    rollouts: pd.DataFrame,
+    sampler: Sampler,
+    profile: Profile,
+    run_dir: Path,
+    hint_tokens_P: np.ndarray | None,
+    reference: Mapping | None,
+) -> Group:
+    """The rollouts with the answers that the design forces in training, as one `Group`."""
+    problems, decode, cap = problems_of(run_dir), sampler.tokenizer.decode, profile.max_tokens
+    opened = list(map(prompts.opens_thinking, problems["prompt"], problems["question"]))
+    ids, golds, prompt_ids = (problems[name].tolist() for name in ("problem_id", "answer", "prompt_ids"))
+    batch = PromptBatch(list(range(len(problems))), ids, golds, prompt_ids, opened, hint_tokens_P)
+    rollouts_per_problem = len(rollouts) // len(problems)
+    outcomes, points, targets = [], [], []
+    for r, row in enumerate(rollouts.itertuples()):
+        p, tokens = r // rollouts_per_problem, list(row.completion_ids)
+        budgets, cuts = probe_cuts(design, row.problem_id, tokens, row.finish_reason, cap, decode)
+        outcomes.append(Outcome(row.verdict == "correct", row.finish_reason == "stop", row.length))
+        points.append(budgets)
+        targets.append(ProbeTarget(list(prompt_ids[p]), tokens, opened[p], cuts))
+    suffix = prompts.forced_suffix(prompts.template(profile.template))
+    answers = Prober(sampler.tokenizer, suffix, profile.answer_tokens).answers(sampler, targets)
+    golds_of_rollouts = [gold for gold in golds for _ in range(rollouts_per_problem)]
+    timeout = profile.sampling().verify_timeout
+    probed = with_probes(design, outcomes, points, answers, golds_of_rollouts, timeout)
+    return Round(0, batch, rollouts_per_problem, outcomes=dict(enumerate(probed))).group(cap, reference)
 
 
 def _sample_with_openings(
@@ -128,15 +166,19 @@ def score(
     options: dict[str, Any] = {"reference": reference, "hint_tokens_P": hint_tokens_P}
     if closing is not None:
         options["empty_PG"] = per_problem(rollouts, [ids[0] == closing for ids in rollouts["completion_ids"]])
-    group = group_of(rollouts, cap, **options)
+    return _reward_table(design, group_of(rollouts, cap, **options), rollouts)
+
+
+def _reward_table(design: Design, group: Group, rollouts: pd.DataFrame) -> pd.DataFrame:
+    """A row per rollout of a group, see `score`."""
     parts = design.reward(group)
     total, advantage, mask = parts.pop("total"), design.advantage(group), design.mask(group)
     table = rollouts[["problem_id", "sample", "length"]].copy()
     table["correct"], table["finished"] = group.correct_PG.ravel(), group.finished_PG.ravel()
     if group.empty_PG is not None:
         table["empty"] = group.empty_PG.ravel()
-    if hint_tokens_P is not None:
-        table["hint_tokens"] = np.repeat(hint_tokens_P, group.G)
+    if group.hint_tokens_P is not None:
+        table["hint_tokens"] = np.repeat(group.hint_tokens_P, group.G)
     for name, part in parts.items():
         table[f"reward/{name}"] = np.asarray(part).ravel()
     if advantage.ndim == 3:

@@ -1,14 +1,15 @@
-"""What a user sees during a run: rows of metrics.jsonl, lines of text, and in Jupyter a live figure."""
+"""What a user sees during a run: rows of metrics.jsonl, a line of text, and in Jupyter a live figure."""
 
 from __future__ import annotations
 
-import sys
+import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from transformers import TrainerCallback
 
+from effwb._internal.progress import SECONDS, NotebookLine, duration, open_line, print_lines, with_label
 from effwb.training.record import Record
 
 Listener = Callable[[dict], None]
@@ -67,7 +68,7 @@ class Metrics(TrainerCallback):
 
 
 class Lines:
-    """Prints a line of text at intervals and at the last step, for terminals and papermill's log.
+    """Prints a line of text at intervals and at the last step, for terminals and logs.
 
     Args:
         steps: Steps of the whole run.
@@ -75,87 +76,100 @@ class Lines:
         notes: Lines that are printed once, before the first.
     """
 
-    def __init__(self, steps: int, seconds: float = 15.0, notes: Sequence[str] = ()):
+    def __init__(self, steps: int, seconds: float = SECONDS, notes: Sequence[str] = ()):
         self.steps, self.seconds, self._last_print = steps, seconds, 0.0
-        _print_lines(notes)
-        self._times: list[float] = []
-        self._latest: dict[str, float] = {}  # a step without a new round has fewer numbers
+        self._state = _State(steps)
+        print_lines(notes)
 
     def __call__(self, row: dict) -> None:
         """Print the row if it is time."""
-        self._times.append(row["time/step"])
-        self._latest.update(row)
+        self._state.add(row)
         now = time.monotonic()
         if now - self._last_print < self.seconds and row["step"] < self.steps:
             return
         self._last_print = now
-        recent, latest = self._times[-20:], self._latest
-        left = (self.steps - row["step"]) * sum(recent) / len(recent)
-        sys.stdout.write(
-            f"step {row['step']}/{self.steps}  accuracy {latest['accuracy']:.3f}  length "
-            f"{latest['length/mean']:.1f}  reward {latest['reward/total']:.3f}  no spread "
-            f"{latest['zero_variance']:.0%}  {recent[-1]:.1f} s/step  {left / 60:.1f} min left\n"
-        )
-        sys.stdout.flush()
+        print_lines([with_label(self._state.text())])
 
 
 class Live:
-    """Redraws the training figure in place; it stays in the notebook when that is saved.
+    """Renews the line of the notebook at every step, with the training figure below it.
+
+    When the run ends, the line alone is left.
 
     Args:
         record: The metrics to draw.
         steps: Steps of the whole run.
-        title: Title of the figure.
+        line: The line of the notebook.
         seconds: Least time between two drawings.
-        notes: Lines above the figure.
+        notes: Lines that are printed once.
+        figure: False: the line without a figure.
     """
 
     def __init__(
-        self, record: Record, steps: int, title: str, seconds: float = 5.0, notes: Sequence[str] = ()
+        self,
+        record: Record,
+        steps: int,
+        line: NotebookLine,
+        seconds: float = 5.0,
+        notes: Sequence[str] = (),
+        figure: bool = True,
     ):
-        self.record, self.steps, self.title, self.seconds = record, steps, title, seconds
-        self.notes = notes
-        self._last_drawing = 0.0
+        self.record, self.steps, self.line, self.seconds, self.figure = record, steps, line, seconds, figure
+        self._state, self._last_drawing = _State(steps), 0.0
+        line.show(with_label(f"loading the model, {steps} steps"))
+        line.print_once(notes)
 
     def __call__(self, row: dict) -> None:
-        """Redraw if it is time."""
-        if time.monotonic() - self._last_drawing < self.seconds and row["step"] < self.steps:
-            return
-        from IPython.display import clear_output, display
+        """Renew the line, and the figure if it is time."""
+        self._state.add(row)
+        text, is_last = with_label(self._state.text()), row["step"] == self.steps
+        if is_last or not self.figure:
+            self.line.show(text, now=is_last)
+        elif time.monotonic() - self._last_drawing >= self.seconds:
+            from effwb.plots.training import live_figure
+            from effwb.training.record import read_metrics
 
-        from effwb.plots import training_figure
-        from effwb.training.record import read_metrics
-
-        figure = training_figure(read_metrics(self.record.path), title=self.title)
-        clear_output(wait=True)  # with update_display, papermill would save every version of the figure
-        _print_lines(self.notes)  # the output that was cleared held them
-        display(figure)
-        self._last_drawing = time.monotonic()
-
-
-def in_notebook() -> bool:
-    """Whether this runs in a Jupyter kernel, papermill's included."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
+            title = "<br>step ".join(text.rsplit("step ", 1))
+            figure = live_figure(read_metrics(self.record.path), title=title)
+            self.line.show(text, json.loads(figure.to_json()))
+            self._last_drawing = time.monotonic()
 
 
-def listeners(
-    watch: str, record: Record, steps: int, title: str, notes: Sequence[str] = ()
-) -> list[Listener]:
+class _State:
+    """Where a run is, from the rows of its steps."""
+
+    def __init__(self, steps: int):
+        self.steps = steps
+        self.times: list[float] = []
+        self.latest: dict[str, float] = {}  # a step without a new round has fewer numbers
+
+    def add(self, row: dict) -> None:
+        self.times.append(row["time/step"])
+        self.latest.update(row)
+
+    def text(self) -> str:
+        step, recent, latest = self.latest["step"], self.times[-20:], self.latest
+        left = (self.steps - step) * sum(recent) / len(recent)
+        end = f"{duration(left)} left" if left else f"{duration(sum(self.times))} in all"
+        return (
+            f"step {step} of {self.steps}, accuracy {latest['accuracy']:.3f}, length "
+            f"{latest['length/mean']:.1f}, reward {latest['reward/total']:.3f}, no spread "
+            f"{latest['zero_variance']:.0%}, {recent[-1]:.1f} s/step, {end}"
+        )
+
+
+def listeners(watch: str, record: Record, steps: int, notes: Sequence[str] = ()) -> list[Listener]:
     """What shows the progress of a run.
 
     Args:
-        watch: "auto" for lines, and a live figure in a notebook; "lines"; or "none".
+        watch: "auto" for a line, in a notebook with a live figure; "lines" for the line alone; or "none".
         record: The metrics of the run.
         steps: Steps of the whole run.
-        title: Title of the figure.
         notes: Lines that are shown first.
     """
-    is_live = watch == "auto" and in_notebook()
-    live: list[Listener] = [Live(record, steps, title, notes=notes)] if is_live else []
-    return live + ([Lines(steps, notes=notes)] if watch != "none" else [])
-
-
-def _print_lines(lines: Sequence[str]) -> None:
-    sys.stdout.writelines(f"{line}\n" for line in lines)
-    sys.stdout.flush()
+    if watch == "none":
+        return []
+    line = open_line()
+    if line is None:
+        return [Lines(steps, notes=notes)]
+    return [Live(record, steps, line, notes=notes, figure=watch == "auto")]

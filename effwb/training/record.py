@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from effwb._internal.checksums import Damaged, record_file, verify_file
 from effwb._internal.jsonl import append_line, read_lines
 from effwb.errors import DataError
+from effwb.profiles import Training
 from effwb.runs import read_json, write_atomic, write_json
+from effwb.training.checkpoints import sealed, step_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +83,21 @@ def done_marker(folder: Path) -> dict:
     if not isinstance(marker.get("steps"), int) or not isinstance(marker.get("design"), dict):
         raise DataError(f"{file} lacks the steps or the state of the design; {remedy}")
     return marker
+
+
+def interruption(folder: Path, settings: Training) -> str:
+    """Say how far a training came that was interrupted, and where the next run continues.
+
+    Args:
+        folder: The directory `train` of the run.
+        settings: The training settings.
+    """
+    if (folder / "DONE").exists():
+        return "interrupted when it was done; the next run reads it back"
+    steps = Record(folder / "metrics.jsonl").steps()
+    start = next(map(step_of, sealed(folder / "checkpoints")), 0)
+    where = "" if start >= steps else f" (checkpoints every {settings.save_every})"
+    return f"interrupted at step {steps}; the next run continues from step {start}{where}"
 
 
 def read_metrics(path: str | Path) -> pd.DataFrame:

@@ -15,10 +15,11 @@ import numpy as np
 from effwb import prompts
 from effwb.designs import Design, Group
 from effwb.errors import ConfigError
-from effwb.probes import ForcedAnswer, Prober, ProbeTarget, cuts_of
+from effwb.probes import Prober, ProbeTarget
 from effwb.profiles import Training
 from effwb.rollouts import check_problems, sample_seed
 from effwb.samplers.base import Completion, opened, with_opening
+from effwb.training.forced_answers import Outcome, probe_cuts, with_probes
 from effwb.verifiers import verify
 
 if TYPE_CHECKING:
@@ -150,28 +151,6 @@ class PromptSchedule:
         if hint is None:  # prompts with drawn hints are too many to keep
             self._rendered[row] = rendered
         return rendered
-
-
-class Outcome(NamedTuple):
-    """What every process knows about a rollout.
-
-    Attributes:
-        correct: The verdict at the cap: of the whole text, or of the answer that was forced there.
-        finished: Whether it ended by itself, before the cap.
-        length: Its tokens, EOS included.
-        empty: Whether its first token closes the thinking; None for designs that do not read this.
-        probe_budgets: Where it was probed, in tokens, rising; None without probes.
-        probe_correct: The verdict at each of these; at its end and beyond the verdict at the cap.
-        unparsed: For each forced answer, whether no answer could be read from it.
-    """
-
-    correct: bool
-    finished: bool
-    length: int
-    empty: bool | None = None
-    probe_budgets: list[int] | None = None
-    probe_correct: list[bool] | None = None
-    unparsed: list[bool] | None = None
 
 
 class _Task(NamedTuple):
@@ -357,7 +336,8 @@ class Collector:
             outcomes = self._graded(tasks, completions)
         if probes is not None:
             with trainer.phase("probe"):
-                outcomes = self._with_probes(tasks, outcomes, *probes)
+                (points, answers), golds = probes, [task.answer for task in tasks]
+                outcomes = with_probes(self.design, outcomes, points, answers, golds, self.timeout)
         rollouts.completions.update(zip(own_rows, completions, strict=True))
         if logprobs is not None:
             rollouts.logprobs.update(zip(own_rows, logprobs, strict=True))
@@ -384,10 +364,8 @@ class Collector:
 
             def target_of(i: int, completion: Completion) -> ProbeTarget:
                 task, ids, decode = tasks[i], completion.token_ids, trainer.processing_class.decode
-                budgets[i] = self.design.probe_points(task.problem_id, ids, self.cap, decode)
-                cuts = [b for b in cuts_of(len(ids), completion.finish_reason, budgets[i]) if b < self.cap]
-                if self.design.forces_at_cap and completion.finish_reason != "stop":
-                    cuts.append(len(ids))
+                reason = completion.finish_reason
+                budgets[i], cuts = probe_cuts(self.design, task.problem_id, ids, reason, self.cap, decode)
                 return ProbeTarget(task.prompt_ids, ids, task.opened, cuts)
 
             completions, logprobs, answers = self.engine.sample_and_probe(
@@ -420,30 +398,3 @@ class Collector:
             )
             for verdict, completion in zip(verdicts, completions, strict=True)
         ]
-
-    def _with_probes(
-        self,
-        tasks: list[_Task],
-        outcomes: list[Outcome],
-        budgets: list[list[int]],
-        answers: list[list[ForcedAnswer]],
-    ) -> list[Outcome]:
-        """The outcomes with the verdicts of the forced answers; beyond its end the verdict at the cap counts.
-
-        There a truncated rollout is wrong, unless the design forces an answer, which is then its last.
-        """
-        texts = [answer.text for row in answers for answer in row]
-        golds = [task.answer for task, row in zip(tasks, answers, strict=True) for _ in row]
-        verdicts = iter(verify(texts, golds, timeout=self.timeout))
-        probed = []
-        for outcome, points, row in zip(outcomes, budgets, answers, strict=True):
-            statuses = [next(verdicts).status for _ in row]
-            correct = [status == "correct" for status in statuses]
-            at_cap = outcome.correct and outcome.finished
-            if self.design.forces_at_cap and not outcome.finished:
-                at_cap = correct.pop()
-                outcome = outcome._replace(correct=at_cap)
-            correct += [at_cap] * (len(points) - len(correct))
-            unparsed = [status == "unparsed" for status in statuses]
-            probed.append(outcome._replace(probe_budgets=points, probe_correct=correct, unparsed=unparsed))
-        return probed

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import models, prompts
 from effwb._internal.checked import Positive, checked_arguments
+from effwb._internal.interrupts import brief_interrupts
+from effwb._internal.progress import has_label, labelled, notebook_line
 from effwb.designs import Design
-from effwb.designs.identity import design_identity, same_source
+from effwb.designs.identity import design_identity, same_source, without_added
 from effwb.errors import ConfigError, DataError
 from effwb.probes import Prober
 from effwb.profiles import Profile, Training
@@ -24,7 +26,7 @@ from effwb.training.checkpoints import STATE, check_model, newest_whole, remove_
 from effwb.training.checks import check, check_machine, check_report_to
 from effwb.training.engines import ModelEngine, open_engine
 from effwb.training.launch import launch
-from effwb.training.record import Record, done_marker, mark_done, read_metrics
+from effwb.training.record import Record, done_marker, interruption, mark_done, read_metrics
 from effwb.training.rounds import Collector, PromptSchedule
 from effwb.training.settings import RecipeChoice, recipe_lines, recipe_record, run_settings
 from effwb.training.trl_config import (
@@ -141,7 +143,7 @@ def train(
             (`reference_statistics` makes it).
         monitor: Problems for laser_d with monitor="held_out".
         state: What the design begins with, as an earlier run left it in `TrainResult.state`.
-        watch: What is shown: "auto" (lines, and a live figure in a notebook), "lines" or "none".
+        watch: What is shown: "auto" (a line, with a live figure in a notebook), "lines" or "none".
         report_to: Transformers' reporting integrations, such as "tensorboard", "trackio", "wandb".
         verify_timeout: Seconds per verdict.
         **training: Fields of `profiles.Training`, such as `steps=100`, that win over recipe and profile.
@@ -269,7 +271,7 @@ class TrainingRun:
         from importlib.metadata import version
 
         ignored = ("n_problems", *PLACEMENT, *ROUNDING)
-        settings = _without_added(self.settings.as_dict(), ADDED_SETTINGS)
+        settings = without_added(self.settings.as_dict(), ADDED_SETTINGS)
         return {
             "model": self.source.name,
             "weights": models.fingerprint(self.source),
@@ -310,6 +312,12 @@ class TrainingRun:
             watch: "auto", "lines" or "none", see `train`.
             report_to: Names of Transformers' reporting integrations.
         """
+        label = nullcontext() if has_label() else labelled(f"{self.design.NAME}, seed {self.seed}")
+        folder, settings = self.run_dir / "train", self.settings
+        with notebook_line(), label, brief_interrupts(lambda: interruption(folder, settings)):
+            self._finish(watch, report_to)
+
+    def _finish(self, watch: str, report_to: list[str]) -> None:
         directory = RunDir(self.run_dir)
         if processes(self.settings) > world_size() == 1:
             with directory.lock():  # refuse here what is refused; then the first process takes the lock
@@ -334,8 +342,7 @@ class TrainingRun:
     def _listeners(self, watch: str, record: Record) -> list[Listener]:
         from effwb.training.progress import listeners
 
-        title = f"{self.design.NAME}, {self.source.name}"
-        return listeners(watch, record, self.settings.steps, title, self.notes)
+        return listeners(watch, record, self.settings.steps, self.notes)
 
     def execute(self, watch: str, report_to: list[str]) -> None:
         """Train in this process, from the last complete checkpoint or the beginning, and save the model."""
@@ -353,7 +360,8 @@ class TrainingRun:
         engine = open_engine(self.settings.engine, self.model, params, self.profile.trust_remote_code)
         with quiet(folder), closing(engine):
             trainer = metrics.trainer = self._trainer(checkpoints, engine, metrics, report_to)
-            trainer.train(resume_from_checkpoint=str(start) if start else None)
+            with trainer.interrupts.handled():
+                trainer.train(resume_from_checkpoint=str(start) if start else None)
             self._save(trainer)
             metrics.trainer = None
             del trainer

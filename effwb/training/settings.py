@@ -172,7 +172,7 @@ def check_point(point: Point, profile: Profile, **options: Any) -> RunSettings:
     """
     run = point_settings(point, profile, **options)
     run.check_context()
-    if point.after is not None:
+    if isinstance(point.after, Point):
         check_point(point.after, profile, **options)
     return run
 
@@ -199,7 +199,7 @@ def check_training(
         ConfigError: As `checks.check` does.
         DataError: As `checks.check` does.
     """
-    if point.after is not None:
+    if isinstance(point.after, Point):
         check_training(point.after, problems, reference, monitor, **options)
         if point.after.design in find_design(point.design).takes_state_of:
             return

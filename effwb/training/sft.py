@@ -11,6 +11,7 @@ import numpy as np
 
 from effwb import models
 from effwb._internal.checked import checked_arguments
+from effwb._internal.interrupts import brief_interrupts, resumable
 from effwb.errors import DataError
 from effwb.profiles import Profile, Training
 from effwb.prompts import template
@@ -28,6 +29,7 @@ TABLE = "warm_start"
 
 
 @checked_arguments(profile=Profile)
+@brief_interrupts(resumable)
 def sft_warm_start(
     profile: Profile,
     problems: Dataset,
@@ -125,7 +127,6 @@ def _examples(profile: Profile, problems, model: str, folder: Path, seed: int) -
                 seed=seed,
                 sampling=profile.sampling(),
                 prompting=profile.prompting(opening=mode),
-                progress=False,
             )
             prompt_ids = problems_of(folder / mode).set_index("problem_id")["prompt_ids"]
             correct = table[solved(table)]

@@ -27,6 +27,7 @@ from effwb.samplers.transformers.cache import left_pad
 from effwb.training import objective
 from effwb.training.checkpoints import seal, sealed, writing
 from effwb.training.forward import log_probs
+from effwb.training.interrupts import Interrupts
 from effwb.training.round_metrics import round_metrics
 from effwb.training.rounds import Collector, Round
 
@@ -59,6 +60,7 @@ class GroupTrainer(GRPOTrainer):
         self.kl_in_reward = place == "reward"
         self.own_kl_in_loss = place == "loss" and estimator != "k3"  # "k3" in the loss is TRL's own
         self.logps: Any = None  # of the micro-batch whose loss is being computed, if the own KL needs them
+        self.interrupts = Interrupts(self)
         rounds = -(-args.max_steps // self.updates)
         super().__init__(
             model=model,
@@ -70,6 +72,7 @@ class GroupTrainer(GRPOTrainer):
             train_dataset=Dataset.from_dict({"prompt": [""] * (rounds * self.settings.problems_per_round)}),
             **options,
         )
+        self.add_callback(self.interrupts)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -92,8 +95,10 @@ class GroupTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs):
         number, design = self.state.global_step // self.updates, self.design
+        self.interrupts.begin_sampling()
         monitor_tokens = self._sample_monitor(number)
         rollouts = self.round = self.collector.collect(self, number)
+        self.interrupts.end_sampling()
         group = self.collector.group(rollouts)
         whiten_here = design.whiten and self.kl_in_reward  # the KL comes before the whitening
         advantage = design.unwhitened(group) if whiten_here else design.advantage(group)
@@ -132,6 +137,7 @@ class GroupTrainer(GRPOTrainer):
         schedule = self.monitor.schedule
         batch = schedule.render(list(range(len(schedule.ids))), np.random.default_rng(number))
         rollouts = self.monitor.sample(self, number, batch)
+        self.interrupts.end_sampling()
         self.design.update_targets(self.monitor.group(rollouts))
         return rollouts.tokens
 

@@ -1,6 +1,7 @@
 """Every notebook: its form, and a run through papermill at the smallest size that shows it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,9 +92,22 @@ def test_runs_from_its_parameters_cell(path, tmp_path):
     done = run(path, tmp_path / "out.ipynb", tmp_path, **where, **SMALL[path.stem])
     assert done.returncode == 0, done.stderr[-3000:]
     _check_counts(path, tmp_path / "run_root", where)
+    _check_progress(read(tmp_path / "out.ipynb"))
     figures = list((tmp_path / "figures_dir").glob("*.html"))
     assert figures
     assert all(f.with_name(f"{f.stem}.csv").exists() for f in figures), "a figure without its table"
+
+
+def _check_progress(notebook):
+    """In the executed notebook, progress has left one line per cell at most, none of them on stderr."""
+    for cell in code_of(notebook):
+        errors = "".join(o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stderr")
+        assert not re.search(r"\d+%\||\d of \d+ (problem|rollout)s|step \d+ of", errors), errors
+        shown = [o.data for o in cell.outputs if o.output_type == "display_data"]
+        lines = [data["text/plain"] for data in shown if list(data) == ["text/plain"]]
+        assert len(lines) <= 1, lines
+        if "study.train(" in cell.source:
+            assert re.fullmatch(r"\d+ runs done in [\d.]+ (s|min)", lines[0])
 
 
 def _check_counts(path, root, where):

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from effwb import recipes
-from effwb.designs import DESIGNS
+from effwb.designs import DESIGNS, toy_group
 from effwb.errors import ConfigError
 from effwb.profiles import PROFILES, REAL_TRAINING, Training
 from effwb.recipes import RECIPES, recipe
 from effwb.recipes.files import read_paper, read_papers
 from effwb.recipes.values import COLUMNS, METHOD_FIELDS, RUN_FIELDS
+from effwb.training.settings import run_settings
 
 FOLDER = Path(recipes.__file__).parent / "papers"
 FILES = sorted(FOLDER.glob("*.toml"))
@@ -202,6 +203,14 @@ class TestPocket:
         own = recipe(design, "pocket")
         assert own.values == needed
         assert own.training == PROFILES["pocket"].training.override(**needed)
+        assert own.params == ({"k": 4} if design == "gfpo" else {})
+
+    def test_every_design_can_train_with_it(self):
+        for design in DESIGNS:
+            run = run_settings(design, PROFILES["pocket"])
+            length, correct = list(range(1, run.training.group_size + 1)), [1, 0] * 4
+            assert run.design.mask(toy_group(length, correct, cap=512)).any(), design
+        assert "half of the 8" in recipe("gfpo", "pocket").table().set_index("field").loc["k"].to_string()
 
     def test_its_table_has_the_papers_values_beside_it(self):
         table = recipe("reo_rl", "pocket").table().set_index("field")

@@ -7,7 +7,7 @@ import pytest
 from effwb import cli, notebook, profiles
 from effwb.errors import ConfigError
 from effwb.sweep import estimate
-from effwb.sweep.arithmetic import compute
+from effwb.sweep.arithmetic import FUNCTIONS, compute
 
 POCKET = profiles.profile("pocket")
 REAL = profiles.profile("r1-qwen-1.5b")
@@ -145,11 +145,12 @@ def test_counts_that_cannot_be_read(tmp_path, metadata, error):
         ("(2 + len(methods) + ('lead' in methods)) * len(seeds)", 8),
         ("(1 + bool(neutral)) * 3 - 7 // 2", 0),
         ("-1 + 3 / 2 + (seeds == methods)", 0.5),
+        ("stages('kimi') + 10 * stages('l1_max') + 100 * stages('hgpo')", 121),
     ],
 )
 def test_arithmetic_gives_what_python_gives(expression, value):
     values = {"seeds": [0, 1], "seed": None, "methods": ["lead"], "neutral": False}
-    assert compute(expression, values) == value == eval(expression, {}, values)
+    assert compute(expression, values) == value == eval(expression, {"stages": FUNCTIONS["stages"]}, values)
 
 
 @pytest.mark.parametrize(

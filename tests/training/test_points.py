@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from effwb import problems, profiles
-from effwb.errors import DataError
+from effwb.designs import DESIGNS
+from effwb.errors import ConfigError, DataError
 from effwb.frontier import Frontier
-from effwb.training import Point, frozen_reference, load_train_and_eval, run_name
+from effwb.training import Point, WarmStart, both_modes, frozen_reference, load_train_and_eval, run_name
 
 POCKET = profiles.profile("pocket")
 TINY = POCKET.override(n_problems=7, n_samples=2, max_tokens=48)
@@ -51,6 +52,43 @@ class TestFrozenReference:
         train_problems = problems.load("pocket", 2, split="train")
         frozen_reference(TINY, train_problems, run_root=tmp_path, max_tokens=32)
         assert [p.name for p in tmp_path.iterdir()] == ["reference-32x2"]
+
+
+class TestStages:
+    @pytest.mark.parametrize("design", DESIGNS)
+    def test_a_design_comes_after_what_its_paper_trains_first(self, design):
+        after = {
+            "l1_max": "l1_max after l1_exact",
+            "lapo_internalization": "lapo_internalization after lapo_discovery",
+            "hgpo": "hgpo after warm_start",
+            "thinkless": "thinkless after warm_start",
+        }
+        assert Point.with_stages(design).name == after.get(design, design)
+
+    def test_the_stage_before_has_the_parameters_that_both_designs_know(self):
+        point = Point.with_stages("lapo_internalization", {"statistic": "mean", "beta": 0.8}, 64)
+        first = Point("lapo_discovery", {"statistic": "mean"}, 64)
+        assert point == Point("lapo_internalization", {"statistic": "mean", "beta": 0.8}, 64, after=first)
+        assert point.stages == [first, point]
+        warm = Point.with_stages("hgpo", {"delta": 0.1})
+        assert (warm.after, warm.stages) == (WarmStart(), [warm])
+
+    def test_a_design_of_ones_own_comes_after_nothing(self):
+        assert Point.with_stages("effwb.designs.kimi:Kimi", {"weight": 0.5}).after is None
+
+    def test_a_warm_start_has_the_settings_of_its_profile(self, monkeypatch):
+        calls = []
+        monkeypatch.setattr(both_modes, "sft_warm_start", lambda *_, **options: calls.append(options))
+        real = POCKET.override(recipe="paper")
+        for profile, warm in ((POCKET, WarmStart(n=4)), (real, WarmStart(epochs=1))):
+            warm.train(profile, None, run_dir="r", model="m", seed=2)
+        where = {"run_dir": "r", "model": "m", "seed": 2}
+        assert calls == [
+            {**where, "learning_rate": 1e-3, "batch_size": 16, "n": 4},
+            {**where, "epochs": 1},
+        ]
+        with pytest.raises(ConfigError, match="epochs=0 must be at least 1"):
+            WarmStart(epochs=0)
 
 
 class TestPoints:

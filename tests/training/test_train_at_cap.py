@@ -8,6 +8,7 @@ import pytest
 from effwb import problems, profiles
 from effwb.designs import make_design
 from effwb.probes import ProbeTarget
+from effwb.training import rounds as rounds_module
 from effwb.training import train
 from effwb.training.rounds import Collector, Outcome, PromptBatch, Round
 from effwb.verifiers import verify
@@ -74,17 +75,17 @@ def test_a_truncated_rollout_has_the_verdict_of_its_answer_at_the_cap(easy, tmp_
 
 @designs
 def test_with_own_verdicts_no_answer_is_forced_at_the_cap(easy, tmp_path, monkeypatch, design):
-    original, cuts = Collector._with_probes, []
+    original, cuts = rounds_module.with_probes, []
 
-    def spy(self, tasks, outcomes, budgets, answers):
-        probed = original(self, tasks, outcomes, budgets, answers)
+    def spy(design, outcomes, budgets, answers, *rest):
+        probed = original(design, outcomes, budgets, answers, *rest)
         for before, after, points, row in zip(outcomes, probed, budgets, answers, strict=True):
-            inside = [b for b in points if b < min(before.length + (not before.finished), self.cap)]
+            inside = [b for b in points if b < min(before.length + (not before.finished), CAP)]
             cuts.append(len(row) - len(inside))
             assert after.correct == before.correct
         return probed
 
-    monkeypatch.setattr(Collector, "_with_probes", spy)
+    monkeypatch.setattr(rounds_module, "with_probes", spy)
     small(design, easy, tmp_path / "own", at_cap="own", steps=1, save_every=1)
     assert cuts == [0] * 8
 
