@@ -64,8 +64,8 @@ class RunDir:
         """Hold the directory for writing; see `_internal.locks` for disks that cannot lock or be written.
 
         Args:
-            wait: How many seconds to wait for another process to release it; a killed process can hold it for a
-                moment after its end.
+            wait: How many seconds to wait for another process to release it; a killed process can hold it
+                for a moment after its end.
 
         Returns:
             A context that gives the open lock file. A child process that inherits it holds the directory too,
