@@ -1,4 +1,4 @@
-"""`OFFLINE_METHODS`: which rollouts each offline method samples, which of them it learns, and with which loss."""
+"""`OFFLINE_METHODS`: what each offline method samples, which rollouts it learns, and with which loss."""
 
 from __future__ import annotations
 
