@@ -72,7 +72,10 @@ def run_job(path: str | Path, watch: str = "lines", recipe: str | None = None) -
         EffwbError: What `train` raises.
     """
     path = Path(path)
-    job, folder = _read(path), path.parent
+    config = _read_json(path)
+    if "fine_tuning" in config:  # one of the processes of a training on stored rollouts
+        return run_written(path.parent, config["fine_tuning"])
+    job, folder = _checked(path, config), path.parent
     scale, design = _profile(job), _design(job)
     options: dict[str, Any] = {"recipe": recipe or job.recipe, "design_params": job.design_params}
     options |= {"max_tokens": job.max_tokens, "model": job.model}
@@ -93,7 +96,7 @@ def run_job(path: str | Path, watch: str = "lines", recipe: str | None = None) -
     )
 
 
-def _read(path: Path) -> Job:
+def _read_json(path: Path) -> dict:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -102,6 +105,10 @@ def _read(path: Path) -> Job:
         raise ConfigError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(config, dict):
         raise ConfigError(f"{path} must hold a JSON object with {', '.join(REQUIRED)}")
+    return config
+
+
+def _checked(path: Path, config: dict) -> Job:
     for key in config:
         one_of(f"key in {path}", key, Job.model_fields)
     missing = [key for key in REQUIRED if key not in config]

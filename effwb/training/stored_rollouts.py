@@ -1,0 +1,246 @@
+"""`sft`, `simpo`, `dpo` and `o1_pruner`: train on rollouts that were sampled before, each with its own loss.
+
+`offline` has the methods of the papers, which also choose the rollouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from effwb import models, prompts
+from effwb._internal.checked import checked_arguments
+from effwb.errors import ConfigError, DataError, one_of
+from effwb.profiles import Profile, Training
+from effwb.training.checks import check_machine, check_report_to
+from effwb.training.fine_tuning import LOSS_FIELDS, MACHINE, SIDES, FineTuning, OfflineResult
+from effwb.training.offline_settings import OfflineTraining
+from effwb.training.pairs import Examples, Pairs
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+
+DEFAULTS: dict[str, dict[str, Any]] = {"sft": {}, "simpo": {}, "dpo": {"beta": 0.1}, "o1_pruner": {}}
+
+
+@checked_arguments(profile=Profile)
+def sft(
+    examples: pd.DataFrame,
+    problems: Dataset,
+    model: str | None = None,
+    *,
+    run_dir: str | Path,
+    profile: Profile,
+    seed: int = 0,
+    watch: str = "auto",
+    report_to: Sequence[str] = (),
+    **settings: Any,
+) -> OfflineResult:
+    """Fine-tune a model on completions: TRL's `SFTTrainer`, loss on the completions alone.
+
+    A killed run continues from its last complete checkpoint and, on a CPU, ends with the same weights. A
+    finished run is read back.
+
+    Args:
+        examples: A row per example: `problem_id`, `completion_ids` (`Examples.with_tokens` makes it).
+        problems: The problems; each example is learned after the plain prompt of its problem.
+        model: The starting model; None is the profile's.
+        run_dir: Directory of the run.
+        profile: The profile: its template, and in `training` precision, LoRA, processes and the like.
+        seed: Seed of the order of the examples.
+        watch: What is shown: "auto" (lines, and a live figure in a notebook), "lines" or "none".
+        report_to: Transformers' reporting integrations, such as "tensorboard".
+        **settings: Fields of `OfflineTraining`, such as `epochs=3`, and those of `profiles.Training` that say
+            where and how fast it computes (`fine_tuning.MACHINE`).
+
+    Returns:
+        The finished run.
+
+    Raises:
+        ConfigError: A setting is unknown, not legal, or is that of another loss.
+        DataError: There is no example, or one has no problem or no token.
+        IdentityError: `run_dir` holds another run.
+
+    Example:
+        chosen = pairs.shortest_correct(pool)
+        sft(chosen.with_tokens(pool), problems, run_dir="runs/sft", profile=profile, epochs=3).model
+    """
+    options = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
+    return prepare("sft", examples, problems, model, **options).train(watch, report_to)
+
+
+@checked_arguments(profile=Profile)
+def simpo(
+    pairs: pd.DataFrame,
+    problems: Dataset,
+    model: str | None = None,
+    *,
+    run_dir: str | Path,
+    profile: Profile,
+    seed: int = 0,
+    watch: str = "auto",
+    report_to: Sequence[str] = (),
+    **settings: Any,
+) -> OfflineResult:
+    """Train a model to prefer one completion of each pair: TRL's `CPOTrainer` with the SimPO loss.
+
+        -log sigmoid(beta / |chosen| log pi(chosen) - beta / |rejected| log pi(rejected) - gamma)
+
+    Source: 2405.14734, equation 6. It has no reference model.
+
+    Args:
+        pairs: A row per pair: `problem_id`, `chosen_completion_ids`, `rejected_completion_ids`
+            (`Pairs.with_tokens` makes it).
+        problems: As in `sft`.
+        model: As in `sft`.
+        run_dir: As in `sft`.
+        profile: As in `sft`.
+        seed: Seed of the order of the pairs.
+        watch: As in `sft`.
+        report_to: As in `sft`.
+        **settings: As in `sft`; `beta` and `gamma` as above.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        EffwbError: As `sft`.
+    """
+    options = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
+    return prepare("simpo", pairs, problems, model, **options).train(watch, report_to)
+
+
+@checked_arguments(profile=Profile)
+def dpo(
+    pairs: pd.DataFrame,
+    problems: Dataset,
+    model: str | None = None,
+    *,
+    run_dir: str | Path,
+    profile: Profile,
+    seed: int = 0,
+    watch: str = "auto",
+    report_to: Sequence[str] = (),
+    **settings: Any,
+) -> OfflineResult:
+    """Train a model to prefer one completion of each pair to the other: TRL's `DPOTrainer`.
+
+        -log sigmoid(beta (log pi/pi_start (chosen) - log pi/pi_start (rejected)))
+
+    Source: 2305.18290, equation 7. The log-probabilities of the starting model are computed once and stored.
+
+    Args:
+        pairs: As in `simpo`.
+        problems: As in `sft`.
+        model: As in `sft`.
+        run_dir: As in `sft`.
+        profile: As in `sft`.
+        seed: Seed of the order of the pairs.
+        watch: As in `sft`.
+        report_to: As in `sft`.
+        **settings: As in `sft`; `beta` as above (default 0.1).
+
+    Returns:
+        The finished run.
+
+    Raises:
+        EffwbError: As `sft`.
+    """
+    options = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
+    return prepare("dpo", pairs, problems, model, **options).train(watch, report_to)
+
+
+@checked_arguments(profile=Profile)
+def o1_pruner(
+    examples: pd.DataFrame,
+    problems: Dataset,
+    model: str | None = None,
+    *,
+    run_dir: str | Path,
+    profile: Profile,
+    reading: str = "released",
+    seed: int = 0,
+    watch: str = "auto",
+    report_to: Sequence[str] = (),
+    **settings: Any,
+) -> OfflineResult:
+    """Train a model with O1-Pruner's loss: PPO's clip, with a weight in place of the advantage (2501.12570).
+
+    `offline_losses.o1_pruner_loss` has the equation. The log-probabilities of the starting model are computed
+    once and stored.
+
+    Args:
+        examples: A row per example: `problem_id`, `completion_ids`, `weight` (`pairs.o1_pruner` makes it).
+        problems: As in `sft`.
+        model: As in `sft`.
+        run_dir: As in `sft`.
+        profile: As in `sft`.
+        reading: The ratio of "released" code, averaged over tokens, or of the "paper".
+        seed: Seed of the order of the examples.
+        watch: As in `sft`.
+        report_to: As in `sft`.
+        **settings: As in `sft`; `clip` is the range of the ratio.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        EffwbError: As `sft`.
+    """
+    options = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
+    run = prepare("o1_pruner", examples, problems, model, reading=reading, **options)
+    return run.train(watch, report_to)
+
+
+def prepare(
+    loss: str,
+    table: pd.DataFrame,
+    problems: Dataset,
+    model: str | None,
+    *,
+    settings: Mapping[str, Any],
+    selection: Examples | Pairs | None = None,
+    base: OfflineTraining | None = None,
+    design: Mapping[str, Any] | None = None,
+    **run: Any,
+) -> FineTuning:
+    """Check everything about a training on stored rollouts, before any weights are loaded.
+
+    Args:
+        loss: "sft", "simpo", "dpo" or "o1_pruner".
+        table: The examples or pairs with their tokens.
+        problems: The problems.
+        model: The starting model; None is the profile's.
+        settings: Fields of `OfflineTraining` and of `MACHINE`.
+        selection: What the table is made from; says what was left out.
+        base: What `settings` go over.
+        design: Name and parameters of the method; None: the loss.
+        **run: run_dir, profile and seed of the `FineTuning`, and `reading` of O1-Pruner.
+    """
+    from effwb.training.offline_losses import READINGS
+
+    profile: Profile = run["profile"]
+    training, machine = split_settings(loss, base or OfflineTraining(**DEFAULTS[loss]), profile.training, settings)
+    options = {}
+    if loss == "o1_pruner":
+        options["reading"] = run.pop("reading", READINGS[0])
+        one_of("reading", options["reading"], READINGS)
+    name = model or profile.model
+    source = models.locate(name, profile.trust_remote_code)
+    template, tokenizer = prompts.template(profile.template), models.load_tokenizer(source)
+    rows = rows_of(loss, table, problems, tokenizer, template)
+    rows, too_long = within(loss, rows, training.max_length)
+    return FineTuning(
+        loss=loss,
+        rows=rows,
+        model=name,
+        run_dir=Path(run.pop("run_dir")),
+        settings=training,
+        machine=machine,
+        design=design or {"name": loss},
+        loss_options=options,
+        examples=_described(rows, table, too_long, selection),
+        **run,
+    )
