@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,8 @@ class Examples:
             raise DataError(f"nothing to learn: {self.summary()}")
         if "weight" in self.table and not self.table["weight"].any():
             raise DataError(
-                f"nothing to learn: all weights are 0, as all rollouts are equally good; {self.summary()}"
+                "nothing to learn: all weights are 0, because all rollouts of a problem are equally long and "
+                f"equally right; {self.summary()}"
             )
 
     def with_tokens(self, rollouts: pd.DataFrame) -> pd.DataFrame:
@@ -65,6 +66,9 @@ class Examples:
 
         Args:
             rollouts: The pool that the examples were chosen from.
+
+        Raises:
+            DataError: The pool lacks one of the examples.
         """
         return self.table.assign(completion_ids=_tokens(self.table, rollouts, ""))
 
@@ -75,8 +79,8 @@ class Pairs:
 
     Attributes:
         table: A row per pair: problem_id, kind ("correct": both are; "wrong": neither is;
-            "correct_over_wrong"), margin (of the scores in DAST, else in tokens: rejected minus chosen), and
-            effort, sample, length and correct of both with the prefixes chosen_ and rejected_.
+            "correct_over_wrong"), margin (DAST: of the scores; else tokens that the rejected one has more),
+            and effort, sample, length and correct of both, with the prefixes chosen_ and rejected_.
         dropped: A row per reason why pairs are missing: reason, problems (how many lost one), problem_ids.
         n_problems: Problems of the pool.
     """
@@ -107,6 +111,9 @@ class Pairs:
 
         Args:
             rollouts: The pool that the pairs were chosen from.
+
+        Raises:
+            DataError: The pool lacks a rollout of the pairs.
         """
         ids = {f"{s}_completion_ids": _tokens(self.table, rollouts, f"{s}_") for s in ("chosen", "rejected")}
         return self.table.assign(**ids)
@@ -144,24 +151,50 @@ def pool_of(rollouts: pd.DataFrame) -> pd.DataFrame:
         raise DataError(f"the rollouts lack the columns {missing}; they have {list(rollouts.columns)}")
     if rollouts.empty:
         raise DataError("the pool has no rollouts")
-    effort = rollouts["effort"].fillna("") if "effort" in rollouts else ""
-    pool = rollouts[["problem_id", "sample", "length"]].assign(effort=effort, correct=solved(rollouts))
+    pool = rollouts[["problem_id", "sample", "length"]].assign(
+        effort=_efforts(rollouts), correct=solved(rollouts)
+    )
     if bad := int((~(pool["length"] >= 1)).sum()):
         raise DataError(f"{bad} of {len(pool)} rollouts have no length of at least 1 token")
-    if repeated := int(pool.duplicated(list(KEY)).sum()):
-        first = pool[pool.duplicated(list(KEY))].iloc[0]
+    repeated = pool[pool.duplicated(list(KEY))]
+    if len(repeated):
+        first = repeated.iloc[0]
         raise DataError(
-            f"{repeated} rollouts occur twice, such as sample {first['sample']} of {first['problem_id']!r}; "
-            "a pool of several prompts needs the column effort (pairs.pooled adds it)"
+            f"{len(repeated)} rollouts occur twice, such as sample {first['sample']} of "
+            f"{first['problem_id']!r}; a pool of several prompts needs the column effort (`pairs.pooled`)"
         )
     return pool[list(EXAMPLE_COLUMNS)].sort_values(list(KEY), ignore_index=True)
 
 
-def dropped_table(reasons: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+def paired(chosen: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
+    """Put at most one chosen and one rejected rollout of each problem side by side.
+
+    Args:
+        chosen: Rows of a pool, at most one per problem; further columns come along.
+        rejected: The same; problems that are in one table only are left out.
+
+    Returns:
+        `PAIR_COLUMNS`, and the further columns with their prefixes. The margin is in tokens.
+    """
+    import pandas as pd
+
+    sides = [
+        table.add_prefix(prefix).rename(columns={f"{prefix}problem_id": "problem_id"})
+        for table, prefix in ((chosen, "chosen_"), (rejected, "rejected_"))
+    ]
+    both = pd.merge(*sides, on="problem_id")
+    right, other = both["chosen_correct"].to_numpy(bool), both["rejected_correct"].to_numpy(bool)
+    kinds = np.select([right & other, right], ["correct", "correct_over_wrong"], "wrong")
+    table = both.assign(kind=kinds, margin=both["rejected_length"] - both["chosen_length"])
+    return table[[*PAIR_COLUMNS, *(name for name in both if name not in PAIR_COLUMNS)]]
+
+
+def dropped_table(reasons: Mapping[str, Iterable[str]]) -> pd.DataFrame:
     """Return the table `dropped` from the problem ids by reason, without the reasons that have none."""
     import pandas as pd
 
-    rows = [(reason, len(ids), sorted(ids)) for reason, ids in reasons.items() if len(ids)]
+    ids = {reason: sorted(set(problems)) for reason, problems in reasons.items()}
+    rows = [(reason, len(problems), problems) for reason, problems in ids.items() if problems]
     return pd.DataFrame(rows, columns=["reason", "problems", "problem_ids"])
 
 
@@ -177,13 +210,19 @@ def _counted(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+def _efforts(rollouts: pd.DataFrame) -> list[str]:
+    return rollouts["effort"].fillna("").tolist() if "effort" in rollouts else [""] * len(rollouts)
+
+
 def _tokens(table: pd.DataFrame, rollouts: pd.DataFrame, prefix: str) -> list[np.ndarray]:
     """The token ids of the rollouts that a table names under a prefix."""
-    effort = rollouts["effort"].fillna("") if "effort" in rollouts else [""] * len(rollouts)
-    keys = zip(rollouts["problem_id"], effort, rollouts["sample"], strict=True)
+    keys = zip(rollouts["problem_id"], _efforts(rollouts), rollouts["sample"], strict=True)
     tokens = dict(zip(keys, rollouts["completion_ids"], strict=True))
     wanted = zip(table["problem_id"], table[f"{prefix}effort"], table[f"{prefix}sample"], strict=True)
     try:
         return [tokens[key] for key in wanted]
     except KeyError as error:
-        raise DataError(f"the rollouts lack {error}; give the pool that the rule was applied to") from None
+        raise DataError(
+            f"the pool lacks the rollout {error} (problem, effort, sample); give the one that the rule was "
+            "applied to"
+        ) from None

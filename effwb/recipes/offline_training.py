@@ -9,8 +9,14 @@ from pydantic import Field
 from effwb._internal.checked import NotNegative, Positive, Share
 from effwb.profiles import CheckedValues
 
-Beta = Annotated[float, Field(gt=0, le=100)]
-Gamma = Annotated[float, Field(ge=0, le=100)]
+Objective = Literal["sft", "simpo", "dpo", "o1_pruner"]
+# Fields that only some losses have
+LOSS_FIELDS: dict[str, tuple[str, ...]] = {
+    "sft": (),
+    "simpo": ("beta", "gamma"),
+    "dpo": ("beta",),
+    "o1_pruner": ("clip",),
+}
 
 
 class OfflineTraining(CheckedValues):
@@ -32,9 +38,13 @@ class OfflineTraining(CheckedValues):
         max_grad_norm: Gradients are clipped to this norm.
         max_length: Most tokens of prompt and completion; longer examples and pairs are left out. None: no
             limit.
-        beta: Scale of the log-probabilities (SimPO), or of the log-ratios to the starting model (DPO).
-        gamma: Margin that SimPO demands between the two of a pair, in units of the scaled log-probability.
-        clip: Range of O1-Pruner's ratio around 1.
+        beta: SimPO: scale of the mean log-probability of a token. DPO: scale of the log-ratio to the starting
+            model, whose usual value is 0.1.
+        gamma: SimPO: by how much the scaled log-probability of the chosen one shall exceed the other.
+        clip: O1-Pruner: range of the ratio around 1.
+
+    Raises:
+        ConfigError: An unknown field, a wrong type, or a value out of range.
     """
 
     epochs: Positive = 1
@@ -48,6 +58,6 @@ class OfflineTraining(CheckedValues):
     adam_eps: NotNegative = 1e-8
     max_grad_norm: NotNegative = 1.0
     max_length: Positive | None = None
-    beta: Beta = 2.0
-    gamma: Gamma = 1.0
+    beta: Annotated[float, Field(gt=0, le=100)] = 2.0
+    gamma: Annotated[float, Field(ge=0, le=100)] = 1.0
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
