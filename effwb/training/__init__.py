@@ -11,8 +11,9 @@ from effwb.training.points import (
 from effwb.training.preview import group_of, preview, reference_statistics, score, spread
 from effwb.training.record import read_metrics
 from effwb.training.run import TrainResult, train
-from effwb.training.sft import sft_warm_start
 from effwb.training.stages import Stage, StagesResult, train_stages
+from effwb.training.stored_rollouts import dpo, o1_pruner, sft, simpo
+from effwb.training.two_modes import sft_warm_start
 
 _MOVED = {
     "Trained": "effwb.analysis.RunAnalysis",
@@ -35,15 +36,19 @@ __all__ = [
     "StagesResult",
     "Start",
     "TrainResult",
+    "dpo",
     "frozen_reference",
     "group_of",
     "load_train_and_eval",
+    "o1_pruner",
     "preview",
     "read_metrics",
     "reference_statistics",
     "run_name",
     "score",
+    "sft",
     "sft_warm_start",
+    "simpo",
     "spread",
     "starting_point",
     "train",

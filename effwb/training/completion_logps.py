@@ -1,4 +1,4 @@
-"""Log-probabilities of whole stored completions: for O1-Pruner's loss, and under the frozen starting model."""
+"""Log-probabilities of whole completions: for O1-Pruner's loss, and under the frozen starting model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`FineTuning`: one training on stored rollouts, which continues after a kill; under `sft`, `simpo` and others."""
+"""`FineTuning`: one training on stored rollouts, which continues after a kill."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from effwb import models, prompts
 from effwb.errors import ConfigError, DataError
 from effwb.profiles import Profile, Training
+from effwb.recipes.offline_training import LOSS_FIELDS, OfflineTraining
 from effwb.runs import (
     RunDir,
     digest,
@@ -23,9 +24,9 @@ from effwb.runs import (
     write_json,
     write_parquet,
 )
-from effwb.training.checkpoints import check_model, newest_whole, remove_unfit
+from effwb.training.checkpoints import STATE, check_model, newest_whole, remove_unfit
+from effwb.training.checks import check_machine, check_report_to
 from effwb.training.launch import launch_job
-from effwb.training.offline_settings import OfflineTraining
 from effwb.training.record import Record, mark_done, read_metrics
 from effwb.training.trl_config import (
     free_memory,
@@ -39,12 +40,6 @@ from effwb.training.trl_config import (
 if TYPE_CHECKING:
     import pandas as pd
 
-LOSS_FIELDS = {  # fields of OfflineTraining that one loss has and others have not
-    "sft": (),
-    "simpo": ("beta", "gamma"),
-    "dpo": ("beta",),
-    "o1_pruner": ("clip",),
-}
 # rows of a loss: token ids by the columns that end with them
 SIDES = {"sft": ("completion",), "simpo": ("chosen", "rejected"), "o1_pruner": ("completion",)}
 SIDES["dpo"] = SIDES["simpo"]
@@ -96,7 +91,7 @@ class FineTuning:
 
     Attributes:
         loss: "sft", "simpo", "dpo" or "o1_pruner".
-        rows: What it learns from: token ids by `prompt_ids` and the loss's `SIDES`, and `weight` of O1-Pruner.
+        rows: What it learns from: `prompt_ids`, `<side>_ids` of the `SIDES` of the loss, O1-Pruner's `weight`.
         model: Name or path of the starting model.
         run_dir: Directory of the run.
         profile: The profile; its template and `trust_remote_code` are used.
@@ -184,7 +179,7 @@ class FineTuning:
             "loss": {"name": self.loss, **self.loss_options},
             "settings": settings | {name: getattr(self.machine, name) for name in IDENTIFYING},
             "template": prompts.template(self.profile.template).identity(None),
-                "examples": digest([_lists(row) for row in self.rows]),
+            "examples": digest([_lists(row) for row in self.rows]),
             "seed": self.seed,
             "trl": version("trl"),
         }
@@ -209,7 +204,7 @@ class FineTuning:
         check_model(self.run_dir / "model", marker)
         return True
 
-    def finish(self, watch: str, report_to: Sequence[str] = ()) -> None:
+    def train(self, watch: str, report_to: Sequence[str] = ()) -> OfflineResult:
         """Train unless it is done, here or in processes of its own; then delete the checkpoints.
 
         Args:
@@ -217,6 +212,10 @@ class FineTuning:
             report_to: Names of Transformers' reporting integrations.
         """
         from effwb.training.fine_tuning_progress import listeners
+
+        if not self.is_done:
+            check_report_to(report_to)
+            check_machine(self.machine)
 
         directory, record = RunDir(self.run_dir), Record(self.folder / "metrics.jsonl")
         title = f"{self.design['name']}, {self.source.name}"
@@ -234,6 +233,7 @@ class FineTuning:
                 shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         if has_own and not self.is_done:  # the first of the processes takes the lock
             launch_job(self.write_job(report_to), self.machine, record, watchers)
+        return OfflineResult(self.run_dir)
 
     def execute(self, record: Record, watchers: Sequence[Callable], report_to: Sequence[str]) -> None:
         """Train in this process, from the last complete checkpoint or the beginning, and save the model."""
@@ -244,7 +244,7 @@ class FineTuning:
         checkpoints.mkdir(parents=True, exist_ok=True)
         start = newest_whole(checkpoints, record.steps())
         if is_main():
-            record.cut(0 if start is None else read_json(start / "effwb.json", f"delete {start}")["step"])
+            record.cut(0 if start is None else read_json(start / STATE, f"delete {start}")["step"])
             remove_unfit(checkpoints, start)
         with quiet(self.folder):
             model = models.load_model(self.source, self.machine.weights, "cpu").train()
@@ -287,7 +287,7 @@ class FineTuning:
         return self.folder / "reference.parquet"
 
     def _store_reference(self) -> None:
-        """Compute once what the frozen starting model thinks of the completions, for the losses that compare."""
+        """Compute the log-probabilities under the frozen starting model once, for the losses that need them."""
         if self.loss not in REFERENCE or self._reference_file.exists():
             return
         import pandas as pd
@@ -314,7 +314,7 @@ class FineTuning:
 
 
 def run_written(folder: Path, written: Mapping[str, Any]) -> OfflineResult:
-    """Train as one of the processes that `FineTuning.finish` started.
+    """Train as one of the processes that `FineTuning.train` started.
 
     Args:
         folder: Directory of rows.parquet.
@@ -323,11 +323,13 @@ def run_written(folder: Path, written: Mapping[str, Any]) -> OfflineResult:
     values = dict(written)
     report_to, profile = values.pop("report_to"), dict(values.pop("profile"))
     values["profile"] = Profile(**{**profile, "training": Training(**profile["training"])})
-    values["settings"], values["machine"] = OfflineTraining(**values["settings"]), Training(**values["machine"])
+    values["settings"], values["machine"] = (
+        OfflineTraining(**values["settings"]),
+        Training(**values["machine"]),
+    )
     rows = read_parquet(folder / "rows.parquet").to_dict("records")
     run = FineTuning(rows=[_lists(row) for row in rows], **{**values, "run_dir": Path(values["run_dir"])})
-    run.finish("none", report_to)
-    return OfflineResult(run.run_dir)
+    return run.train("none", report_to)
 
 
 def _lists(row: Mapping[str, Any]) -> dict[str, Any]:

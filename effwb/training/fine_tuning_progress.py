@@ -1,4 +1,4 @@
-"""What a user sees of a training on stored rollouts: rows of metrics.jsonl, lines, and a figure in Jupyter."""
+"""What a user sees of a training on stored rollouts: metrics.jsonl, lines of text, a figure in Jupyter."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ class LossLines:
         margin = f"  margin {row['pairs/margin']:+.3f}" if "pairs/margin" in row else ""
         left = (self.steps - row["step"]) * row["time/step"] / 60
         sys.stdout.write(
-            f"step {row['step']}/{self.steps}  loss {row['loss']:.4f}{margin}  {row['time/step']:.1f} s/step  "
-            f"{left:.1f} min left\n"
+            f"step {row['step']}/{self.steps}  loss {row['loss']:.4f}{margin}  "
+            f"{row['time/step']:.1f} s/step  {left:.1f} min left\n"
         )
         sys.stdout.flush()
 
@@ -96,5 +96,7 @@ def listeners(watch: str, record: Record, steps: int, title: str, note: str = ""
         return []
     notes = [f"{title}: {note}"] if note else []
     sys.stdout.writelines(f"{line}\n" for line in notes)
-    live: list[Listener] = [Live(record, steps, title, notes=notes)] if watch == "auto" and in_notebook() else []
+    live: list[Listener] = (
+        [Live(record, steps, title, notes=notes)] if watch == "auto" and in_notebook() else []
+    )
     return [*live, LossLines(steps)]

@@ -18,6 +18,7 @@ from effwb._internal.checked import AboveZero, Positive, Seed, Text
 from effwb.designs import Design, read_design
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import CheckedValues, Profile, Training
+from effwb.training.fine_tuning import OfflineResult, run_written
 from effwb.training.points import load_train_problems
 from effwb.training.run import TrainResult, train
 from effwb.training.settings import run_settings
@@ -51,7 +52,7 @@ class Job(CheckedValues):
     trust_remote_code: bool = False
 
 
-def run_job(path: str | Path, watch: str = "lines", recipe: str | None = None) -> TrainResult:
+def run_job(path: str | Path, watch: str = "lines", recipe: str | None = None) -> TrainResult | OfflineResult:
     """Train as a config.json says; a run that exists already is continued or read back.
 
     Its keys are the arguments of `train`, with these differences. `design` is a name, or

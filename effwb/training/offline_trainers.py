@@ -118,9 +118,7 @@ class DpoTrainer(OfflineTrainer, DPOTrainer):
     def config(run: FineTuning) -> tuple[type[TrainingArguments], dict[str, Any]]:
         """See `OfflineTrainer`."""
         code = {"trust_remote_code": run.source.trust_remote_code}
-        return DPOConfig, dict(
-            beta=run.settings.beta, max_length=None, precompute_ref_log_probs=True, **code
-        )
+        return DPOConfig, dict(beta=run.settings.beta, max_length=None, precompute_ref_log_probs=True, **code)
 
     def _prepare_dataset(self, dataset, processing_class, args, dataset_name):
         return dataset  # it has the token ids already
@@ -152,7 +150,7 @@ class O1PrunerTrainer(OfflineTrainer):
         numbers = {n: torch.tensor([row[n] for row in rows]).float() for n in ("weight", "ref_logps")}
         return {**padded(rows, self.pad), **numbers}
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None) -> torch.Tensor:
         """The mean loss of a micro-batch."""
         reference, weight = inputs["ref_logps"], inputs["weight"]
         logps, tokens = completion_logps(model, inputs, self.tokens, self.compute_loss_context_manager)
@@ -162,7 +160,7 @@ class O1PrunerTrainer(OfflineTrainer):
         self.ratios.append((float(ratio.mean()), float(beyond.mean())))
         return losses.mean()
 
-    def log(self, logs, start_time=None):
+    def log(self, logs, start_time=None) -> None:
         """Add the mean ratio per token, and the share of this process's examples beyond the clip."""
         if self.ratios and "loss" in logs:
             logs["ratio"], logs["clip_ratio"] = map(float, np.mean(self.ratios, axis=0))
@@ -170,7 +168,7 @@ class O1PrunerTrainer(OfflineTrainer):
         super().log(logs, start_time)
 
 
-def with_adapters(model, args: TrainingArguments, run: FineTuning):
+def with_adapters(model, args: TrainingArguments, run: FineTuning) -> Any:
     """The model with its LoRA adapters, as TRL's trainers add them."""
     adapters = lora_config(run.machine)
     if adapters is None:
@@ -193,7 +191,7 @@ TRAINERS: dict[str, type[OfflineTrainer]] = {
 }
 
 
-def make_trainer(run: FineTuning, model, rows: Sequence[dict], folder: Path, report_to: Sequence[str]):
+def make_trainer(run: FineTuning, model, rows: Sequence[dict], folder: Path, report_to: Sequence[str]) -> Any:
     """The trainer of a run's loss.
 
     Args:

@@ -13,10 +13,10 @@ from effwb import models, prompts
 from effwb._internal.checked import checked_arguments
 from effwb.errors import ConfigError, DataError, one_of
 from effwb.profiles import Profile, Training
-from effwb.training.checks import check_machine, check_report_to
-from effwb.training.fine_tuning import LOSS_FIELDS, MACHINE, SIDES, FineTuning, OfflineResult
-from effwb.training.offline_settings import OfflineTraining
-from effwb.training.pairs import Examples, Pairs
+from effwb.recipes.offline_training import LOSS_FIELDS, OfflineTraining
+from effwb.training.fine_tuning import MACHINE, SIDES, FineTuning, OfflineResult
+from effwb.training.offline_losses import READINGS
+from effwb.training.selections import Examples, Pairs, dropped_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -214,24 +214,28 @@ def prepare(
         problems: The problems.
         model: The starting model; None is the profile's.
         settings: Fields of `OfflineTraining` and of `MACHINE`.
-        selection: What the table is made from; says what was left out.
-        base: What `settings` go over.
-        design: Name and parameters of the method; None: the loss.
-        **run: run_dir, profile and seed of the `FineTuning`, and `reading` of O1-Pruner.
-    """
-    from effwb.training.offline_losses import READINGS
+        selection: What the table is made from; it knows what was left out.
+        base: What `settings` go over; None: the defaults.
+        design: Name and parameters of the method; None: the name of the loss.
+        **run: `run_dir`, `profile` and `seed` of the run, and `reading` of O1-Pruner.
 
+    Raises:
+        EffwbError: As `sft`.
+    """
     profile: Profile = run["profile"]
-    training, machine = split_settings(loss, base or OfflineTraining(**DEFAULTS[loss]), profile.training, settings)
+    training, machine = split_settings(
+        loss, base or OfflineTraining(**DEFAULTS[loss]), profile.training, settings
+    )
     options = {}
     if loss == "o1_pruner":
         options["reading"] = run.pop("reading", READINGS[0])
         one_of("reading", options["reading"], READINGS)
+    if selection is not None:
+        selection.check()
     name = model or profile.model
-    source = models.locate(name, profile.trust_remote_code)
-    template, tokenizer = prompts.template(profile.template), models.load_tokenizer(source)
-    rows = rows_of(loss, table, problems, tokenizer, template)
-    rows, too_long = within(loss, rows, training.max_length)
+    tokenizer = models.load_tokenizer(models.locate(name, profile.trust_remote_code))
+    rows = _rows(loss, table, problems, tokenizer, prompts.template(profile.template))
+    rows, described = _within(loss, rows, table, training.max_length, selection)
     return FineTuning(
         loss=loss,
         rows=rows,
@@ -241,6 +245,85 @@ def prepare(
         machine=machine,
         design=design or {"name": loss},
         loss_options=options,
-        examples=_described(rows, table, too_long, selection),
+        examples=described,
         **run,
     )
+
+
+def split_settings(
+    loss: str, base: OfflineTraining, machine: Training, settings: Mapping[str, Any]
+) -> tuple[OfflineTraining, Training]:
+    """Put settings over those of a recipe and of a profile.
+
+    Args:
+        loss: "sft", "simpo", "dpo" or "o1_pruner".
+        base: What the fields of `OfflineTraining` go over.
+        machine: What the fields of `MACHINE` go over.
+        settings: Fields of both.
+
+    Raises:
+        ConfigError: A field is unknown, not legal, or is that of another loss.
+    """
+    for name in settings:
+        others = [other for other, fields in LOSS_FIELDS.items() if name in fields and other != loss]
+        if others and name not in LOSS_FIELDS[loss]:
+            raise ConfigError(f"{name} is a setting of {' and '.join(others)}; the loss {loss!r} has none")
+        one_of("setting of a training on stored rollouts", name, [*OfflineTraining.model_fields, *MACHINE])
+    own = {name: value for name, value in settings.items() if name in MACHINE}
+    rest = {name: value for name, value in settings.items() if name not in MACHINE}
+    return base.override(**rest), machine.override(**own)
+
+
+def _rows(loss: str, table: pd.DataFrame, problems: Dataset, tokenizer, template) -> list[dict[str, Any]]:
+    """The token ids of each example or pair after the plain prompt of its problem."""
+    columns = [f"{side}_completion_ids" if side != "completion" else "completion_ids" for side in SIDES[loss]]
+    wanted = ["problem_id", *columns, *(["weight"] if loss == "o1_pruner" else [])]
+    if missing := [name for name in wanted if name not in table]:
+        raise DataError(
+            f"the loss {loss!r} learns from the columns {', '.join(wanted)}; the table lacks "
+            f"{', '.join(missing)} (Examples.with_tokens and Pairs.with_tokens add the tokens)"
+        )
+    if table.empty:
+        raise DataError(f"nothing to learn: the table for {loss!r} has no rows")
+    questions = dict(zip(problems["problem_id"], problems["question"], strict=True))
+    if unknown := sorted(set(table["problem_id"]) - set(questions)):
+        raise DataError(f"{len(unknown)} problem_ids are not among the problems, such as {unknown[0]!r}")
+    ids = {pid: prompts.render(tokenizer, questions[pid], template)[1] for pid in set(table["problem_id"])}
+    rows = []
+    for record in table[wanted].to_dict("records"):
+        row: dict[str, Any] = {"prompt_ids": list(ids[record["problem_id"]])}
+        for side, column in zip(SIDES[loss], columns, strict=True):
+            row[f"{side}_ids"] = [int(token) for token in record[column]]
+            if not row[f"{side}_ids"]:
+                raise DataError(f"{column} of problem {record['problem_id']!r} has no tokens")
+        rows.append(row | ({"weight": float(record["weight"])} if loss == "o1_pruner" else {}))
+    return rows
+
+
+def _within(
+    loss: str,
+    rows: list[dict[str, Any]],
+    table: pd.DataFrame,
+    max_length: int | None,
+    selection: Examples | Pairs | None,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The rows that are not too long, and what is stored about them and about all that was left out."""
+    lengths = [len(row["prompt_ids"]) + max(len(row[f"{side}_ids"]) for side in SIDES[loss]) for row in rows]
+    fits = [max_length is None or length <= max_length for length in lengths]
+    ids = table["problem_id"].tolist()
+    too_long = [pid for pid, fit in zip(ids, fits, strict=True) if not fit]
+    dropped = dropped_table({f"longer than max_length={max_length} tokens": too_long}).to_dict("records")
+    summary = f"{len(rows)} rows from {len(set(ids))} problems" if selection is None else selection.summary()
+    if too_long:
+        summary += f"; then {len(too_long)} longer than max_length={max_length} tokens left out"
+    if not any(fits):
+        raise DataError(f"nothing to learn: {summary}")
+    before = [] if selection is None else selection.dropped.to_dict("records")
+    described = {
+        "rows": sum(fits),
+        "problems": len({pid for pid, fit in zip(ids, fits, strict=True) if fit}),
+        "of_problems": len(set(ids)) if selection is None else selection.n_problems,
+        "summary": summary,
+        "dropped": [*before, *dropped],
+    }
+    return [row for row, fit in zip(rows, fits, strict=True) if fit], described
