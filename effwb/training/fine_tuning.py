@@ -91,7 +91,7 @@ class FineTuning:
 
     Attributes:
         loss: "sft", "simpo", "dpo" or "o1_pruner".
-        rows: What it learns from: `prompt_ids`, `<side>_ids` of the `SIDES` of the loss, O1-Pruner's `weight`.
+        rows: What it learns from: `prompt_ids`, `<side>_ids` for the `SIDES` of the loss, and `weight`.
         model: Name or path of the starting model.
         run_dir: Directory of the run.
         profile: The profile; its template and `trust_remote_code` are used.
@@ -130,7 +130,7 @@ class FineTuning:
                 f"{self.design['name']}: prompt and completion have up to {self.longest} tokens, the context "
                 f"of {self.model} has {context}; set max_length to leave longer ones out"
             )
-        _ = self.accumulation
+        self.accumulation = split_batch(self.settings.batch_size, self.machine)
 
     @cached_property
     def longest(self) -> int:
@@ -148,20 +148,6 @@ class FineTuning:
         """The token that fills up batches; it is masked everywhere."""
         ids = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
         return next(token for token in ids if token is not None)
-
-    @property
-    def accumulation(self) -> tuple[int, int]:
-        """Rows per forward and backward pass, and such passes per update and process.
-
-        Raises:
-            ConfigError: The rows of an update do not divide by the processes.
-        """
-        batch, world = self.settings.batch_size, processes(self.machine)
-        if batch % world:
-            raise ConfigError(f"batch_size={batch} does not divide by processes={world}")
-        share = batch // world
-        micro = max(n for n in range(1, min(self.machine.micro_batch, share) + 1) if share % n == 0)
-        return micro, share // micro
 
     def identity(self) -> dict:
         """Everything that decides the trained weights."""
@@ -219,7 +205,8 @@ class FineTuning:
 
         directory, record = RunDir(self.run_dir), Record(self.folder / "metrics.jsonl")
         title = f"{self.design['name']}, {self.source.name}"
-        watchers = listeners(watch, record, self.steps, title, self.examples.get("summary", ""))
+        note = "" if self.is_done else self.examples.get("summary", "")
+        watchers = listeners(watch, record, self.steps, title, note)
         has_own = processes(self.machine) > world_size() == 1
         with directory.lock() if is_main() else nullcontext():
             if is_main():
@@ -287,7 +274,7 @@ class FineTuning:
         return self.folder / "reference.parquet"
 
     def _store_reference(self) -> None:
-        """Compute the log-probabilities under the frozen starting model once, for the losses that need them."""
+        """Compute log-probabilities under the frozen starting model once, for the losses that need them."""
         if self.loss not in REFERENCE or self._reference_file.exists():
             return
         import pandas as pd
@@ -311,6 +298,24 @@ class FineTuning:
         if len(table) != len(self.rows):
             raise DataError(f"{self._reference_file} has {len(table)} rows, not {len(self.rows)}; delete it")
         return [{**row, **reference} for row, reference in zip(self.rows, table, strict=True)]
+
+
+def split_batch(batch_size: int, machine: Training) -> tuple[int, int]:
+    """How an update is split: rows per forward and backward pass, and such passes per process.
+
+    Args:
+        batch_size: Rows per update.
+        machine: The training settings; `processes` and `micro_batch` are used.
+
+    Raises:
+        ConfigError: The rows of an update do not divide by the processes.
+    """
+    world = processes(machine)
+    if batch_size % world:
+        raise ConfigError(f"batch_size={batch_size} does not divide by processes={world}")
+    share = batch_size // world
+    micro = max(n for n in range(1, min(machine.micro_batch, share) + 1) if share % n == 0)
+    return micro, share // micro
 
 
 def run_written(folder: Path, written: Mapping[str, Any]) -> OfflineResult:
