@@ -15,7 +15,7 @@ from effwb._internal.checked import checked_arguments
 from effwb.designs import DESIGNS
 from effwb.errors import one_of
 from effwb.profiles import Profile, Training
-from effwb.recipes.offline_training import OfflineTraining
+from effwb.recipes import OfflineTraining, offline_recipe
 from effwb.training.fine_tuning import MACHINE, OfflineResult, split_batch
 from effwb.training.offline_methods import OFFLINE_METHODS, OfflineMethod
 from effwb.training.offline_pool import sample_pool
@@ -87,12 +87,12 @@ def offline_settings(
     cap = point.max_tokens or caller.get("max_tokens") or profile.max_tokens
     kind = recipe if recipe in ("paper", "pocket") else profile.recipe
     own = {name: value for name, value in caller.items() if name in MACHINE}
-    base = offline_recipe(point.design, kind, model or profile.model)
+    own_recipe = offline_recipe(point.design, kind, model or profile.model)
     machine = profile.training.override(**own)
-    training, machine = split_settings(method.objective, base, machine, point.training)
+    training, machine = split_settings(method.objective, own_recipe.training, machine, point.training)
     split_batch(training.batch_size, machine)
-    method.select(_made_up_pool(method, cap), max_tokens=cap, params=point.params)
-    params = {**method.parameters(), **point.params}
+    params = {**method.parameters(), **own_recipe.params, **point.params}
+    method.select(_made_up_pool(method, cap), max_tokens=cap, params=params)
     return OfflineSettings(method, params, training, machine, cap, model or profile.model)
 
 
@@ -148,7 +148,7 @@ def train_offline(
     if pool is None:
         where = dict(run_root=Path(run_dir).parent, model=model, max_tokens=cap, engine=engine)
         pool = sample_pool(point.design, problems, profile, progress=watch != "none", **where)
-    selection = method.select(pool, max_tokens=cap, seed=seed, params=point.params)
+    selection = method.select(pool, max_tokens=cap, seed=seed, params=chosen.params)
     selection.check()
     run = prepare(
         method.objective,
@@ -165,11 +165,6 @@ def train_offline(
         **({"reading": chosen.params["reading"]} if method.objective == "o1_pruner" else {}),
     )
     return run.train(watch, report_to)
-
-
-def offline_recipe(name: str, kind: str, model: str) -> OfflineTraining:
-    """TODO: recipes."""
-    return OfflineTraining(epochs=3, learning_rate=1e-4, batch_size=64)
 
 
 def _made_up_pool(method: OfflineMethod, cap: int) -> pd.DataFrame:

@@ -185,8 +185,8 @@ def of_design(run: RunSettings | OfflineSettings, purpose: str) -> RunSettings:
     """
     if isinstance(run, OfflineSettings):
         raise ConfigError(
-            f"{purpose} needs a design; {run.design.name} is an offline method: it learns from stored rollouts, "
-            "without rewards"
+            f"{purpose} needs a design; {run.design.name} is an offline method: it learns from stored "
+            "rollouts, without rewards"
         )
     return run
 
