@@ -62,8 +62,8 @@ def results_of(run_set: RunSet, made_by: str) -> dict[str, Any]:
         made_by: The commit that trained the runs.
 
     Returns:
-        `runs` (a row per run), `examples` (what each offline run learned from, and what was left out), `to
-        base` and `to reo_rl` (effects, a family of tests each), `reg` (REG, and its change to vanilla), `aes`.
+        `runs` (a row per run), `examples` (what each offline run learned from, what was left out), `to base`
+        and `to reo_rl` (effects, a family of tests each), `reg` (REG, its change to vanilla), `aes`.
     """
     runs = run_set.table()
     others = runs[~runs["name"].isin([BASE, "vanilla"])]

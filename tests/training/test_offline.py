@@ -172,7 +172,7 @@ class TestPool:
         point = Point("sft_shortest", training=ONE)
         train_offline(point, few, model, run_dir=root / "second", profile=POCKET, watch="none")
         assert (root / "pool-48x20-of-sft_shortest-seed0" / "rollouts" / "DONE").exists()
-        with pytest.raises(DataError, match="weights is .* in the pool, .* in the training"):
+        with pytest.raises(DataError, match=r"weights is .* in the pool, .* in the training"):
             read_pool({"": root / "pool-48x20"}, POCKET, model)
 
     def test_a_pool_of_another_template_or_sampling_is_refused(self, easy, root):

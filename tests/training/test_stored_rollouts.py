@@ -246,8 +246,8 @@ def test_a_killed_process_continues(easy, pool, whole, tables, tmp_path, run_unt
     code = (
         "import pandas as pd\nfrom effwb import problems, profiles\nfrom effwb.training import dpo\n"
         "dpo(pd.read_pickle('table.pkl'), problems.load('pocket', 16, split='train'), run_dir='run',\n"
-        "    epochs=2, profile=profiles.profile('pocket'), batch_size=6, learning_rate=1e-3, max_grad_norm=1e9,\n"
-        "    save_every=1, watch='none')"
+        "    epochs=2, profile=profiles.profile('pocket'), batch_size=6, learning_rate=1e-3,\n"
+        "    max_grad_norm=1e9, save_every=1, watch='none')"
     )
     assert run_until_killed(code, (tmp_path / "run/train/checkpoints/checkpoint-2/effwb.json").exists)
     again = dpo(tables["dpo"], easy, run_dir=tmp_path / "run", epochs=2, **SMALL)
