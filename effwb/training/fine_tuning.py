@@ -101,6 +101,7 @@ class FineTuning:
         design: Name and parameters of the method, as config.json holds them.
         loss_options: Further options of the loss.
         examples: What is stored about the rows and what was left out.
+        recipe: The recipe, and what the run has not of the paper's experiment; recorded beside the identity.
         table: Name of the table in config.json, and of its directory.
         known_identity: What identifies the run; None: everything below.
     """
@@ -116,6 +117,7 @@ class FineTuning:
     design: Mapping[str, Any]
     loss_options: Mapping[str, Any] = field(default_factory=dict)
     examples: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     table: str = "train"
     known_identity: Mapping[str, Any] | None = None
 
@@ -174,7 +176,8 @@ class FineTuning:
         """What identifies nothing: how sums are rounded, and what was left out."""
         rounding = ("micro_batch", "tokens_per_forward", "gradient_checkpointing", "save_every")
         names = {name: getattr(self.machine, name) for name in rounding}
-        return {"processes": world_size(), **names, "examples": self.examples.get("summary", "")}
+        stored = {"examples": self.examples.get("summary", ""), "recipe": dict(self.recipe)}
+        return {"processes": world_size(), **names, **stored}
 
     @property
     def folder(self) -> Path:
@@ -256,7 +259,10 @@ class FineTuning:
         config = {
             "fine_tuning": {
                 **{name: getattr(self, name) for name in same},
-                **{name: dict(getattr(self, name)) for name in ("design", "loss_options", "examples")},
+                **{
+                    name: dict(getattr(self, name))
+                    for name in ("design", "loss_options", "examples", "recipe")
+                },
                 "known_identity": None if self.known_identity is None else dict(self.known_identity),
                 "run_dir": str(self.run_dir.resolve()),
                 "profile": self.profile.as_dict(),
@@ -282,11 +288,11 @@ class FineTuning:
         from effwb.training.completion_logps import reference_logps
 
         model = models.load_model(self.source, self.machine.weights, "cpu")
-        options = dict(tokens=self.machine.tokens_per_forward, bf16=self.machine.precision == "bfloat16")
+        tokens, bf16 = self.machine.tokens_per_forward, self.machine.precision == "bfloat16"
         columns = {}
         for side, name in REFERENCE[self.loss].items():
             rows = [{"prompt_ids": r["prompt_ids"], "completion_ids": r[f"{side}_ids"]} for r in self.rows]
-            columns[name] = reference_logps(model, rows, self.pad, **options)
+            columns[name] = reference_logps(model, rows, self.pad, tokens=tokens, bf16=bf16)
         write_parquet(self._reference_file, pd.DataFrame(columns))
         del model
         free_memory()

@@ -138,7 +138,7 @@ def _run_offline(job: Job, profile: Profile, folder: Path, watch: str, recipe: s
     options: dict[str, Any] = {"model": job.model, "recipe": recipe or job.recipe}
     offline_settings(point, profile, **options)  # before the problems are loaded
     n = job.n_problems or profile.training.n_problems
-    where = {"run_dir": job.run_dir, "profile": profile, "seed": job.seed, "watch": watch}
+    where: dict[str, Any] = {"run_dir": job.run_dir, "profile": profile, "seed": job.seed, "watch": watch}
     problems = _problems(job.problems, folder, n)
     return train_offline(point, problems, **options, **where, report_to=job.report_to or ())
 

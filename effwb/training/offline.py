@@ -15,7 +15,8 @@ from effwb._internal.checked import checked_arguments
 from effwb.designs import DESIGNS
 from effwb.errors import one_of
 from effwb.profiles import Profile, Training
-from effwb.recipes import OfflineTraining, offline_recipe
+from effwb.recipes import Difference, OfflineTraining, offline_recipe
+from effwb.recipes.values import short_name
 from effwb.training.fine_tuning import MACHINE, OfflineResult, split_batch
 from effwb.training.offline_methods import OFFLINE_METHODS, OfflineMethod
 from effwb.training.offline_pool import sample_pool
@@ -38,6 +39,7 @@ class OfflineSettings:
         machine: The training settings; those in `fine_tuning.MACHINE` are used.
         max_tokens: The cap of the pool's rollouts.
         model: The starting model, which also writes the pool.
+        recipe: Kind of recipe: "paper" or "pocket".
     """
 
     design: OfflineMethod
@@ -46,6 +48,36 @@ class OfflineSettings:
     machine: Training
     max_tokens: int
     model: str
+    recipe: str
+
+    def differences(self, problems: Dataset | None = None, template: str | None = None) -> list[Difference]:
+        """What of the paper's experiment this training does not have.
+
+        Args:
+            problems: The training problems; None: they are not compared.
+            template: Unused: the recipes of offline methods name none.
+        """
+        paper = offline_recipe(self.design.name, "paper", self.model)
+        machine, sources = self.machine, None if problems is None else sorted(set(problems["source"]))
+        here = {**self.training.as_dict(), **self.params, "n_samples": self.design.n_samples}
+        here |= {"max_tokens": self.max_tokens, "temperature": machine.temperature, "top_p": machine.top_p}
+        here |= {"n_problems": None if problems is None else len(problems)}
+        why = "the pocket model's setting" if self.recipe == "pocket" else "set for this run"
+        stated = {
+            name: value for name, value in paper.stated().items() if name not in {*paper.differs, *paper.open}
+        }
+        rows = [
+            Difference(name, value, here[name], why)
+            for name, value in stated.items()
+            if here.get(name) is not None and here[name] != value
+        ]
+        if "model" in stated and short_name(self.model) not in map(short_name, stated["model"]):
+            rows.append(
+                Difference("model", stated["model"], self.model, "start where the paper does with model=")
+            )
+        if sources and "train_source" in stated and short_name(stated["train_source"]) not in sources:
+            rows.append(Difference("train_source", stated["train_source"], ", ".join(sources), why))
+        return [*rows, *paper.differs.values()]
 
 
 def is_offline(name: str) -> bool:
@@ -93,7 +125,7 @@ def offline_settings(
     split_batch(training.batch_size, machine)
     params = {**method.parameters(), **own_recipe.params, **point.params}
     method.select(_made_up_pool(method, cap), max_tokens=cap, params=params)
-    return OfflineSettings(method, params, training, machine, cap, model or profile.model)
+    return OfflineSettings(method, params, training, machine, cap, model or profile.model, kind)
 
 
 @checked_arguments(point=Point, profile=Profile)
@@ -142,11 +174,12 @@ def train_offline(
     Example:
         train_offline(Point("simpo_dast"), problems, run_dir="runs/dast", profile=profile).model
     """
-    settings = dict(model=model, recipe=recipe, caller_settings=caller_settings)
-    chosen = offline_settings(point, profile, **settings)
+    chosen = offline_settings(point, profile, model=model, recipe=recipe, caller_settings=caller_settings)
     method, cap = chosen.design, chosen.max_tokens
     if pool is None:
-        where = dict(run_root=Path(run_dir).parent, model=model, max_tokens=cap, engine=engine)
+        where: dict[str, Any] = dict(
+            run_root=Path(run_dir).parent, model=model, max_tokens=cap, engine=engine
+        )
         pool = sample_pool(point.design, problems, profile, progress=watch != "none", **where)
     selection = method.select(pool, max_tokens=cap, seed=seed, params=chosen.params)
     selection.check()
@@ -162,9 +195,22 @@ def train_offline(
         run_dir=run_dir,
         profile=profile.override(training=chosen.machine),
         seed=seed,
+        recipe=recipe_record(chosen, problems),
         **({"reading": chosen.params["reading"]} if method.objective == "o1_pruner" else {}),
     )
     return run.train(watch, report_to)
+
+
+def recipe_record(chosen: OfflineSettings, problems: Dataset) -> dict[str, Any]:
+    """What config.json says about the recipe, beside the identity, as for a design."""
+    paper = offline_recipe(chosen.design.name, "paper", chosen.model)
+    differences = {row.field: str(row) for row in chosen.differences(problems)}
+    return {
+        "kind": chosen.recipe,
+        "paper": paper.paper,
+        "differences": differences,
+        "open": dict(paper.open),
+    }
 
 
 def _made_up_pool(method: OfflineMethod, cap: int) -> pd.DataFrame:

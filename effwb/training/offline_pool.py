@@ -82,8 +82,15 @@ def sample_pool(
     with open_sampler(model or scale.model, engine or scale.engine, **scale.sampler_options) as sampler:
         for effort, folder in folders.items():
             prompting = scale.prompting(effort=effort or None)
-            options = dict(sampling=scale.sampling(), prompting=prompting, progress=progress)
-            sample(problems, sampler, pool_samples(effort), run_dir=folder, **options)
+            sample(
+                problems,
+                sampler,
+                pool_samples(effort),
+                run_dir=folder,
+                sampling=scale.sampling(),
+                prompting=prompting,
+                progress=progress,
+            )
     return read_pool(folders, profile, model)
 
 

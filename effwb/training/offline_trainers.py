@@ -221,7 +221,8 @@ def make_trainer(run: FineTuning, model, rows: Sequence[dict], folder: Path, rep
         report_to: Names of Transformers' reporting integrations.
     """
     trainer_class: Any = TRAINERS[run.loss]
-    trainer = trainer_class(run, model, _arguments(run, *trainer_class.config(run), folder, report_to), rows)
+    config_class, own = trainer_class.config(run)
+    trainer = trainer_class(run, model, _arguments(run, config_class, own, folder, report_to), rows)
     remove_printers(trainer)
     return trainer
 

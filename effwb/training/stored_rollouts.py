@@ -67,7 +67,7 @@ def sft(
         chosen = pairs.shortest_correct(pool)
         sft(chosen.with_tokens(pool), problems, run_dir="runs/sft", profile=profile, epochs=3).model
     """
-    options = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
+    options: dict[str, Any] = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
     return prepare("sft", examples, problems, model, **options).train(watch, report_to)
 
 
@@ -108,7 +108,7 @@ def simpo(
     Raises:
         EffwbError: As `sft`.
     """
-    options = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
+    options: dict[str, Any] = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
     return prepare("simpo", pairs, problems, model, **options).train(watch, report_to)
 
 
@@ -148,7 +148,7 @@ def dpo(
     Raises:
         EffwbError: As `sft`.
     """
-    options = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
+    options: dict[str, Any] = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
     return prepare("dpo", pairs, problems, model, **options).train(watch, report_to)
 
 
@@ -189,7 +189,7 @@ def o1_pruner(
     Raises:
         EffwbError: As `sft`.
     """
-    options = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
+    options: dict[str, Any] = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
     run = prepare("o1_pruner", examples, problems, model, reading=reading, **options)
     return run.train(watch, report_to)
 
