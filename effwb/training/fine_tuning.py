@@ -27,7 +27,7 @@ from effwb.runs import (
 from effwb.training.checkpoints import STATE, check_model, newest_whole, remove_unfit
 from effwb.training.checks import check_machine, check_report_to
 from effwb.training.launch import launch_job
-from effwb.training.record import Record, mark_done, read_metrics
+from effwb.training.record import Record, done_marker, mark_done, read_metrics
 from effwb.training.trl_config import (
     free_memory,
     is_main,
@@ -190,6 +190,8 @@ class FineTuning:
         marker = self.folder / "DONE"
         if not marker.exists():
             return False
+        if self.known_identity is None:  # the warm starts of older versions have another marker
+            done_marker(self.folder)
         check_model(self.run_dir / "model", marker)
         return True
 
@@ -207,9 +209,8 @@ class FineTuning:
             check_machine(self.machine)
 
         directory, record = RunDir(self.run_dir), Record(self.folder / "metrics.jsonl")
-        title = f"{self.design['name']}, {self.source.name}"
-        note = "" if self.is_done else self.examples.get("summary", "")
-        watchers = listeners(watch, record, self.steps, title, note)
+        note = f"{self.design['name']}: {self.examples['summary']}" if self.examples else ""
+        watchers = listeners(watch, self.steps, "" if self.is_done else note)
         has_own = processes(self.machine) > world_size() == 1
         with directory.lock() if is_main() else nullcontext():
             if is_main():

@@ -1,4 +1,4 @@
-"""What a user sees of a training on stored rollouts: metrics.jsonl, lines of text, a figure in Jupyter."""
+"""What a user sees of a training on stored rollouts: rows of metrics.jsonl and lines of text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 from transformers import TrainerCallback
 
-from effwb.training.progress import Live, in_notebook
 from effwb.training.record import Record
 
 Listener = Callable[[dict], None]

@@ -160,7 +160,7 @@ def train_offline(
         seed: Seed of the order of the examples, and of rules that draw. All seeds have the same pool.
         pool: A rollout table to choose from (`offline_pool.read_pool`); None: it is sampled.
         engine: Engine that samples the pool; None: the profile's.
-        watch: What is shown: "auto" (lines, and a live figure in a notebook), "lines" or "none".
+        watch: "auto" or "lines": lines of text; "none".
         report_to: Transformers' reporting integrations.
 
     Returns:

@@ -193,7 +193,7 @@ def of_design(run: RunSettings | OfflineSettings, purpose: str) -> RunSettings:
 
 def takes_state(point: Point) -> bool:
     """Whether a point begins with what the design of the point before it has learned."""
-    if point.after is None or is_offline(point.design):
+    if not isinstance(point.after, Point) or is_offline(point.design):
         return False
     return point.after.design in find_design(point.design).takes_state_of
 

@@ -50,7 +50,7 @@ def sft(
         run_dir: Directory of the run.
         profile: The profile: its template, and in `training` precision, LoRA, processes and the like.
         seed: Seed of the order of the examples.
-        watch: What is shown: "auto" (lines, and a live figure in a notebook), "lines" or "none".
+        watch: "auto" or "lines": lines of text; "none".
         report_to: Transformers' reporting integrations, such as "tensorboard".
         **settings: Fields of `OfflineTraining`, such as `epochs=3`, and those of `profiles.Training` that say
             where and how fast it computes (`fine_tuning.MACHINE`).
