@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effwb._internal.checked import checked_arguments
-from effwb.designs import DESIGNS
-from effwb.errors import one_of
+from effwb.designs import DESIGNS, find_design
+from effwb.errors import ConfigError, one_of
 from effwb.profiles import Profile, Training
 from effwb.recipes import Difference, OfflineTraining, offline_recipe
 from effwb.recipes.values import short_name
@@ -58,25 +58,17 @@ class OfflineSettings:
             template: Unused: the recipes of offline methods name none.
         """
         paper = offline_recipe(self.design.name, "paper", self.model)
-        machine, sources = self.machine, None if problems is None else sorted(set(problems["source"]))
         here = {**self.training.as_dict(), **self.params, "n_samples": self.design.n_samples}
-        here |= {"max_tokens": self.max_tokens, "temperature": machine.temperature, "top_p": machine.top_p}
-        here |= {"n_problems": None if problems is None else len(problems)}
-        why = "the pocket model's setting" if self.recipe == "pocket" else "set for this run"
-        stated = {
-            name: value for name, value in paper.stated().items() if name not in {*paper.differs, *paper.open}
-        }
-        rows = [
-            Difference(name, value, here[name], why)
-            for name, value in stated.items()
-            if here.get(name) is not None and here[name] != value
-        ]
-        if "model" in stated and short_name(self.model) not in map(short_name, stated["model"]):
-            rows.append(
-                Difference("model", stated["model"], self.model, "start where the paper does with model=")
-            )
-        if sources and "train_source" in stated and short_name(stated["train_source"]) not in sources:
-            rows.append(Difference("train_source", stated["train_source"], ", ".join(sources), why))
+        here |= {"max_tokens": self.max_tokens, "model": short_name(self.model)}
+        here |= {name: getattr(self.machine, name) for name in ("temperature", "top_p")}
+        if problems is not None:
+            sources = ", ".join(sorted(set(map(short_name, problems["source"]))))
+            here |= {"n_problems": len(problems), "train_source": sources}
+        why, rows = "the pocket model's" if self.recipe == "pocket" else "set for this run", []
+        for name, value in paper.stated().items():
+            legal = [short_name(v) if isinstance(v, str) else v for v in _listed(value)]
+            if name in here and name not in {*paper.differs, *paper.open} and here[name] not in legal:
+                rows.append(Difference(name, value, here[name], why))
         return [*rows, *paper.differs.values()]
 
 
@@ -88,7 +80,11 @@ def is_offline(name: str) -> bool:
     """
     if name in OFFLINE_METHODS:
         return True
-    if ":" not in name:  # else a class of the caller's
+    try:
+        find_design(name)
+    except ConfigError:
+        if ":" in name:  # a class of the caller's, which the message is about
+            raise
         one_of("design", name, [*DESIGNS, *OFFLINE_METHODS])
     return False
 
@@ -199,6 +195,10 @@ def train_offline(
         **({"reading": chosen.params["reading"]} if method.objective == "o1_pruner" else {}),
     )
     return run.train(watch, report_to)
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def recipe_record(chosen: OfflineSettings, problems: Dataset) -> dict[str, Any]:
