@@ -25,13 +25,15 @@ from effwb.prompts import Prompting
 from effwb.rollouts import sample
 from effwb.samplers import SAMPLERS, Sampler, open_sampler
 from effwb.study.run import POINTS, Points, run_points
+from effwb.training.offline import OfflineSettings, is_offline
 from effwb.training.points import Point, frozen_reference, load_train_and_eval, run_name
 from effwb.training.preview import preview
 from effwb.training.settings import (
     RecipeChoice,
     RunSettings,
     check_point,
-    point_settings,
+    of_design,
+    settings_of,
 )
 
 if TYPE_CHECKING:
@@ -173,14 +175,14 @@ class Study:
         """All that was trained and evaluated through this object, in that order."""
         return RunSet.of(self.run_root, dict.fromkeys(self._folders))
 
-    def run_settings(self, point: Point, model: str | None = None) -> RunSettings:
+    def run_settings(self, point: Point, model: str | None = None) -> RunSettings | OfflineSettings:
         """What a point is trained with: settings, cap and design, after its recipe and all overrides.
 
         Args:
             point: The point.
             model: Model to start from; default: the profile's.
         """
-        return point_settings(
+        return settings_of(
             point, self.profile, model=model, recipe=self.recipe, caller_settings=self._caller_settings
         )
 
@@ -288,7 +290,7 @@ class Study:
         Returns:
             A row per rollout; see `training.preview`.
         """
-        run = self.run_settings(point, model)
+        run = of_design(self.run_settings(point, model), "a preview")
         profile, design = self.profile.override(max_tokens=run.max_tokens, training=run.training), run.design
         if design.needs_reference and reference is None:
             reference = self.reference()
@@ -305,7 +307,8 @@ class Study:
 
     def preview_dir(self, point: Point) -> Path:
         """Directory in which `preview` keeps the rollouts; designs with the same prompts share it."""
-        cls, run = find_design(point.design), self.run_settings(point)
+        run = of_design(self.run_settings(point), "a preview")
+        cls = find_design(point.design)
         own_prompts = cls.hint or cls.modes
         stem = f"preview-{cls.NAME if ':' in point.design else point.design}" if own_prompts else "preview"
         return self.run_root / f"{stem}-{run.max_tokens}x{run.training.group_size}"
@@ -437,4 +440,7 @@ class Study:
 
 
 def _needs_reference(point: Point | None) -> bool:
-    return point is not None and (find_design(point.design).needs_reference or _needs_reference(point.after))
+    if point is None:
+        return False
+    here = not is_offline(point.design) and find_design(point.design).needs_reference
+    return here or _needs_reference(point.after)

@@ -27,7 +27,7 @@ from effwb.runs import (
 from effwb.training.checkpoints import STATE, check_model, newest_whole, remove_unfit
 from effwb.training.checks import check_machine, check_report_to
 from effwb.training.launch import launch_job
-from effwb.training.record import Record, mark_done, read_metrics
+from effwb.training.record import Record, done_marker, mark_done, read_metrics
 from effwb.training.trl_config import (
     free_memory,
     is_main,
@@ -91,7 +91,7 @@ class FineTuning:
 
     Attributes:
         loss: "sft", "simpo", "dpo" or "o1_pruner".
-        rows: What it learns from: `prompt_ids`, `<side>_ids` of the `SIDES` of the loss, O1-Pruner's `weight`.
+        rows: What it learns from: `prompt_ids`, `<side>_ids` for the `SIDES` of the loss, and `weight`.
         model: Name or path of the starting model.
         run_dir: Directory of the run.
         profile: The profile; its template and `trust_remote_code` are used.
@@ -101,6 +101,7 @@ class FineTuning:
         design: Name and parameters of the method, as config.json holds them.
         loss_options: Further options of the loss.
         examples: What is stored about the rows and what was left out.
+        recipe: The recipe, and what the run has not of the paper's experiment; recorded beside the identity.
         table: Name of the table in config.json, and of its directory.
         known_identity: What identifies the run; None: everything below.
     """
@@ -116,6 +117,7 @@ class FineTuning:
     design: Mapping[str, Any]
     loss_options: Mapping[str, Any] = field(default_factory=dict)
     examples: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     table: str = "train"
     known_identity: Mapping[str, Any] | None = None
 
@@ -130,7 +132,7 @@ class FineTuning:
                 f"{self.design['name']}: prompt and completion have up to {self.longest} tokens, the context "
                 f"of {self.model} has {context}; set max_length to leave longer ones out"
             )
-        _ = self.accumulation
+        self.accumulation = split_batch(self.settings.batch_size, self.machine)
 
     @cached_property
     def longest(self) -> int:
@@ -148,20 +150,6 @@ class FineTuning:
         """The token that fills up batches; it is masked everywhere."""
         ids = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
         return next(token for token in ids if token is not None)
-
-    @property
-    def accumulation(self) -> tuple[int, int]:
-        """Rows per forward and backward pass, and such passes per update and process.
-
-        Raises:
-            ConfigError: The rows of an update do not divide by the processes.
-        """
-        batch, world = self.settings.batch_size, processes(self.machine)
-        if batch % world:
-            raise ConfigError(f"batch_size={batch} does not divide by processes={world}")
-        share = batch // world
-        micro = max(n for n in range(1, min(self.machine.micro_batch, share) + 1) if share % n == 0)
-        return micro, share // micro
 
     def identity(self) -> dict:
         """Everything that decides the trained weights."""
@@ -188,7 +176,8 @@ class FineTuning:
         """What identifies nothing: how sums are rounded, and what was left out."""
         rounding = ("micro_batch", "tokens_per_forward", "gradient_checkpointing", "save_every")
         names = {name: getattr(self.machine, name) for name in rounding}
-        return {"processes": world_size(), **names, "examples": self.examples.get("summary", "")}
+        stored = {"examples": self.examples.get("summary", ""), "recipe": dict(self.recipe)}
+        return {"processes": world_size(), **names, **stored}
 
     @property
     def folder(self) -> Path:
@@ -201,6 +190,8 @@ class FineTuning:
         marker = self.folder / "DONE"
         if not marker.exists():
             return False
+        if self.known_identity is None:  # the warm starts of older versions have another marker
+            done_marker(self.folder)
         check_model(self.run_dir / "model", marker)
         return True
 
@@ -218,8 +209,8 @@ class FineTuning:
             check_machine(self.machine)
 
         directory, record = RunDir(self.run_dir), Record(self.folder / "metrics.jsonl")
-        title = f"{self.design['name']}, {self.source.name}"
-        watchers = listeners(watch, record, self.steps, title, self.examples.get("summary", ""))
+        note = f"{self.design['name']}: {self.examples['summary']}" if self.examples else ""
+        watchers = listeners(watch, self.steps, "" if self.is_done else note)
         has_own = processes(self.machine) > world_size() == 1
         with directory.lock() if is_main() else nullcontext():
             if is_main():
@@ -269,7 +260,10 @@ class FineTuning:
         config = {
             "fine_tuning": {
                 **{name: getattr(self, name) for name in same},
-                **{name: dict(getattr(self, name)) for name in ("design", "loss_options", "examples")},
+                **{
+                    name: dict(getattr(self, name))
+                    for name in ("design", "loss_options", "examples", "recipe")
+                },
                 "known_identity": None if self.known_identity is None else dict(self.known_identity),
                 "run_dir": str(self.run_dir.resolve()),
                 "profile": self.profile.as_dict(),
@@ -287,7 +281,7 @@ class FineTuning:
         return self.folder / "reference.parquet"
 
     def _store_reference(self) -> None:
-        """Compute the log-probabilities under the frozen starting model once, for the losses that need them."""
+        """Compute log-probabilities under the frozen starting model once, for the losses that need them."""
         if self.loss not in REFERENCE or self._reference_file.exists():
             return
         import pandas as pd
@@ -295,11 +289,11 @@ class FineTuning:
         from effwb.training.completion_logps import reference_logps
 
         model = models.load_model(self.source, self.machine.weights, "cpu")
-        options = dict(tokens=self.machine.tokens_per_forward, bf16=self.machine.precision == "bfloat16")
+        tokens, bf16 = self.machine.tokens_per_forward, self.machine.precision == "bfloat16"
         columns = {}
         for side, name in REFERENCE[self.loss].items():
             rows = [{"prompt_ids": r["prompt_ids"], "completion_ids": r[f"{side}_ids"]} for r in self.rows]
-            columns[name] = reference_logps(model, rows, self.pad, **options)
+            columns[name] = reference_logps(model, rows, self.pad, tokens=tokens, bf16=bf16)
         write_parquet(self._reference_file, pd.DataFrame(columns))
         del model
         free_memory()
@@ -311,6 +305,24 @@ class FineTuning:
         if len(table) != len(self.rows):
             raise DataError(f"{self._reference_file} has {len(table)} rows, not {len(self.rows)}; delete it")
         return [{**row, **reference} for row, reference in zip(self.rows, table, strict=True)]
+
+
+def split_batch(batch_size: int, machine: Training) -> tuple[int, int]:
+    """How an update is split: rows per forward and backward pass, and such passes per process.
+
+    Args:
+        batch_size: Rows per update.
+        machine: The training settings; `processes` and `micro_batch` are used.
+
+    Raises:
+        ConfigError: The rows of an update do not divide by the processes.
+    """
+    world = processes(machine)
+    if batch_size % world:
+        raise ConfigError(f"batch_size={batch_size} does not divide by processes={world}")
+    share = batch_size // world
+    micro = max(n for n in range(1, min(machine.micro_batch, share) + 1) if share % n == 0)
+    return micro, share // micro
 
 
 def run_written(folder: Path, written: Mapping[str, Any]) -> OfflineResult:

@@ -1,4 +1,4 @@
-"""What a user sees of a training on stored rollouts: metrics.jsonl, lines of text, a figure in Jupyter."""
+"""What a user sees of a training on stored rollouts: rows of metrics.jsonl and lines of text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 from transformers import TrainerCallback
 
-from effwb.training.progress import Live, in_notebook
 from effwb.training.record import Record
 
 Listener = Callable[[dict], None]
@@ -82,21 +81,17 @@ class LossLines:
         sys.stdout.flush()
 
 
-def listeners(watch: str, record: Record, steps: int, title: str, note: str = "") -> list[Listener]:
+def listeners(watch: str, steps: int, note: str) -> list[Listener]:
     """What shows the progress of a run; the note is printed at once.
 
     Args:
-        watch: "auto" for lines, and a live figure in a notebook; "lines"; or "none".
-        record: The metrics of the run.
+        watch: "auto" or "lines" for lines of text; "none".
         steps: Steps of the whole run.
-        title: Title of the figure.
-        note: What the run learns from.
+        note: What the run learns from; "" for none.
     """
     if watch == "none":
         return []
-    notes = [f"{title}: {note}"] if note else []
-    sys.stdout.writelines(f"{line}\n" for line in notes)
-    live: list[Listener] = (
-        [Live(record, steps, title, notes=notes)] if watch == "auto" and in_notebook() else []
-    )
-    return [*live, LossLines(steps)]
+    if note:
+        sys.stdout.write(f"{note}\n")
+        sys.stdout.flush()
+    return [LossLines(steps)]

@@ -19,7 +19,8 @@ from effwb.designs import Design, read_design
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import CheckedValues, Profile, Training
 from effwb.training.fine_tuning import OfflineResult, run_written
-from effwb.training.points import load_train_problems
+from effwb.training.offline import is_offline, offline_settings, train_offline
+from effwb.training.points import Point, load_train_problems
 from effwb.training.run import TrainResult, train
 from effwb.training.settings import run_settings
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 REQUIRED = ("design", "problems", "run_dir")
+NOT_OFFLINE = ("effort", "reference", "monitor", "state")  # keys that an offline method has no use for
 
 
 class Job(CheckedValues):
@@ -56,7 +58,8 @@ def run_job(path: str | Path, watch: str = "lines", recipe: str | None = None) -
     """Train as a config.json says; a run that exists already is continued or read back.
 
     Its keys are the arguments of `train`, with these differences. `design` is a name, or
-    "package.module:Class", or what `designs.write_design` returned. `problems` and `monitor` are sources for
+    "package.module:Class", or what `designs.write_design` returned, or that of an offline method, whose
+    `training` holds what `Point.training` may hold for it. `problems` and `monitor` are sources for
     `problems.load`, of which `problems` draws `n_problems` as the notebooks do (default: the recipe's, or
     else the profile's), or tables with ids. `profile` is a name (default "pocket") or a table of values.
     `recipe` is a kind or a table of fields, and `training` holds fields of `profiles.Training`.
@@ -77,7 +80,10 @@ def run_job(path: str | Path, watch: str = "lines", recipe: str | None = None) -
     if "fine_tuning" in config:  # one of the processes of a training on stored rollouts
         return run_written(path.parent, config["fine_tuning"])
     job, folder = _checked(path, config), path.parent
-    scale, design = _profile(job), _design(job)
+    scale = _profile(job)
+    if isinstance(job.design, str) and is_offline(job.design):
+        return _run_offline(job, scale, folder, watch, recipe)
+    design = _design(job)
     options: dict[str, Any] = {"recipe": recipe or job.recipe, "design_params": job.design_params}
     options |= {"max_tokens": job.max_tokens, "model": job.model}
     training = job.training or {}
@@ -120,6 +126,21 @@ def _checked(path: Path, config: dict) -> Job:
     except ConfigError as error:
         message = str(error)
     raise ConfigError(f"{path}: {message}")
+
+
+def _run_offline(job: Job, profile: Profile, folder: Path, watch: str, recipe: str | None) -> OfflineResult:
+    """Train by an offline method."""
+    for name in NOT_OFFLINE:
+        if getattr(job, name) is not None:
+            raise ConfigError(f"{name} is a setting of designs; {job.design} is an offline method")
+    assert isinstance(job.design, str)
+    point = Point(job.design, job.design_params or {}, job.max_tokens, job.training or {})
+    options: dict[str, Any] = {"model": job.model, "recipe": recipe or job.recipe}
+    offline_settings(point, profile, **options)  # before the problems are loaded
+    n = job.n_problems or profile.training.n_problems
+    where: dict[str, Any] = {"run_dir": job.run_dir, "profile": profile, "seed": job.seed, "watch": watch}
+    problems = _problems(job.problems, folder, n)
+    return train_offline(point, problems, **options, **where, report_to=job.report_to or ())
 
 
 def _profile(job: Job) -> Profile:

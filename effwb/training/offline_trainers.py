@@ -6,13 +6,19 @@ All learn from token ids; nothing is tokenized again. Every checkpoint is sealed
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from datasets import Dataset
+from datasets import (
+    Dataset,
+    disable_progress_bars,
+    enable_progress_bars,
+    is_progress_bar_enabled,
+)
 from transformers import Trainer, TrainingArguments
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from trl.experimental.cpo import CPOConfig, CPOTrainer
@@ -81,12 +87,25 @@ def supervised_row(prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> 
     return {"input_ids": [*prompt_ids, *completion_ids], "labels": labels}
 
 
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Let datasets map without the bars that TRL has no switch for."""
+    is_on = is_progress_bar_enabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if is_on:
+            enable_progress_bars()
+
+
 class SimpoTrainer(OfflineTrainer, CPOTrainer):
     """TRL's CPO with the SimPO loss alone (2405.14734). Rows: prompt_ids, chosen_ids, rejected_ids."""
 
     def __init__(self, run: FineTuning, model, args, rows):
         options = dict(train_dataset=Dataset.from_list(list(rows)), processing_class=run.tokenizer)
-        super().__init__(model, args, peft_config=lora_config(run.machine), **options)
+        with no_progress_bars():
+            super().__init__(model, args, peft_config=lora_config(run.machine), **options)
 
     @staticmethod
     def config(run: FineTuning) -> tuple[type[TrainingArguments], dict[str, Any]]:
@@ -202,7 +221,8 @@ def make_trainer(run: FineTuning, model, rows: Sequence[dict], folder: Path, rep
         report_to: Names of Transformers' reporting integrations.
     """
     trainer_class: Any = TRAINERS[run.loss]
-    trainer = trainer_class(run, model, _arguments(run, *trainer_class.config(run), folder, report_to), rows)
+    config_class, own = trainer_class.config(run)
+    trainer = trainer_class(run, model, _arguments(run, config_class, own, folder, report_to), rows)
     remove_printers(trainer)
     return trainer
 

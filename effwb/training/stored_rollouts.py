@@ -50,7 +50,7 @@ def sft(
         run_dir: Directory of the run.
         profile: The profile: its template, and in `training` precision, LoRA, processes and the like.
         seed: Seed of the order of the examples.
-        watch: What is shown: "auto" (lines, and a live figure in a notebook), "lines" or "none".
+        watch: "auto" or "lines": lines of text; "none".
         report_to: Transformers' reporting integrations, such as "tensorboard".
         **settings: Fields of `OfflineTraining`, such as `epochs=3`, and those of `profiles.Training` that say
             where and how fast it computes (`fine_tuning.MACHINE`).
@@ -67,7 +67,7 @@ def sft(
         chosen = pairs.shortest_correct(pool)
         sft(chosen.with_tokens(pool), problems, run_dir="runs/sft", profile=profile, epochs=3).model
     """
-    options = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
+    options: dict[str, Any] = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
     return prepare("sft", examples, problems, model, **options).train(watch, report_to)
 
 
@@ -108,7 +108,7 @@ def simpo(
     Raises:
         EffwbError: As `sft`.
     """
-    options = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
+    options: dict[str, Any] = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
     return prepare("simpo", pairs, problems, model, **options).train(watch, report_to)
 
 
@@ -148,7 +148,7 @@ def dpo(
     Raises:
         EffwbError: As `sft`.
     """
-    options = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
+    options: dict[str, Any] = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
     return prepare("dpo", pairs, problems, model, **options).train(watch, report_to)
 
 
@@ -189,7 +189,7 @@ def o1_pruner(
     Raises:
         EffwbError: As `sft`.
     """
-    options = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
+    options: dict[str, Any] = dict(run_dir=run_dir, profile=profile, seed=seed, settings=settings)
     run = prepare("o1_pruner", examples, problems, model, reading=reading, **options)
     return run.train(watch, report_to)
 

@@ -258,11 +258,11 @@ class TestWarmStart:
             shutil.copytree(folder / mode, tmp_path / mode)
         whole = module.newest_whole
 
-        def half_written(where):
+        def half_written(where, steps):
             (where / "checkpoint-9999").mkdir(parents=True)
             (where / "checkpoint-9999/trainer_state.json").write_text('{"epoch":')
             (where / "checkpoint-10000").mkdir()
-            return whole(where)
+            return whole(where, steps)
 
         monkeypatch.setattr(module, "newest_whole", half_written)
         again = sft_warm_start(profile, simple, run_dir=tmp_path, **SFT)
