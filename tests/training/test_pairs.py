@@ -155,6 +155,11 @@ def test_tops_iter_dpo_with_one_wrong_rollout_gives_one_pair():
     assert chosen(result) == {"a": (900, 300, "correct_over_wrong"), "b": (300, 900, "correct_over_wrong")}
 
 
+def test_tops_iter_dpo_leaves_wrong_ones_between_the_two_out():
+    result = pairs.tops_iter_dpo(pool({"a": ([300, 600, 900], "cww")}))
+    assert result.table[["chosen_length", "rejected_length"]].to_numpy().tolist() == [[300, 900]]
+
+
 class TestDast:
     def test_the_worked_budget_and_scores(self):
         scored = pairs.dast_scores(pool({"a": ([1000, 2000, 3000, 4000], "ccwc")}), cap=CAP)
@@ -243,9 +248,14 @@ class TestDast:
             "with a pair among the share 0.4 of the smallest margins": ["easy", "lucky"],
         }
 
-    def test_three_of_twenty_pairs_are_fifteen_percent(self):
-        many = {f"p{i}": ([100 + i, 400], "cc") for i in range(20)}
-        assert len(pairs.dast(pool(many), cap=CAP, delta=0.15)) == 17
+    @pytest.mark.parametrize(("n", "delta", "left_out"), [(20, 0.15, 3), (50, 0.58, 29), (6, 0.15, 0)])
+    def test_the_share_is_counted_whatever_its_last_digit(self, n, delta, left_out):
+        many = {f"p{i}": ([100 + i, 400], "cc") for i in range(n)}  # 0.58 x 50 is 28.999999999999996
+        assert len(pairs.dast(pool(many), cap=CAP, delta=delta)) == n - left_out
+
+    def test_of_correct_ones_with_the_lowest_score_the_longest_is_rejected(self):
+        table = pairs.dast(pool({"a": ([10, 10, 10, 10, 390, 400], "cccccc")}), cap=400, delta=0.0).table
+        assert (table["rejected_score"].iloc[0], table["rejected_length"].iloc[0]) == (0.1, 400)
 
     def test_problems_without_a_pair_are_counted(self):
         alike = pool({"a": ([100, 100], "cc"), "b": ([50, 60], "cw"), "c": ([50, 60], "cc")})
