@@ -160,11 +160,45 @@ def modes(results: dict) -> str:
     return f"{differences(tables['effects'], 'model, to `vanilla`')}\n\n{lines(columns, rows)}"
 
 
+def offline(results: dict) -> str:
+    """The offline methods beside RL: what they learned from, what came of it, and their REG."""
+    tables = {n: pd.DataFrame(rows) for n, rows in results.items() if n != "commit"}
+    learned = tables["examples"].groupby("name")[["rows", "dropped", "of problems"]].first()
+    reg, to_rl = tables["reg"].set_index("name"), tables["to reo_rl"].set_index("name")
+    rows = []
+    for _, row in tables["to base"].sort_values("name", key=lambda names: names.map(reg["REG"])).iterrows():
+        name = row["name"]
+        what = learned.loc[name] if name in learned.index else None
+        cells = [f"`{name}`", "" if what is None else f"{what['rows']:.0f}"]
+        cells.append("" if what is None else f"{what['dropped']:.0f} of {what['of problems']:.0f}")
+        cells += [f"{row['accuracy']:.3f}", f"{row['length']:.0f}"]
+        cells += difference_cells(row, "Δ accuracy", "+.1f", 100) if name != "base" else [""] * 3
+        cells += difference_cells(row, "length ratio", ".2f") if name != "base" else [""] * 3
+        cells += [f"{reg.loc[name, 'REG']:.1f}", interval_text(reg.loc[name], "REG %", "+.0f")]
+        tested = name in to_rl.index
+        cells += [p_text(to_rl.loc[name, f"Δ area {p}"]) if tested else "" for p in ("p", "p Holm")]
+        rows.append(cells)
+    columns = ["method", "rows", "problems left out", "accuracy", "mean tokens", "Δ accuracy, points"]
+    columns += [
+        "p",
+        "Holm",
+        "tokens, ratio",
+        "p",
+        "Holm",
+        "REG",
+        "Δ REG, % to vanilla",
+        "p to reo_rl",
+        "Holm",
+    ]
+    return f"{lines(columns, rows)}\n\n{name_of_test(tables['to base'])}"
+
+
 SECTIONS: dict[str, tuple[str, Callable[[dict], str]]] = {  # marker of the page: file of results, text
     "effects": ("pocket_effects", main_table),
     "questions": ("pocket_effects", questions),
     "lapo": ("30_lapo", lapo),
     "modes": ("32_when_to_think", modes),
+    "offline": ("offline_baselines", offline),
 }
 MISSING = "No file of results yet: the numbers in `LOG.md` come from runs whose tables were not stored."
 

@@ -20,6 +20,7 @@ from effwb.designs import fit_design
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import Profile
 from effwb.samplers import SAMPLERS
+from effwb.training.offline import is_offline
 from effwb.training.settings import run_settings
 
 if TYPE_CHECKING:
@@ -103,6 +104,11 @@ def check_settings(parameters: Mapping[str, Any]) -> None:
     if parameters.get("eval_engine") is not None:
         one_of("eval_engine", parameters["eval_engine"], SAMPLERS)
     if isinstance(parameters.get("design"), str):
+        if is_offline(parameters["design"]):
+            raise ConfigError(
+                f"design={parameters['design']!r} is an offline method; notebooks/40_offline_baselines.ipynb "
+                "trains these (parameter methods)"
+            )
         fit_design(parameters["design"], scale.max_tokens, **parameters.get("design_params", {}))
 
 

@@ -1,7 +1,8 @@
 """Everything that effwb borrows from private parts of TRL and of the Transformers trainer.
 
 `BORROWED` lists every name; a test resolves them all, so that an upgrade which moves one fails by name. What
-is overridden stands in `effwb.training.trainer.GroupTrainer`, what is only called stands here.
+is overridden stands in `effwb.training.trainer.GroupTrainer` and in `effwb.training.offline_trainers`, what
+is only called stands here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from transformers import Trainer
     from trl import GRPOTrainer
 
 BORROWED: tuple[str, ...] = (
@@ -19,6 +21,10 @@ BORROWED: tuple[str, ...] = (
     "trl.GRPOTrainer._save_checkpoint",
     "transformers.Trainer._get_grad_norm",
     "transformers.Trainer._load_optimizer_and_scheduler",
+    # overridden by the trainers of the offline methods
+    "trl.DPOTrainer._prepare_dataset",
+    "trl.DPOTrainer._precompute_ref_logps",
+    "trl.experimental.cpo.CPOTrainer.tokenize_row",
     # called
     "trl.GRPOTrainer._generate_single_turn",
     "transformers.Trainer._save_checkpoint",
@@ -51,7 +57,7 @@ def generate(
         return trainer._generate_single_turn([list(ids) for ids in prompt_ids], None, {}, 1)
 
 
-def save_checkpoint(trainer: GRPOTrainer, model, trial) -> None:
+def save_checkpoint(trainer: Trainer, model, trial) -> None:
     """Save a checkpoint as Transformers does, without TRL's model card."""
     from transformers import Trainer
 
@@ -70,9 +76,16 @@ def add_to_log(trainer: GRPOTrainer, name: str, value: float) -> None:
     trainer._metrics["train"][name].append(value)
 
 
-def name_cpu_without_index(trainer: GRPOTrainer) -> None:
+def name_cpu_without_index(trainer: Trainer) -> None:
     """Call the CPU "cpu": Accelerate's "cpu:0" of one process among several is unknown to `torch.load`."""
     import torch
 
     if trainer.args.device.type == "cpu":
         trainer.args.__dict__["_setup_devices"] = torch.device("cpu")  # the cached property `args.device`
+
+
+def add_log_prob_head(model) -> None:
+    """Let a causal LM return the log-probabilities of tokens without building the logits of all."""
+    from trl.trainer.utils import add_fused_lm_head
+
+    add_fused_lm_head(model)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from effwb._internal.benchmarks import AVERAGE, POOLED
 from effwb._internal.checked import PathText, Seed, Text, check_value, checked_arguments
-from effwb.analysis import benchmark_tables, effect_tables
+from effwb.analysis import benchmark_tables, effect_tables, offline_tables
 from effwb.analysis.benchmark_tables import frontier_on, stack_benchmarks
 from effwb.analysis.finished import (
     RunInfo,
@@ -266,6 +266,10 @@ class RunSet:
     def aes(self, baseline: str = "base") -> pd.DataFrame:
         """A row per method: the AES against `baseline`; see `effect_tables.aes_table`."""
         return effect_tables.aes_table(self.table(), baseline)
+
+    def examples(self) -> pd.DataFrame:
+        """A row per run of an offline method: what it learned from; see `offline_tables.examples_table`."""
+        return offline_tables.examples_table(self)
 
     def solved_by_all(self, share: float = 0.5) -> pd.DataFrame:
         """A row per method: lengths on the problems that all solve; see `benchmark_tables.solved_by_all`."""

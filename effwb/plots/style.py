@@ -17,6 +17,7 @@ import plotly.io as pio
 
 from effwb.designs import DESIGNS
 from effwb.errors import ConfigError, DataError
+from effwb.recipes import OFFLINE_RECIPES
 
 # Okabe and Ito's colours, distinct for all common colour blindness; yellow is left out, too pale on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -239,7 +240,8 @@ def line_styles(names: Collection[str], methods: Mapping[str, str] | None = None
         first = next((name for name in names if method_of[name] == method), None)
         if first is not None:
             styles[first] = line_style(i)
-    all_methods = [*FIXED_METHODS, *(design for design in DESIGNS if design not in FIXED_METHODS)]
+    designs = [design for design in DESIGNS if design not in FIXED_METHODS]
+    all_methods = [*FIXED_METHODS, *designs, *OFFLINE_RECIPES]
     for name in names:
         if name not in styles:
             known = method_of[name]
@@ -261,4 +263,4 @@ def _known_method(text: str) -> str | None:
     """The method that a text begins with; None where it begins with none."""
     word = re.split(r"[ ,]|-seed", text)[0].lower().replace("-", "_")
     word = METHOD_ALIASES.get(word, word)
-    return word if word in DESIGNS or word in FIXED_METHODS else None
+    return word if word in {*DESIGNS, *FIXED_METHODS, *OFFLINE_RECIPES} else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,14 @@ def recipe(design: str, kind: str = "paper", model: str = "") -> Recipe:
     one_of("recipe", kind, KINDS)
     if kind == "pocket":
         return _pocket(design)
+    return _PAPERS[design][fitting_size(model, sizes(design))]
+
+
+def fitting_size(model: str, sizes: Iterable[str]) -> str:
+    """The size of a model, such as "7b", among those that a paper has settings for; "" for none of them."""
     # "7b" is a size of "Qwen-7B", not of "Qwen3-1.7B"
-    fits = (size for size in sizes(design) if re.search(rf"(?<![\d.]){re.escape(size)}\b", model.lower()))
-    return _PAPERS[design][next(fits, ALL_SIZES)]
+    names = (size for size in sizes if size and re.search(rf"(?<![\d.]){re.escape(size)}\b", model.lower()))
+    return next(names, ALL_SIZES)
 
 
 def sizes(design: str) -> dict[str, Recipe]:

@@ -17,7 +17,7 @@ and `[size.<7b>.<section>]` hold what is different for one design of the paper, 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from effwb.prompts import TEMPLATES
 from effwb.recipes.values import METHOD_FIELDS, RUN_FIELDS, Difference, Recipe
 
 FILE_KEYS = ("paper", "title", "designs", "sources", "training", "params", "run", "differs", "only", "size")
-SECTIONS = ("training", "params", "run", "differs")
+LEGAL: dict[str, Sequence[str]] = {"training": METHOD_FIELDS, "params": (), "run": RUN_FIELDS, "differs": ()}
 FIELD_KEYS = ("value", "share", "source", "open", "paper", "why")
 RUN_TYPES = {"max_tokens": int, "template": str, "model": list, "train_source": str}
 KL_FIELDS = ("kl_estimator", "kl_place", "kl_bias_correction")  # without a KL term they decide nothing
@@ -76,19 +76,44 @@ def read_paper(file: Path) -> dict[str, dict[str, Recipe]]:
         raise ConfigError(f"recipe file {file.name}: {error}") from None
 
 
-def _recipe(data: Mapping[str, Any], design: str, size: str) -> Recipe:
-    """The recipe of one design of a file, for one size of model."""
+def merged_fields(
+    data: Mapping[str, Any], name: str, names: Sequence[str], size: str, legal: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Any]]:
+    """Put the sections of a file together: what holds for all, for one name, and for one size of model.
+
+    Args:
+        data: The file.
+        name: The design or method.
+        names: All designs or methods of the file.
+        size: Size of the model; "" for models that no [size] section is about.
+        legal: {section: its fields}; () for any.
+
+    Returns:
+        {section: {field: its entry}}, the sources written out.
+
+    Raises:
+        ConfigError: A section or field is unknown, or an entry has no source.
+    """
     only = data.get("only", {})
-    for name in only:
-        one_of("design in [only]", name, data["designs"])
-    layers = [{key: data.get(key, {}) for key in SECTIONS}, only.get(design, {})]
+    for other in only:
+        one_of("design in [only]", other, names)
+    layers = [{key: data.get(key, {}) for key in legal}, only.get(name, {})]
     layers.append(data.get("size", {}).get(size, {}))
-    fields: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    fields: dict[str, dict[str, Any]] = {section: {} for section in legal}
     for layer in layers:
         for section, entries in layer.items():
-            one_of("section", section, SECTIONS)
-            for name, entry in entries.items():
-                fields[section][name] = _with_source(_checked(section, name, entry), data.get("sources", {}))
+            one_of("section", section, legal)
+            for field, entry in entries.items():
+                if legal[section]:
+                    one_of(f"field in [{section}]", field, legal[section])
+                _check_entry(section, field, entry)
+                fields[section][field] = _with_source(entry, data.get("sources", {}))
+    return fields
+
+
+def _recipe(data: Mapping[str, Any], design: str, size: str) -> Recipe:
+    """The recipe of one design of a file, for one size of model."""
+    fields = merged_fields(data, design, data["designs"], size, LEGAL)
     _check_values(fields, design)
     every = {name: entry for section in fields.values() for name, entry in section.items()}
     values = {name: e["value"] for name, e in fields["training"].items() if "value" in e}
@@ -120,11 +145,8 @@ def _with_source(entry: dict[str, Any], names: Mapping[str, str]) -> dict[str, A
         raise ConfigError(f"source {entry['source']!r}: {error} is not in [sources]") from None
 
 
-def _checked(section: str, name: str, entry: Any) -> dict[str, Any]:
-    """A field of a recipe, with the keys that belong together."""
-    legal = {"training": METHOD_FIELDS, "run": RUN_FIELDS}.get(section)
-    if legal:
-        one_of(f"field in [{section}]", name, legal)
+def _check_entry(section: str, name: str, entry: Any) -> None:
+    """Raise `ConfigError` unless a field of a recipe has the keys that belong together."""
     if not isinstance(entry, dict):
         raise ConfigError(f"{name} = {entry!r} has no source; write {{ value = ..., source = ... }}")
     for key, value in entry.items():
@@ -141,24 +163,24 @@ def _checked(section: str, name: str, entry: Any) -> dict[str, Any]:
         raise ConfigError(f"{name} in [differs] needs the paper's value and why effwb has nothing like it")
     if "share" in entry and (name != "warmup_steps" or not isinstance(entry["share"], float)):
         raise ConfigError(f"{name}: share is for warmup_steps, a number such as 0.1")
-    return entry
 
 
 def _check_values(fields: Mapping[str, Mapping[str, Any]], design: str) -> None:
     """Raise `ConfigError` for a value of the wrong type, or one that the design does not take."""
-    Training(**{**REAL_TRAINING.as_dict(), **_values(fields["training"])})
-    for name, value in _values(fields["run"]).items():
+    Training(**{**REAL_TRAINING.as_dict(), **with_value(fields["training"])})
+    for name, value in with_value(fields["run"]).items():
         if type(value) is not RUN_TYPES[name]:
             raise ConfigError(f"{name} must be {RUN_TYPES[name].__name__}, got {value!r}")
-    if template := _values(fields["run"]).get("template"):
+    if template := with_value(fields["run"]).get("template"):
         one_of("template", template, TEMPLATES)
-    if params := _values(fields["params"]):
+    if params := with_value(fields["params"]):
         if in_tokens := DESIGNS[design].TOKEN_PARAMETERS.keys() & params.keys():
             raise ConfigError(f"{sorted(in_tokens)} of {design} are in tokens: the design holds the paper's")
         DESIGNS[design](**params)
 
 
-def _values(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def with_value(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The fields that have a value, {name: value}."""
     return {name: entry["value"] for name, entry in entries.items() if "value" in entry}
 
 

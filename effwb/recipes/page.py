@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from effwb.recipes.choice import RECIPES, sizes
 from effwb.recipes.files import NOT_PRINTED
+from effwb.recipes.offline import OFFLINE_RECIPES, OfflineRecipe, offline_sizes
 from effwb.recipes.values import METHOD_FIELDS, RUN_FIELDS, Recipe, text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # ruff: noqa: E501  (the lines of a page)
 INTRODUCTION = """\
@@ -41,10 +47,28 @@ The unit of `steps` is an optimizer update. Papers count rounds of rollouts; wit
 the column *paper* has a dash, the paper prints nothing.
 """
 
+OFFLINE = """\
+# Offline methods
+
+They learn from rollouts that were sampled before ([what each learns](guides/offline-baselines.md)). `training` sets the fields of `OfflineTraining` and
+the parameters of the rule; what a paper says of the pool (rollouts per problem, cap, temperature, model, problems) is printed here and only compared.
+
+```python
+from effwb.recipes import offline_recipe
+
+own = offline_recipe("simpo_dast", model="DeepSeek-R1-Distill-Qwen-7B")
+own.training  # an OfflineTraining
+own.pool, own.params, own.sources, own.open
+```
+"""
+
 
 def page() -> str:
     """The whole page, as Markdown."""
-    return "\n".join([INTRODUCTION, *(section(RECIPES[design]) for design in sorted(RECIPES))])
+    offline = (offline_section(OFFLINE_RECIPES[method]) for method in sorted(OFFLINE_RECIPES))
+    return "\n".join(
+        [INTRODUCTION, *(section(RECIPES[design]) for design in sorted(RECIPES)), OFFLINE, *offline]
+    )
 
 
 def section(recipe: Recipe) -> str:
@@ -53,23 +77,35 @@ def section(recipe: Recipe) -> str:
     plain = [name for name, why in recipe.open.items() if why == NOT_PRINTED]
     if len(plain) == len({*METHOD_FIELDS, *RUN_FIELDS}):
         return f"{heading}. No usable settings were found: all are the profile's.\n"
-    table = recipe.table()
-    rows = table[~table["field"].isin(plain)].itertuples(index=False)
-    head = " | ".join(table.columns)
-    lines = [f"| {head} |", "|" + "---|" * len(table.columns)]
-    lines += [
-        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows
-    ]
     rest = (
         f"\nLeft open, the profile's values: {', '.join(f'`{name}`' for name in plain)}.\n" if plain else ""
     )
-    return "\n".join([heading, "", *lines, rest, *_other_sizes(recipe)])
+    lines = _markdown(recipe.table(), plain)
+    return "\n".join([heading, "", *lines, rest, *_other_sizes(recipe, sizes(recipe.design))])
 
 
-def _other_sizes(recipe: Recipe) -> list[str]:
+def offline_section(recipe: OfflineRecipe) -> str:
+    """The section of an offline method: its table, and in one line the fields that the paper leaves open."""
+    plain = [name for name, why in recipe.open.items() if why == NOT_PRINTED]
+    heading = f"## {recipe.method}\n\n[{recipe.paper}](https://arxiv.org/abs/{recipe.paper}), loss `{recipe.objective}`"
+    rest = f"\nLeft open: {', '.join(f'`{name}`' for name in plain)}.\n"
+    lines = _markdown(recipe.table(), plain)
+    return "\n".join([heading, "", *lines, rest, *_other_sizes(recipe, offline_sizes(recipe.method))])
+
+
+def _markdown(table: pd.DataFrame, left_out: Sequence[str]) -> list[str]:
+    """The lines of a table, without some of its fields."""
+    rows = table[~table["field"].isin(left_out)].itertuples(index=False)
+    lines = [f"| {' | '.join(table.columns)} |", "|" + "---|" * len(table.columns)]
+    return lines + [
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows
+    ]
+
+
+def _other_sizes(recipe: Recipe | OfflineRecipe, by_size: Mapping[str, Recipe | OfflineRecipe]) -> list[str]:
     """What is different for models of other sizes, a line for each."""
     lines, general = [], recipe.stated()
-    for size, own in sizes(recipe.design).items():
+    for size, own in by_size.items():
         fields = [(name, value) for name, value in own.stated().items() if value != general.get(name)]
         said = ", ".join(f"`{n}` {text(value)} ({own.sources[n]})" for n, value in fields)
         lines.append(f"Models of {size.upper()}: {said}.\n")

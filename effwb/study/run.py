@@ -14,16 +14,17 @@ from effwb._internal.interrupts import brief_interrupts, resumable
 from effwb._internal.progress import duration, labelled, notebook_line
 from effwb.analysis.finished import BASE, EVALUATION, describe_run
 from effwb.analysis.run_set import RunSet
-from effwb.designs import find_design
 from effwb.errors import ConfigError, one_of
 from effwb.evaluation import evaluate
 from effwb.profiles import Profile
 from effwb.samplers import SAMPLERS, open_sampler
-from effwb.training.both_modes import WarmStart
 from effwb.training.checks import check_machine, check_report_to
+from effwb.training.fine_tuning import OfflineResult
+from effwb.training.offline import is_offline, train_offline
 from effwb.training.points import Point, run_name, short_value
 from effwb.training.run import TrainResult, train
-from effwb.training.settings import RecipeChoice, check_point, check_training, overrides
+from effwb.training.settings import RecipeChoice, check_point, check_training, overrides, takes_state
+from effwb.training.two_modes import WarmStart
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -66,7 +67,7 @@ def run_points(
         seeds: One run of each point per seed.
         base: Evaluate the starting model as well, as the method "base".
         model: Model to start from; default: the profile's.
-        eval_engine: Engine of the evaluations; default: the profile's.
+        eval_engine: Engine of the evaluations and of the pools of offline methods; default: the profile's.
         recipe: See `train`.
         caller_settings: What wins over the recipe: fields of `profiles.Training`, and `max_tokens`.
         reference: See `train`.
@@ -95,9 +96,10 @@ def run_points(
         check_training(point, train_problems, reference, monitor, model=model, **settings)
         if not all((root / run_name(name, seed) / "train" / "DONE").exists() for seed in seeds):
             check_report_to(report_to)
-            check_machine(run.training)
+            check_machine(run.machine)
     shown = dict(report_to=report_to, watch=watch)
-    options: dict[str, Any] = dict(**settings, reference=reference, monitor=monitor, **shown)
+    data = dict(reference=reference, monitor=monitor, pool_engine=eval_engine)
+    options: dict[str, Any] = {**settings, **data, **shown}
 
     def measure(model: str, name: str, seed: int, **design: Any) -> None:
         folder = root / run_name(name, seed) / EVALUATION
@@ -138,22 +140,27 @@ def _train_point(
     seed: int,
     *,
     caller_settings: Mapping[str, Any],
+    pool_engine: str | None = None,
     **options: Any,
-) -> TrainResult:
+) -> TrainResult | OfflineResult:
     """Train one point under a seed, or read it back; the point that it comes after is trained first."""
     point = points[name]
-    start = starting_model(
-        point, points, train_problems, root, seed, caller_settings=caller_settings, **options
-    )
+    wanted: dict[str, Any] = dict(caller_settings=caller_settings, pool_engine=pool_engine, **options)
+    options |= starting_model(point, points, train_problems, root, seed, **wanted)
+    run_dir = root / run_name(name, seed)
+    if is_offline(point.design):
+        own = {key: value for key, value in options.items() if key not in ("reference", "monitor")}
+        own |= dict(caller_settings=caller_settings, engine=pool_engine, seed=seed)
+        return train_offline(point, train_problems, run_dir=run_dir, **own)
     wins = overrides(point, caller_settings)
     return train(
         point.design,
         train_problems,
-        run_dir=root / run_name(name, seed),
+        run_dir=run_dir,
         design_params=point.params or None,
         max_tokens=wins["max_tokens"],
         seed=seed,
-        **{**options, **start},
+        **options,
         **wins["training"],
     )
 
@@ -195,5 +202,4 @@ def starting_model(
     known = {**points, name: after}
     with labelled(f"first {name}"):
         before = _train_point(name, known, train_problems, root, seed, profile=profile, **options)
-    takes_state = after.design in find_design(point.design).takes_state_of
-    return {"model": before.model, **({"state": before.state} if takes_state else {})}
+    return {"model": before.model, **({"state": before.state} if takes_state(point) else {})}

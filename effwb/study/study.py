@@ -26,14 +26,10 @@ from effwb.prompts import Prompting
 from effwb.rollouts import sample
 from effwb.samplers import SAMPLERS, Sampler, open_sampler
 from effwb.study.run import POINTS, Points, run_points, starting_model
+from effwb.training.offline import OfflineSettings, is_offline
 from effwb.training.points import Point, frozen_reference, load_train_and_eval, run_name
 from effwb.training.preview import preview
-from effwb.training.settings import (
-    RecipeChoice,
-    RunSettings,
-    check_point,
-    point_settings,
-)
+from effwb.training.settings import RecipeChoice, RunSettings, check_point, of_design, settings_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,14 +174,14 @@ class Study:
         """All that was trained and evaluated through this object, in that order."""
         return RunSet.of(self.run_root, dict.fromkeys(self._folders))
 
-    def run_settings(self, point: Point, model: str | None = None) -> RunSettings:
+    def run_settings(self, point: Point, model: str | None = None) -> RunSettings | OfflineSettings:
         """What a point is trained with: settings, cap and design, after its recipe and all overrides.
 
         Args:
             point: The point.
             model: Model to start from; default: the profile's.
         """
-        return point_settings(point, **self._settings, model=model)
+        return settings_of(point, **self._settings, model=model)
 
     def settings(self, *points: Point) -> pd.DataFrame:
         """The training settings as a table, one field per row and a column for each point.
@@ -293,7 +289,7 @@ class Study:
         Returns:
             A row per rollout; see `training.preview`.
         """
-        run = self.run_settings(point, model)
+        run = of_design(self.run_settings(point, model), "a preview")
         profile, design = self.profile.override(max_tokens=run.max_tokens, training=run.training), run.design
         if reference is None and _needs_reference(point):
             reference = self.reference()
@@ -313,7 +309,11 @@ class Study:
 
     def preview_dir(self, point: Point, seed: int = 0) -> Path:
         """Directory of a preview's rollouts; designs with the same prompts and starting model share it."""
-        cls, run, stem = find_design(point.design), self.run_settings(point), "preview"
+        run, cls, stem = (
+            of_design(self.run_settings(point), "a preview"),
+            find_design(point.design),
+            "preview",
+        )
         if cls.hint or cls.modes:
             stem += f"-{Point(cls.NAME if ':' in point.design else point.design, point.params).name}"
         if point.after:
@@ -444,4 +444,5 @@ class Study:
 
 
 def _needs_reference(point: Point) -> bool:
-    return any(find_design(stage.design).needs_reference for stage in point.stages)
+    designs = [stage.design for stage in point.stages if not is_offline(stage.design)]
+    return any(find_design(design).needs_reference for design in designs)

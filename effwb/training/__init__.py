@@ -1,6 +1,5 @@
 """Training: GRPO with TRL under any design, in one stage or several."""
 
-from effwb.training.both_modes import WarmStart
 from effwb.training.points import (
     Point,
     Start,
@@ -12,8 +11,9 @@ from effwb.training.points import (
 from effwb.training.preview import group_of, preview, reference_statistics, score, spread
 from effwb.training.record import read_metrics
 from effwb.training.run import TrainResult, train
-from effwb.training.sft import sft_warm_start
 from effwb.training.stages import Stage, StagesResult, train_stages
+from effwb.training.stored_rollouts import dpo, o1_pruner, sft, simpo
+from effwb.training.two_modes import WarmStart, sft_warm_start
 
 _MOVED = {
     "Trained": "effwb.analysis.RunAnalysis",
@@ -37,15 +37,19 @@ __all__ = [
     "Start",
     "TrainResult",
     "WarmStart",
+    "dpo",
     "frozen_reference",
     "group_of",
     "load_train_and_eval",
+    "o1_pruner",
     "preview",
     "read_metrics",
     "reference_statistics",
     "run_name",
     "score",
+    "sft",
     "sft_warm_start",
+    "simpo",
     "spread",
     "starting_point",
     "train",

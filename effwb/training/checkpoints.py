@@ -8,14 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from effwb._internal.checksums import Damaged, recorded_files, sha256_of, verify_file
 from effwb.errors import DataError, TrainingError
 from effwb.runs import read_json, write_json
-
-if TYPE_CHECKING:
-    from transformers import TrainerCallback
 
 STATE = "effwb.json"  # written last into a checkpoint, so a checkpoint without it is incomplete
 
@@ -117,17 +113,6 @@ def remove_unfit(folder: Path, start: Path | None) -> None:
     for path in folder.glob("checkpoint-*"):
         if not (path / STATE).exists() or step_of(path) > step:
             shutil.rmtree(path)
-
-
-def sealing() -> TrainerCallback:
-    """Make a callback that seals every checkpoint of a Transformers trainer on one process."""
-    from transformers import TrainerCallback
-
-    class Sealing(TrainerCallback):
-        def on_save(self, args, state, control, **_) -> None:
-            seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-
-    return Sealing()
 
 
 def check_model(model: Path, marker: Path) -> None:

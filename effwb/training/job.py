@@ -18,7 +18,9 @@ from effwb._internal.checked import AboveZero, Positive, Seed, Text
 from effwb.designs import Design, read_design
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import CheckedValues, Profile, Training
-from effwb.training.points import load_train_problems
+from effwb.training.fine_tuning import OfflineResult, run_written
+from effwb.training.offline import is_offline, offline_settings, train_offline
+from effwb.training.points import Point, load_train_problems
 from effwb.training.run import TrainResult, train
 from effwb.training.settings import run_settings
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 REQUIRED = ("design", "problems", "run_dir")
+NOT_OFFLINE = ("effort", "reference", "monitor", "state")  # keys that an offline method has no use for
 
 
 class Job(CheckedValues):
@@ -51,11 +54,12 @@ class Job(CheckedValues):
     trust_remote_code: bool = False
 
 
-def run_job(path: str | Path, watch: str = "lines", recipe: str | None = None) -> TrainResult:
+def run_job(path: str | Path, watch: str = "lines", recipe: str | None = None) -> TrainResult | OfflineResult:
     """Train as a config.json says; a run that exists already is continued or read back.
 
     Its keys are the arguments of `train`, with these differences. `design` is a name, or
-    "package.module:Class", or what `designs.write_design` returned. `problems` and `monitor` are sources for
+    "package.module:Class", or what `designs.write_design` returned, or that of an offline method, whose
+    `training` holds what `Point.training` may hold for it. `problems` and `monitor` are sources for
     `problems.load`, of which `problems` draws `n_problems` as the notebooks do (default: the recipe's, or
     else the profile's), or tables with ids. `profile` is a name (default "pocket") or a table of values.
     `recipe` is a kind or a table of fields, and `training` holds fields of `profiles.Training`.
@@ -72,8 +76,14 @@ def run_job(path: str | Path, watch: str = "lines", recipe: str | None = None) -
         EffwbError: What `train` raises.
     """
     path = Path(path)
-    job, folder = _read(path), path.parent
-    scale, design = _profile(job), _design(job)
+    config = _read_json(path)
+    if "fine_tuning" in config:  # one of the processes of a training on stored rollouts
+        return run_written(path.parent, config["fine_tuning"])
+    job, folder = _checked(path, config), path.parent
+    scale = _profile(job)
+    if isinstance(job.design, str) and is_offline(job.design):
+        return _run_offline(job, scale, folder, watch, recipe)
+    design = _design(job)
     options: dict[str, Any] = {"recipe": recipe or job.recipe, "design_params": job.design_params}
     options |= {"max_tokens": job.max_tokens, "model": job.model}
     training = job.training or {}
@@ -93,7 +103,7 @@ def run_job(path: str | Path, watch: str = "lines", recipe: str | None = None) -
     )
 
 
-def _read(path: Path) -> Job:
+def _read_json(path: Path) -> dict:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -102,6 +112,10 @@ def _read(path: Path) -> Job:
         raise ConfigError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(config, dict):
         raise ConfigError(f"{path} must hold a JSON object with {', '.join(REQUIRED)}")
+    return config
+
+
+def _checked(path: Path, config: dict) -> Job:
     for key in config:
         one_of(f"key in {path}", key, Job.model_fields)
     missing = [key for key in REQUIRED if key not in config]
@@ -112,6 +126,21 @@ def _read(path: Path) -> Job:
     except ConfigError as error:
         message = str(error)
     raise ConfigError(f"{path}: {message}")
+
+
+def _run_offline(job: Job, profile: Profile, folder: Path, watch: str, recipe: str | None) -> OfflineResult:
+    """Train by an offline method."""
+    for name in NOT_OFFLINE:
+        if getattr(job, name) is not None:
+            raise ConfigError(f"{name} is a setting of designs; {job.design} is an offline method")
+    assert isinstance(job.design, str)
+    point = Point(job.design, job.design_params or {}, job.max_tokens, job.training or {})
+    options: dict[str, Any] = {"model": job.model, "recipe": recipe or job.recipe}
+    offline_settings(point, profile, **options)  # before the problems are loaded
+    n = job.n_problems or profile.training.n_problems
+    where: dict[str, Any] = {"run_dir": job.run_dir, "profile": profile, "seed": job.seed, "watch": watch}
+    problems = _problems(job.problems, folder, n)
+    return train_offline(point, problems, **options, **where, report_to=job.report_to or ())
 
 
 def _profile(job: Job) -> Profile:

@@ -46,12 +46,25 @@ def launch(
         ConfigError: If the design or the accelerate config cannot be used by other processes.
         TrainingError: If the processes fail; the message has the end of their output.
     """
+    launch_job(_write_job(run, run.run_dir / "train" / "job", report_to), run.settings, record, listeners)
+
+
+def launch_job(
+    job: Path, settings: Training, record: Record, listeners: Sequence[Callable[[dict], None]]
+) -> None:
+    """Start `settings.processes` processes on a config.json, and wait for them; as `launch`.
+
+    Args:
+        job: The config.json, for `training.job`; the output of the processes goes beside it.
+        settings: The training settings; `processes` and `accelerate_config` are used.
+        record: The metrics that the processes write.
+        listeners: Functions that are called with the metrics of every step.
+    """
     import torch
 
     # without CUDA, the processes talk through gloo
     device = {} if torch.cuda.is_available() else {"ACCELERATE_USE_CPU": "true"}
-    folder = run.run_dir / "train" / "job"
-    argv, log = command(_write_job(run, folder, report_to), run.settings), folder / "launch.log"
+    argv, log = command(job, settings), job.parent / "launch.log"
     with open(log, "w") as output:
         child = subprocess.Popen(
             argv,
@@ -71,7 +84,7 @@ def launch(
             child.kill()
     if child.returncode:
         raise TrainingError(
-            f"training on {run.settings.processes} processes ended with exit status {child.returncode}; "
+            f"training on {settings.processes} processes ended with exit status {child.returncode}; "
             f"finished checkpoints are kept, and the same call continues. Full output: {log}. Its end:\n"
             f"{_end(log)}"
         )

@@ -16,8 +16,8 @@ from effwb.recipes import RECIPES, recipe
 from effwb.rollouts import sample
 from effwb.runs import digest
 from effwb.samplers import open_sampler
-from effwb.training.both_modes import WarmStart
 from effwb.training.preview import reference_statistics
+from effwb.training.two_modes import WarmStart
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -28,13 +28,15 @@ MAX_NAME = 120  # characters of a point's name
 
 @dataclass(frozen=True)
 class Point:
-    """One thing to train: a design with its parameters, and what else differs from the study's settings.
+    """One thing to train: a design or offline method with its parameters, and what else differs.
 
     Attributes:
         design: Name in `DESIGNS`; a design of your own by its NAME, its class or as "package.module:Class".
+            Or a name in `OFFLINE_METHODS`.
         params: Parameters of the design; lengths are in tokens of this run and are not rescaled.
         max_tokens: Cap of a completion in tokens; None: the profile's.
-        training: Fields of `profiles.Training` that differ, for example {"clip_high": 0.28}.
+        training: Fields of `profiles.Training` that differ from the study's, for example {"clip_high": 0.28}.
+            Of an offline method: fields of `OfflineTraining`, and where and how fast it computes.
         after: A point that is trained first. This one starts from its model, and from the state of its design
             where that is taken over (`Design.takes_state_of`): the second stage of a method. Or a warm start.
 

@@ -22,7 +22,7 @@ from effwb.profiles import Profile, Training
 from effwb.rollouts import FORCED_ROOM, check_problems, check_texts
 from effwb.runs import RunDir, digest, read_json
 from effwb.samplers import SamplingParams, check_context
-from effwb.training.checkpoints import STATE, check_model, newest_whole, remove_unfit, writing
+from effwb.training.checkpoints import STATE, check_model, newest_whole, remove_unfit
 from effwb.training.checks import check, check_machine, check_report_to
 from effwb.training.engines import ModelEngine, open_engine
 from effwb.training.launch import launch
@@ -30,7 +30,6 @@ from effwb.training.record import Record, done_marker, interruption, mark_done, 
 from effwb.training.rounds import Collector, PromptSchedule
 from effwb.training.settings import RecipeChoice, recipe_lines, recipe_record, run_settings
 from effwb.training.trl_config import (
-    finish_model,
     free_memory,
     grpo_config,
     is_main,
@@ -38,6 +37,7 @@ from effwb.training.trl_config import (
     processes,
     quiet,
     remove_printers,
+    save_model,
     world_size,
 )
 from effwb.verifiers import grading
@@ -424,21 +424,10 @@ class TrainingRun:
 
     def _save(self, trainer: GroupTrainer) -> None:
         """Save the model under its final name, then the done marker; then the checkpoints may go."""
-        wait = trainer.accelerator.wait_for_everyone
-        temporary, final = self.run_dir / ".model", self.run_dir / "model"
-        trained = trainer.accelerator.unwrap_model(trainer.model)
-        with writing(final):
-            if not hasattr(trained, "merge_and_unload"):
-                trainer.save_model(str(temporary))  # on all processes: the weights may be sharded
-            elif is_main():
-                trained.merge_and_unload().save_pretrained(temporary)
-        wait()
+        save_model(trainer, self.tokenizer, self.run_dir)
         if is_main():
-            with writing(final):
-                finish_model(self.tokenizer, temporary, final)
-            folder = self.run_dir / "train"
-            mark_done(folder, steps=self.settings.steps, design=self.design.state())
-        wait()
+            mark_done(self.run_dir / "train", steps=self.settings.steps, design=self.design.state())
+        trainer.accelerator.wait_for_everyone()
 
 
 def _without_added(values: dict[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from effwb.profiles import Profile, Training
 from effwb.recipes import RECIPES, Difference, Recipe, choose, recipe
 from effwb.rollouts import FORCED_ROOM
 from effwb.training.checks import check
+from effwb.training.offline import OfflineSettings, is_offline, offline_settings
 from effwb.training.points import Point, short_value
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class RunSettings:
     model: str
     recipe_cap: bool
     set_by_caller: frozenset[str]
+
+    @property
+    def machine(self) -> Training:
+        """The training settings, which also say where and how fast the run computes."""
+        return self.training
 
     def check_context(self) -> None:
         """Raise `ConfigError` if the recipe's cap does not fit the model; only its config is read."""
@@ -139,7 +145,7 @@ def point_settings(
     recipe: RecipeChoice,
     caller_settings: Mapping[str, Any],
 ) -> RunSettings:
-    """What a point is trained with.
+    """What a point is trained with whose design is no offline method.
 
     Args:
         point: The point.
@@ -156,7 +162,47 @@ def point_settings(
     return run_settings(point.design, profile, recipe, design_params=point.params, model=model, **wins)
 
 
-def check_point(point: Point, profile: Profile, **options: Any) -> RunSettings:
+def settings_of(point: Point, profile: Profile, **options: Any) -> RunSettings | OfflineSettings:
+    """What a point is trained with, be it a design or an offline method.
+
+    Args:
+        point: The point.
+        profile: The profile it is trained at.
+        **options: Those of `point_settings`.
+
+    Raises:
+        ConfigError: A name or a value is not legal.
+    """
+    make = offline_settings if is_offline(point.design) else point_settings
+    return make(point, profile, **options)
+
+
+def of_design(run: RunSettings | OfflineSettings, purpose: str) -> RunSettings:
+    """The settings, if they are of a design.
+
+    Args:
+        run: What `settings_of` gives.
+        purpose: What needs a design, for the message.
+
+    Raises:
+        ConfigError: They are of an offline method.
+    """
+    if isinstance(run, OfflineSettings):
+        raise ConfigError(
+            f"{purpose} needs a design; {run.design.name} is an offline method: it learns from stored "
+            "rollouts, without rewards"
+        )
+    return run
+
+
+def takes_state(point: Point) -> bool:
+    """Whether a point begins with what the design of the point before it has learned."""
+    if not isinstance(point.after, Point) or is_offline(point.design):
+        return False
+    return point.after.design in find_design(point.design).takes_state_of
+
+
+def check_point(point: Point, profile: Profile, **options: Any) -> RunSettings | OfflineSettings:
     """Refuse a point, or one that is trained before it, with an illegal name or value.
 
     Args:
@@ -170,8 +216,9 @@ def check_point(point: Point, profile: Profile, **options: Any) -> RunSettings:
     Raises:
         ConfigError: As `point_settings`, or the recipe's cap does not fit the model.
     """
-    run = point_settings(point, profile, **options)
-    run.check_context()
+    run = settings_of(point, profile, **options)
+    if isinstance(run, RunSettings):
+        run.check_context()
     if isinstance(point.after, Point):
         check_point(point.after, profile, **options)
     return run
@@ -201,8 +248,8 @@ def check_training(
     """
     if isinstance(point.after, Point):
         check_training(point.after, problems, reference, monitor, **options)
-        if point.after.design in find_design(point.design).takes_state_of:
-            return
+    if takes_state(point) or is_offline(point.design):
+        return
     run = point_settings(point, **options)
     try:
         check(run.training, run.design, run.max_tokens, problems, reference, monitor)

@@ -191,6 +191,27 @@ def remove_printers(trainer) -> None:
         trainer.remove_callback(printer)
 
 
+def save_model(trainer, tokenizer, run_dir: Path) -> None:
+    """Save the trained model as `run_dir/model`, with adapters merged into the weights; for all processes.
+
+    Raises:
+        TrainingError: The disk is full or broken.
+    """
+    from effwb.training.checkpoints import writing
+
+    temporary, final = run_dir / ".model", run_dir / "model"
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    with writing(final):
+        if not hasattr(trained, "merge_and_unload"):
+            trainer.save_model(str(temporary))  # on all processes: the weights may be sharded
+        elif is_main():
+            trained.merge_and_unload().save_pretrained(temporary)
+    trainer.accelerator.wait_for_everyone()
+    if is_main():
+        with writing(final):
+            finish_model(tokenizer, temporary, final)
+
+
 def finish_model(tokenizer, temporary: Path, final: Path) -> None:
     """Add the tokenizer and checksums to a saved model and move it from its temporary to its final name."""
     tokenizer.save_pretrained(temporary)

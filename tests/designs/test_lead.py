@@ -86,7 +86,9 @@ def test_median_of_an_even_number_is_the_middle():
 
 
 def test_the_target_is_clipped_to_both_ends():
-    group = Group([[1, 1], [1, 1], [0, 0]], [[10, 20], [9000, 9900], [10, 20]], np.ones((3, 2)), 9999, ["a", "b", "c"])
+    group = Group(
+        [[1, 1], [1, 1], [0, 0]], [[10, 20], [9000, 9900], [10, 20]], np.ones((3, 2)), 9999, ["a", "b", "c"]
+    )
     assert make_design("lead").target_lengths(group).tolist() == [[1000], [8000], [8000]]
     assert make_design("lead", aggregator="mean_all").target_lengths(group).tolist() == [
         [1000],
@@ -140,7 +142,9 @@ class TestWhitening:
     @pytest.mark.parametrize("mode", ["max_sym", "max_asym", "upper_only"])
     def test_over_tokens_the_mean_is_0_and_the_std_1(self, mode):
         group = batch(3, accuracy=0.5)
-        group = Group(group.correct_PG[1:], group.length_PG[1:], group.finished_PG[1:], 8000, ["a", "b", "c", "d"])
+        group = Group(
+            group.correct_PG[1:], group.length_PG[1:], group.finished_PG[1:], 8000, ["a", "b", "c", "d"]
+        )
         each = tokens(make_design("lead", mode=mode).advantage(group), group)
         assert each.mean() == pytest.approx(0.0, abs=1e-9)
         assert each.std(ddof=1) == pytest.approx(1.0, abs=1e-6)

@@ -34,6 +34,13 @@ SMALL = {
     "30_lapo": {**SHORT, "statistics": ["median", "min"], "told_lengths": [16, 64]},
     "31_lead": {**BRIEF, "ratios": [1.0], "aggregators": ["median"]},
     "32_when_to_think": {**SHORT, "warm": {"n": 4, "epochs": 1}, "forced_samples": 2},
+    "40_offline_baselines": {
+        **{**BRIEF, "training": {"n_problems": 16, "problems_per_round": 8}},
+        "methods": ["sft_tops", "simpo_dast", "dpo_shortest", "o1_pruner"],
+        "rl": ["vanilla"],
+        "cutoffs": [32],
+        "offline": {"epochs": 1},
+    },
     "50_explorer": {"n_problems": 14, "n_samples": 2},
     "60_paper_figures": {"n_problems": 14, "n_samples": 2},
     "90_build_pocket": {"steps": 50, "tokens_per_batch": 512, "n_problems": 14},

@@ -9,7 +9,7 @@ from effwb import problems, profiles
 from effwb.designs import DESIGNS
 from effwb.errors import ConfigError, DataError
 from effwb.frontier import Frontier
-from effwb.training import Point, WarmStart, both_modes, frozen_reference, load_train_and_eval, run_name
+from effwb.training import Point, WarmStart, frozen_reference, load_train_and_eval, run_name, two_modes
 
 POCKET = profiles.profile("pocket")
 TINY = POCKET.override(n_problems=7, n_samples=2, max_tokens=48)
@@ -78,7 +78,7 @@ class TestStages:
 
     def test_a_warm_start_has_the_settings_of_its_profile(self, monkeypatch):
         calls = []
-        monkeypatch.setattr(both_modes, "sft_warm_start", lambda *_, **options: calls.append(options))
+        monkeypatch.setattr(two_modes, "sft_warm_start", lambda *_, **options: calls.append(options))
         real = POCKET.override(recipe="paper")
         for profile, warm in ((POCKET, WarmStart(n=4)), (real, WarmStart(epochs=1))):
             warm.train(profile, None, run_dir="r", model="m", seed=2)

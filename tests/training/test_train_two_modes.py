@@ -251,18 +251,18 @@ class TestWarmStart:
     def test_a_kill_while_it_saves_loses_at_most_an_epoch(self, warm, tmp_path, monkeypatch):
         import shutil
 
-        from effwb.training import sft as module
+        from effwb.training import fine_tuning as module
 
         folder, simple, profile, model = warm
         for mode in ("think", "empty"):
             shutil.copytree(folder / mode, tmp_path / mode)
         whole = module.newest_whole
 
-        def half_written(where):
+        def half_written(where, steps):
             (where / "checkpoint-9999").mkdir(parents=True)
             (where / "checkpoint-9999/trainer_state.json").write_text('{"epoch":')
             (where / "checkpoint-10000").mkdir()
-            return whole(where)
+            return whole(where, steps)
 
         monkeypatch.setattr(module, "newest_whole", half_written)
         again = sft_warm_start(profile, simple, run_dir=tmp_path, **SFT)
@@ -278,21 +278,24 @@ class TestWarmStart:
 
     def test_it_is_read_back_and_another_is_refused(self, warm, monkeypatch):
         folder, simple, profile, model = warm
-        monkeypatch.setattr("effwb.training.sft._fine_tune", lambda *_: pytest.fail("trained again"))
+        monkeypatch.setattr("effwb.training.two_modes.FineTuning", lambda **_: pytest.fail("trained again"))
         assert sft_warm_start(profile, simple, run_dir=folder, **SFT) == model
         with pytest.raises(IdentityError, match="epochs"):
             sft_warm_start(profile, simple, run_dir=folder, **{**SFT, "epochs": 3})
 
     def test_half_of_the_examples_are_of_each_mode(self, warm):
-        from effwb.training.sft import _examples
+        from effwb.training.offline_trainers import supervised_row
+        from effwb.training.two_modes import _examples
 
         folder, simple, profile, _ = warm
         closing = prompts.closing_id(open_sampler("pocket").tokenizer)
         rows = _examples(profile.as_in_training().override(n_samples=4), simple, "pocket", folder, 0)
-        learnt = [[t for t in row["labels"] if t != -100] for row in rows]
+        learnt = [row["completion_ids"] for row in rows]
         assert sum(t[0] == closing for t in learnt) * 2 == len(rows)
         for row, ids in zip(rows, learnt, strict=True):
-            assert row["input_ids"][-len(ids) :] == ids
+            learned = supervised_row(row["prompt_ids"], row["completion_ids"])
+            assert learned["input_ids"][-len(ids) :] == ids
+            assert [token for token in learned["labels"] if token != -100] == ids
 
     def test_bad_input(self, tmp_path, easy):
         with pytest.raises(ConfigError, match="epochs=0"):

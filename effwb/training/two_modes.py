@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from effwb import models
-from effwb._internal.checked import checked_arguments
+from effwb._internal.checked import NotNegative, Positive, check_fields, checked_arguments
 from effwb._internal.interrupts import brief_interrupts, resumable
 from effwb.errors import DataError
-from effwb.profiles import Profile, Training
+from effwb.profiles import Profile
 from effwb.prompts import template
+from effwb.recipes.offline_training import OfflineTraining
 from effwb.rollouts import problems_of, sample, solved
-from effwb.runs import RunDir, digest, write_atomic
+from effwb.runs import RunDir, digest
 from effwb.samplers import open_sampler
-from effwb.training.checkpoints import check_model, newest_whole, remove_unfit, sealing
-from effwb.training.trl_config import finish_model, free_memory, quiet, remove_printers
+from effwb.training.checkpoints import check_model
+from effwb.training.fine_tuning import FineTuning
 from effwb.verifiers import grading
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 TABLE = "warm_start"
+# Where all designs share one setting (profiles with the recipe "pocket"); elsewhere it is HGPO's.
+SMALL_MODEL: dict[str, Any] = {"learning_rate": 1e-3, "batch_size": 16}
 
 
 @checked_arguments(profile=Profile)
@@ -84,16 +87,33 @@ def sft_warm_start(
         "batch_size": batch_size,
         "seed": seed,
     }
+    identity = {**_identity(profile, problems, source, tokenizer), **options}
     with directory.lock():
-        directory.begin(TABLE, {**_identity(profile, problems, source, tokenizer), **options})
+        directory.begin(TABLE, identity)
         marker = directory.path / TABLE / "DONE"
         if marker.exists():
             check_model(directory.path / "model", marker)
-        else:
-            examples = _examples(profile, problems, name, directory.path, seed)
-            _fine_tune(source, tokenizer, examples, directory.path, profile.training, **options)
-        shutil.rmtree(directory.path / TABLE / "checkpoints", ignore_errors=True)
-    return str(directory.path / "model")
+            shutil.rmtree(marker.parent / "checkpoints", ignore_errors=True)
+            return str(directory.path / "model")
+        examples = _examples(profile, problems, name, directory.path, seed)
+    steps_of_epoch = -(-len(examples) // batch_size)
+    run = FineTuning(
+        loss="sft",
+        rows=examples,
+        model=name,
+        run_dir=directory.path,
+        profile=profile,
+        settings=OfflineTraining(
+            epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, schedule="linear"
+        ),
+        machine=profile.training.override(lora_rank=0, save_every=steps_of_epoch),
+        seed=seed,
+        design={"name": TABLE},
+        examples={"rows": len(examples), "summary": f"{len(examples)} examples, as many of each mode"},
+        table=TABLE,
+        known_identity=identity,
+    )
+    return run.train("none").model
 
 
 def _identity(profile: Profile, problems, source, tokenizer) -> dict:
@@ -115,7 +135,7 @@ def _identity(profile: Profile, problems, source, tokenizer) -> dict:
 
 
 def _examples(profile: Profile, problems, model: str, folder: Path, seed: int) -> list[dict]:
-    """`input_ids` and `labels` of both modes, equally many, in an order that the seed decides."""
+    """`prompt_ids` and `completion_ids` of both modes, equally many, in an order that the seed decides."""
     parts = []
     with open_sampler(model, profile.engine, **profile.sampler_options) as sampler:
         for mode in ("think", "empty"):
@@ -134,9 +154,8 @@ def _examples(profile: Profile, problems, model: str, folder: Path, seed: int) -
                 raise DataError(f"nothing to learn: no rollout of {len(table)} in mode {mode!r} is correct")
             examples = []
             for pid, ids in zip(correct["problem_id"], correct["completion_ids"], strict=True):
-                prompt, completion = list(prompt_ids[pid]), list(ids)
-                labels = [-100] * len(prompt) + completion
-                examples.append({"input_ids": prompt + completion, "labels": labels})
+                prompt, completion = (list(map(int, part)) for part in (prompt_ids[pid], ids))
+                examples.append({"prompt_ids": prompt, "completion_ids": completion})
             parts.append(examples)
     rng = np.random.default_rng(seed)
     count = min(map(len, parts))
@@ -144,60 +163,51 @@ def _examples(profile: Profile, problems, model: str, folder: Path, seed: int) -
     return [chosen[i] for i in rng.permutation(len(chosen))]
 
 
-def _fine_tune(
-    source: models.ModelSource,
-    tokenizer,
-    examples: list[dict],
-    folder: Path,
-    settings: Training,
-    epochs: int,
-    learning_rate: float,
-    batch_size: int,
-    seed: int,
-) -> None:
-    """Train on the examples; leaves the model, then the done marker."""
-    import torch
-    from datasets import Dataset
-    from trl import SFTConfig, SFTTrainer
+@dataclass(frozen=True)
+class WarmStart:
+    """Fine-tuning on answers with and without thinking (`sft_warm_start`), as what a point comes after.
 
-    cuda = torch.cuda.is_available()
-    micro = max(d for d in range(1, min(settings.micro_batch, batch_size) + 1) if batch_size % d == 0)
-    checkpoints, temporary, final = folder / TABLE / "checkpoints", folder / ".model", folder / "model"
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    config = SFTConfig(
-        output_dir=str(checkpoints),
-        num_train_epochs=epochs,
-        learning_rate=learning_rate,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=batch_size // micro,
-        max_length=None,
-        use_cpu=not cuda,
-        bf16=settings.precision == "bfloat16",
-        gradient_checkpointing=settings.gradient_checkpointing,
-        save_strategy="epoch",
-        save_total_limit=1,
-        logging_strategy="epoch",
-        report_to="none",
-        disable_tqdm=True,
-        seed=seed,
-        dataloader_pin_memory=cuda,
-        trust_remote_code=source.trust_remote_code,
-    )
-    start = newest_whole(checkpoints)
-    remove_unfit(checkpoints, start)
-    with quiet(folder / TABLE):
-        trainer = SFTTrainer(
-            models.load_model(source, settings.weights, "cpu").train(),
-            config,
-            train_dataset=Dataset.from_list(examples),
-            processing_class=tokenizer,
-        )
-        remove_printers(trainer)
-        trainer.add_callback(sealing())
-        trainer.train(resume_from_checkpoint=None if start is None else str(start))
-        trainer.save_model(str(temporary))
-    finish_model(tokenizer, temporary, final)
-    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    write_atomic(folder / TABLE / "DONE", json.dumps({"examples": len(examples), "loss": losses}).encode())
-    del trainer
-    free_memory()
+    None leaves a field to the profile: HGPO's value (2505.14631, section 3.1) on the real ones; on the pocket
+    model a learning rate of 1e-3 and batches of 16.
+
+    Attributes:
+        n: Samples per problem and mode; None: those of an evaluation.
+        epochs: Passes over the examples; None: 3.
+        learning_rate: Learning rate; None: the profile's.
+        batch_size: Examples per update; None: the profile's.
+
+    Example:
+        >>> from effwb.training import Point
+        >>> Point("hgpo", after=WarmStart()).name
+        'hgpo after warm_start'
+    """
+
+    name: ClassVar[str] = "warm_start"
+
+    n: Positive | None = None
+    epochs: Positive | None = None
+    learning_rate: NotNegative | None = None
+    batch_size: Positive | None = None
+
+    def __post_init__(self):
+        check_fields(self)
+
+    def train(
+        self, profile: Profile, problems: Dataset, *, run_dir: Path, model: str | None, seed: int
+    ) -> str:
+        """Fine-tune a model, or read it back.
+
+        Args:
+            profile: The profile: its sampling, and the precision of its training.
+            problems: The training problems.
+            run_dir: Directory of the run.
+            model: The starting model; None: the profile's.
+            seed: Seed of rollouts, examples and their order.
+
+        Returns:
+            The directory of the fine-tuned model.
+        """
+        settings = dict(SMALL_MODEL) if profile.recipe == "pocket" else {}
+        fields = ("n", "epochs", "learning_rate", "batch_size")
+        settings |= {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
+        return sft_warm_start(profile, problems, run_dir=run_dir, model=model, seed=seed, **settings)
