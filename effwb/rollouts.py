@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from effwb import prompts
 from effwb._internal.checked import checked_arguments
+from effwb._internal.identities import problems_in_words
 from effwb._internal.keywords import moved_keywords
 from effwb.errors import ConfigError, DataError
 from effwb.profiles import Sampling
@@ -160,10 +161,9 @@ class RolloutTable:
 
     def begin(self) -> None:
         """Declare the table and store its problems, or raise `IdentityError`; the run must be locked."""
-        if self.run.is_done("rollouts"):
-            self.run.begin("rollouts", self.identity)
-        else:
-            self.run.begin("rollouts", self.identity, batching=self.sampler.batching())
+        recorded = {} if self.run.is_done("rollouts") else {"batching": self.sampler.batching()}
+        words = {"problems": problems_in_words(self.prompted["question"].tolist())}
+        self.run.begin("rollouts", self.identity, in_words=words, **recorded)
         stored = self.run.path / "problems.parquet"
         if not stored.exists() or not self.run.shards("rollouts"):
             write_parquet(stored, self.prompted)

@@ -14,6 +14,7 @@ import numpy as np
 
 from effwb import models, prompts
 from effwb._internal.checked import Positive, Text, checked_arguments
+from effwb._internal.identities import problems_in_words
 from effwb.designs import Design
 from effwb.errors import ConfigError, DataError
 from effwb.probes import Prober
@@ -270,7 +271,6 @@ class TrainingRun:
         """Everything that decides the trained weights."""
         from importlib.metadata import version
 
-        ignored = ("n_problems", *PLACEMENT, *ROUNDING)
         settings = _without_added(self.settings.as_dict(), ADDED_SETTINGS)
         return {
             "model": self.source.name,
@@ -281,7 +281,7 @@ class TrainingRun:
                 **_jsonable(_without_added(self.design.parameters(), self.design.ADDED_PARAMETERS)),
             },
             "design_state": digest(self.design.state()),
-            "settings": {k: v for k, v in settings.items() if k not in ignored},
+            "settings": {k: v for k, v in settings.items() if k not in ("n_problems", *PLACEMENT, *ROUNDING)},
             "max_tokens": self.max_tokens,
             "answer_tokens": self.profile.answer_tokens if self.design.probes else None,
             "template": self.template.identity(self.effort),
@@ -297,7 +297,8 @@ class TrainingRun:
     def recorded(self) -> dict:
         """The recipe, and what only decides how sums are rounded or how long the run takes; no identity."""
         rounding = {name: getattr(self.settings, name) for name in ROUNDING}
-        return {"processes": world_size(), **rounding, "recipe": dict(self.recipe)}
+        words = {"problems": problems_in_words(self.problems["question"][:])}
+        return {"processes": world_size(), **rounding, "recipe": dict(self.recipe), "in_words": words}
 
     @property
     def is_done(self) -> bool:
