@@ -362,7 +362,7 @@ def test_the_rest_of_probe_is_checked(few, sampler, tmp_path):
             ["eval", "-o", "r", "--problems", "columns.jsonl"],
             "'columns' has none of the columns question, problem",
         ),
-        (["eval", "-o", "r", "--problems", "null.jsonl"], "'null', row 2: question must be a text, got None"),
+        (["eval", "-o", "r", "--problems", "null.jsonl"], "'null', line 4: question must be a text, got None"),
         (["reg", ".", "--l-max", "0"], "argument --l-max: must be a whole number from 1, got '0'"),
         (
             ["reg", ".", "--csv", "none/reg.csv"],
@@ -386,7 +386,7 @@ def test_the_command_line_speaks_of_options(arguments, message, tmp_path, monkey
         "text.txt": "text",
         "broken.jsonl": f'{good}\n\n{{"question": \n',
         "columns.jsonl": '{"q": 1}\n',
-        "null.jsonl": f'{good}\n{{"question": null, "answer": "5"}}\n',
+        "null.jsonl": f'{good}\n\n\n{{"question": null, "answer": "5"}}\n',
         "wrong.yaml": "notebook: n.ipynb\naxes: {a: [1]}\njobs: two\n",
         "list.json": "[1]",
         "typed.json": json.dumps({**job, "seed": 1.5}),
