@@ -17,6 +17,10 @@ NAN = float("nan")
 UNKNOWN = Interval(NAN, NAN, NAN)
 MAX_RUNS = 12  # in one figure
 ISO_AES = (-0.5, 0.0, 0.5, 1.0)  # lines of equal AES in a figure of accuracy and tokens
+ACCURACY_AND_J = (
+    "Accuracy counts a rollout that the cap cut off as wrong; J(L) counts the answer that a rollout longer "
+    "than L is forced to give there, so J at the cap is often a little higher."
+)
 DIGITS = {"mean tokens": 1, "REG": 1, "AES": 2}  # decimals in a printed table
 
 

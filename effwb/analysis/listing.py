@@ -34,7 +34,7 @@ COLUMNS = {
     "planned steps": "optimizer updates of the whole training",
     "problems": "problems of the evaluation",
     "samples": "rollouts per problem of the evaluation",
-    "accuracy": "share of rollouts that ended by themselves with the right answer; low, high: 95 % over problems",
+    "accuracy": "share of right rollouts, truncated ones are wrong; low, high: 95 % over problems",
     "tokens": "mean length of a rollout",
     "REG": "gap to the frontier of the listing, accuracy x tokens; low, high: 95 % over problems",
     "state": f"{', '.join(STATES[:-1])} or {STATES[-1]}; `effwb check` reads every file",
@@ -111,7 +111,7 @@ def list_runs(root: str | Path, frontier: Frontier | Callable[[RunSet], Frontier
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """Every run: a directory with rollouts, a training or a fine-tuning, without the evaluations of trainings."""
+    """Every run: a directory with rollouts, a training (with its evaluation) or a fine-tuning."""
     for name, below, _ in os.walk(root):
         folder, signs = Path(name), {"rollouts", "train", "warm_start"} & set(below)
         is_part = folder.name == EVALUATION and (folder.parent / "train").is_dir() and folder != root

@@ -68,10 +68,11 @@ def paired_differences(
         l_max: Last budget that counts, in tokens; default: the last one of frontier and curves.
 
     Returns:
-        Rows `accuracy` (a truncated rollout is wrong), `J(<l_max>)` (a rollout that is longer gives the
-        answer it is forced to there), `tokens` (mean length) and `REG` (accuracy x tokens). Columns `measure`,
-        the name of each run, `difference` (second minus first) with ` low` and ` high`, and `percent` of the
-        first (tokens and REG). Of several benchmarks there are rows for each and for the average, with the column `benchmark`.
+        Rows `accuracy` (a truncated rollout is wrong), `J(<l_max>)` (a longer rollout gives the answer it is
+        forced to there), `tokens` (mean length) and `REG` (accuracy x tokens). Columns `measure`, the name of
+        each run, `difference` (second minus first) with ` low` and ` high`, and `percent` of the first (of
+        tokens and REG). Of several benchmarks there are rows for each and for the average, with the column
+        `benchmark`.
 
     Raises:
         ConfigError: There are not two runs, or a curve ends before `l_max`.

@@ -168,7 +168,7 @@ def run_reg(args: argparse.Namespace) -> int:
 
     runs = RunSet.find(args.runs)
     runs = runs.largest() if args.largest else runs.check_alike()
-    frontier = _load_frontier(args.frontier, runs) if args.frontier else runs.frontier()
+    frontier = load_frontier(args.frontier, runs) if args.frontier else runs.frontier()
     l_max = args.l_max or int(frontier.budgets[-1])
     table = runs.reg(frontier, l_max).drop(columns=["name", "seed"]).rename(columns={"run": "name"})
     print(f"REG to {l_max} tokens against {frontier.name} [95 % over problems], accuracy x tokens")
@@ -178,7 +178,7 @@ def run_reg(args: argparse.Namespace) -> int:
     return 0
 
 
-def _load_frontier(name: str, runs: RunSet) -> Frontier:
+def load_frontier(name: str, runs: RunSet) -> Frontier:
     """A frontier saved as .json, or the published one of the runs' benchmarks."""
     from effwb.analysis.benchmark_tables import published_frontier
     from effwb.frontier import MODELS, Frontier
@@ -292,7 +292,7 @@ def run_report(args: argparse.Namespace) -> int:
     from effwb.analysis.run_set import RunSet
 
     runs = RunSet.find(*args.runs)
-    frontier = _load_frontier(args.frontier, runs) if args.frontier else None
+    frontier = load_frontier(args.frontier, runs) if args.frontier else None
     print(write_report(runs, args.out, frontier, l_max=args.l_max, base=args.base, title=args.title))
     return 0
 

@@ -4,7 +4,8 @@ import argparse
 import sys
 
 from effwb import __version__
-from effwb.cli import check, commands, sweeps
+from effwb.cli import check, commands, lists, runs, sweeps
+from effwb.cli.completion import answer_shell
 from effwb.cli.options import in_terms_of_options
 from effwb.errors import EffwbError
 
@@ -28,8 +29,11 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_regrade(subparsers)
     commands.add_export(subparsers)
     commands.add_report(subparsers)
+    runs.add_runs(subparsers)
     check.add_check(subparsers)
+    lists.add_lists(subparsers)
     commands.add_doctor(subparsers)
+    answer_shell(parser)
     args = parser.parse_args(argv)
     try:
         return args.function(args)
