@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effwb._internal.processes import end_with_parent
+from effwb.cli.completion import completed_by, engines, frontiers, profiles, recipes
 from effwb.cli.options import any_path, count, directory, file_to_write, not_negative, positive, seed
 from effwb.errors import one_of
 
@@ -59,7 +60,8 @@ def add_eval(subparsers: Any) -> None:
     summary = "sample a model, force answers at every budget, and measure"
     add = add_command(subparsers, run_eval, summary, EVAL_EXAMPLES).add_argument
     add("-o", "--out", type=directory, required=True, help="run directory")
-    add("--profile", default="pocket", help="scale: a name in effwb.profiles.PROFILES (default pocket)")
+    profile_help = "scale: a name in effwb.profiles.PROFILES (default pocket)"
+    completed_by(add("--profile", default="pocket", help=profile_help), profiles)
     add("--model", help="a hub id, or a directory with weights; default: the profile's")
     add(
         "--problems",
@@ -70,7 +72,8 @@ def add_eval(subparsers: Any) -> None:
     add("--n-samples", type=count, help="rollouts per problem; default: the profile's")
     add("--max-tokens", type=count, help="cap of a rollout in tokens; default: the profile's")
     add("--temperature", type=not_negative, help="0 is greedy; default: the profile's")
-    add("--engine", help="a name in effwb.samplers.SAMPLERS; default: the profile's")
+    engine_help = "a name in effwb.samplers.SAMPLERS; default: the profile's"
+    completed_by(add("--engine", help=engine_help), engines)
     add("--url", help="address for --engine server; default: the environment variable EFFWB_SERVER_URL")
     add("--effort", help="an effort prompt: low, medium, high")
     add(
@@ -126,7 +129,7 @@ def add_train(subparsers: Any) -> None:
     add = add_command(subparsers, run_train, "train a model as a JSON file says", TRAIN_EXAMPLES).add_argument
     add("config", type=Path, help="JSON file with the arguments of effwb.training.train")
     recipe_help = "paper, pocket, or a design whose paper's settings are used; default: the file's"
-    add("--recipe", help=recipe_help)
+    completed_by(add("--recipe", help=recipe_help), recipes)
     add("--child", action="store_true", help=argparse.SUPPRESS)  # one of several processes
 
 
@@ -155,7 +158,8 @@ def add_reg(subparsers: Any) -> None:
     summary = "the gap (REG) of every finished evaluation below a directory to a frontier"
     add = add_command(subparsers, run_reg, summary, REG_EXAMPLES).add_argument
     add("runs", type=Path, help="a finished evaluation, or a directory that holds some")
-    add("--frontier", help="a saved frontier or the name of a published one; default: the best of these runs")
+    frontier_help = "a saved frontier or the name of a published one; default: the best of these runs"
+    completed_by(add("--frontier", help=frontier_help), frontiers)
     add("--l-max", type=count, help="the last budget that counts; default: the frontier's last")
     largest_help = "if the runs cannot all be compared, use the largest set that can"
     add("--largest", action="store_true", help=largest_help)
@@ -280,7 +284,8 @@ def add_report(subparsers: Any) -> None:
         default=Path("report.html"),
         help="output file (default report.html)",
     )
-    add("--frontier", help="a saved frontier or the name of a published one; default: the best of these runs")
+    frontier_help = "a saved frontier or the name of a published one; default: the best of these runs"
+    completed_by(add("--frontier", help=frontier_help), frontiers)
     add("--l-max", type=count, help="the last budget that counts; default: the last of the runs")
     add("--base", help="the baseline run for AES; default: the first")
     add("--title", default="", help="default: the names of the runs")
