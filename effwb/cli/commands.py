@@ -169,6 +169,8 @@ def add_reg(subparsers: Any) -> None:
 def run_reg(args: argparse.Namespace) -> int:
     """Print the REG of finished evaluations."""
     from effwb.analysis import RunSet
+    from effwb.analysis.comparison import ACCURACY_AND_J
+    from effwb.export.text_tables import readable
 
     runs = RunSet.find(args.runs)
     runs = runs.largest() if args.largest else runs.check_alike()
@@ -176,7 +178,8 @@ def run_reg(args: argparse.Namespace) -> int:
     l_max = args.l_max or int(frontier.budgets[-1])
     table = runs.reg(frontier, l_max).drop(columns=["name", "seed"]).rename(columns={"run": "name"})
     print(f"REG to {l_max} tokens against {frontier.name} [95 % over problems], accuracy x tokens")
-    print(table.round(3).to_string(index=False))
+    print(readable(table).to_string(index=False))
+    print(f"\n{ACCURACY_AND_J}")
     if args.csv:
         table.to_csv(args.csv, index=False)
     return 0
