@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from effwb._internal.processes import end_with_parent
 from effwb.cli.completion import completed_by, engines, frontiers, profiles, recipes
-from effwb.cli.options import any_path, count, directory, file_to_write, not_negative, positive, seed
+from effwb.cli.options import count, directory, file_to_write, new_file, not_negative, positive, seed
 from effwb.errors import one_of
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ def add_report(subparsers: Any) -> None:
     add(
         "-o",
         "--out",
-        type=any_path,
+        type=new_file,
         default=Path("report.html"),
         help="output file (default report.html)",
     )

@@ -6,7 +6,7 @@ import sys
 from effwb import __version__
 from effwb.cli import check, commands, lists, runs, sweeps
 from effwb.cli.completion import answer_shell
-from effwb.cli.options import in_terms_of_options
+from effwb.cli.options import cannot_write, in_terms_of_options
 from effwb.errors import EffwbError
 
 ABOUT = "How few tokens does a reasoning model need to be right, and which training makes it need fewer?"
@@ -41,8 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"effwb {args.command}: {in_terms_of_options(str(error), args)}", file=sys.stderr)
         return 2
     except OSError as error:  # a disk that is full or may not be written to
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"effwb {args.command}: {place}{error.strerror or error}", file=sys.stderr)
+        print(f"effwb {args.command}: {cannot_write(error, args)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; run the same command again to continue", file=sys.stderr)

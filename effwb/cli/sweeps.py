@@ -155,14 +155,17 @@ def run_plan(args: argparse.Namespace) -> int:
     profile = point_profiles[0]
     if any(other.model != profile.model for other in point_profiles):
         raise ConfigError("all points of a plan must have one model; run effwb plan once for each profile")
+    counts = [estimate.counts(args.notebook, point) for point in points]
+    for count, point_profile in zip(counts, point_profiles, strict=True):
+        estimate.work(count, point_profile, args.length)  # refuses what it refuses before a run of minutes
     if args.calibrate or not args.gpu:
         rates = estimate.calibrate(profile)
     else:
         rates = estimate.roofline(estimate.shape_of(profile.model), profile, args.gpu, args.length)
     length = args.length or rates.length
     first, *others = (
-        estimate.work(estimate.counts(args.notebook, point), point_profile, length)
-        for point, point_profile in zip(points, point_profiles, strict=True)
+        estimate.work(count, point_profile, length)
+        for count, point_profile in zip(counts, point_profiles, strict=True)
     )
     print(estimate.report(sum(others, first), rates, profile, args.gpu))
     return 0
