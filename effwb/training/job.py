@@ -102,7 +102,11 @@ def _read(path: Path) -> Job:
         raise ConfigError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(config, dict):
         raise ConfigError(f"{path} must hold a JSON object with {', '.join(REQUIRED)}")
-    for key in config:
+    for key, value in config.items():
+        if key in Training.model_fields and key not in Job.model_fields:
+            raise ConfigError(
+                f'{path}: {key} is a training setting: write "training": {{"{key}": {value!r}}}'
+            )
         one_of(f"key in {path}", key, Job.model_fields)
     missing = [key for key in REQUIRED if key not in config]
     if missing:
