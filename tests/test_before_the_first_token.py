@@ -362,7 +362,7 @@ def test_the_rest_of_probe_is_checked(few, sampler, tmp_path):
             "argument -o/--out: 'text.txt/r.html' is or lies in a file",
         ),
         (["report", ".", "-o", "."], "argument -o/--out: '.' is a directory; name a file in it"),
-        (["train", "misplaced.json"], """steps is a training setting: write "training": {"steps": 3}"""),
+        (["train", "misplaced.json"], """steps is a training setting; write "training": {"steps": 3}"""),
         (["eval", "-o", "r", "--problems", "broken.jsonl"], "broken.jsonl, line 3 is not valid JSON"),
         (
             ["eval", "-o", "r", "--problems", "columns.jsonl"],

@@ -133,6 +133,7 @@ def in_terms_of_options(message: str, args: argparse.Namespace) -> str:
         name = re.escape(name)
         message = re.sub(rf"^(unknown )?(?:profile )?{name}(?:=| (?='|must\b))", rf"\1{option} ", message)
         message = re.sub(rf"(?<![\w.'{{-]){name}=(?=[\w'\"-])", f"{option} ", message)
-    for words, option in IN_PYTHON.items():
+    advice = IN_PYTHON if hasattr(args, "largest") else {**IN_PYTHON, "RunSet.largest() takes": "name"}
+    for words, option in advice.items():
         message = message.replace(words, option)
     return message

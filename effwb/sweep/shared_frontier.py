@@ -48,8 +48,9 @@ def share_frontier(
     for number, row in enumerate(rows):
         run = row["results"].get("run") if "REG" in row["results"] else None
         folder = None if run is None else _folder_of(run, folders.get(row["point"], {}))
-        key = str(number) if folder is None else _key(folder, row["point"])
-        if folder is not None and row["results"].get("benchmark", AVERAGE) == AVERAGE:
+        benchmark = row["results"].get("benchmark", AVERAGE)
+        key = str(number) if folder is None else f"{benchmark}: {_key(folder, row['point'])}"
+        if folder is not None and benchmark == AVERAGE:
             runs[key] = folder
         elif run is not None:
             row["results"].setdefault(FRONTIER, OWN)
@@ -124,7 +125,8 @@ def _gaps(runs: Mapping[str, Path], frontier: FrontierChoice) -> dict[str, dict[
         alike.setdefault(measure_of(RunDir(folder)), []).append(key)
     gaps = {}
     for keys in alike.values():
-        part = RunSet.of(Path(), [runs[key] for key in keys]).on(AVERAGE)
+        places = [runs[key].resolve() for key in keys]
+        part = RunSet.of(places[0].anchor, places).on(AVERAGE)  # named by their whole paths
         best = frontier(part) if callable(frontier) else frontier
         table = part.reg(best)
         name = f"the {part.frontier().name} of this table" if best is None else best.name

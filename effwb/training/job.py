@@ -104,9 +104,8 @@ def _read(path: Path) -> Job:
         raise ConfigError(f"{path} must hold a JSON object with {', '.join(REQUIRED)}")
     for key, value in config.items():
         if key in Training.model_fields and key not in Job.model_fields:
-            raise ConfigError(
-                f'{path}: {key} is a training setting: write "training": {{"{key}": {value!r}}}'
-            )
+            setting = json.dumps({"training": {key: value}})
+            raise ConfigError(f"{path}: {key} is a training setting; write {setting[1:-1]}")
         one_of(f"key in {path}", key, Job.model_fields)
     missing = [key for key in REQUIRED if key not in config]
     if missing:

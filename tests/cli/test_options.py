@@ -31,6 +31,11 @@ def test_parameters_become_options(message, words):
     assert in_terms_of_options(message, ARGS) == words
 
 
+def test_a_command_without_the_option_advises_what_it_can():
+    message = in_terms_of_options("RunSet.largest() takes the 2 that agree", argparse.Namespace(out=None))
+    assert message == "name the 2 that agree"
+
+
 @pytest.fixture
 def read_only(monkeypatch):
     """A file system that cannot be written, whoever asks."""

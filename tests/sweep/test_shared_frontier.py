@@ -74,6 +74,27 @@ def test_a_base_run_stands_once_and_belongs_to_no_point(out):
     assert (row["point"], row["design"], row["steps"], row["status"]) == ("2 points", None, 20, "done")
 
 
+def test_runs_of_one_name_in_two_points_are_two_runs(tmp_path):
+    """An axis that is no part of a run's name: kimi at two learning rates, one of which taught it something."""
+    for rate, right in ((0.1, 0), (0.2, 1)):
+        runs = {**base(), **trained("kimi", right)}
+        rows = [result("base", "base-seed0", 0.0), result("kimi", "kimi-seed0", 0.0)]
+        write_point(tmp_path, {"rate": rate}, rows, runs)
+    table = sweep.table(tmp_path)
+    assert table["name"].tolist() == ["base", "kimi", "kimi"]
+    assert table["REG"].tolist() == [10, 10, 0]
+
+
+def test_each_benchmark_keeps_its_row(tmp_path):
+    rows = [{**result("kimi", "kimi-seed0", 4.0), "benchmark": b} for b in ("aime24", "amc23", "average")]
+    change = {"ids": ("aime24-1", "aime24-2", "amc23-1", "amc23-2")}
+    runs = {"kimi-seed0": (change, trained("kimi", 1)["kimi-seed0"][1])}
+    write_point(tmp_path, {"design": "kimi"}, rows, runs)
+    table = sweep.table(tmp_path).set_index("benchmark")
+    assert table["REG"].to_dict() == {"aime24": 4.0, "amc23": 4.0, "average": 0.0}
+    assert table.loc["aime24", "frontier"] == OWN
+
+
 def test_other_bases_stay(out, tmp_path):
     """Another seed of the rollouts, or other problems, are another run."""
     runs = {**base({"version": 2}), **trained("lapo", 0)}
