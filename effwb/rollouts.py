@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from effwb import prompts
 from effwb._internal.checked import checked_arguments
@@ -161,7 +161,9 @@ class RolloutTable:
 
     def begin(self) -> None:
         """Declare the table and store its problems, or raise `IdentityError`; the run must be locked."""
-        recorded = {} if self.run.is_done("rollouts") else {"batching": self.sampler.batching()}
+        recorded: dict[str, Any] = {}
+        if not self.run.is_done("rollouts"):
+            recorded["batching"] = self.sampler.batching()
         words = {"problems": problems_in_words(self.prompted["question"].tolist())}
         self.run.begin("rollouts", self.identity, in_words=words, **recorded)
         stored = self.run.path / "problems.parquet"

@@ -188,12 +188,18 @@ def run_reg(args: argparse.Namespace) -> int:
 def load_frontier(name: str, runs: RunSet) -> Frontier:
     """A frontier saved as .json, or the published one of the runs' benchmarks."""
     from effwb.analysis.benchmark_tables import published_frontier
+
+    return saved_frontier(name) or published_frontier(name, runs)
+
+
+def saved_frontier(name: str) -> Frontier | None:
+    """A frontier saved as .json; None for the name of a published one, and `ConfigError` for any other."""
     from effwb.frontier import MODELS, Frontier
 
     if Path(name).suffix == ".json":
         return Frontier.load(name)
     one_of("frontier", name, (*MODELS, "a .json file"))
-    return published_frontier(name, runs)
+    return None
 
 
 REGRADE_EXAMPLES = """\

@@ -92,7 +92,7 @@ def parameters(prefix: str = "", **_: Any) -> list[str]:
     lists = {"design": designs, "profile": profiles, "recipe": recipes}
     if not equals:
         return [f"{name}=" for name in NAMED]
-    before, comma, _ = values.rpartition(",")
+    before, comma, _last = values.rpartition(",")
     return [
         f"{name}={before}{comma}{value}" for value in lists.get(name, engines if name in NAMED else list)()
     ]

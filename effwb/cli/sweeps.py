@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from effwb.cli.commands import add_command, load_frontier
+from effwb.cli.commands import add_command, load_frontier, saved_frontier
 from effwb.cli.completion import completed_by, frontiers, gpus, parameters
 from effwb.cli.options import directory, positive
 from effwb.errors import ConfigError, one_of
@@ -61,7 +61,6 @@ def run_sweep(args: argparse.Namespace) -> int:
     """Run a sweep, or print the state of one, and return 1 if a point failed."""
     from effwb import sweep
     from effwb.runs import write_atomic
-    from effwb.sweep.shared_frontier import caption
 
     arguments = _sweep_arguments(args) if args.notebook else {"out": args.out}
     if not arguments.get("out"):
@@ -73,17 +72,30 @@ def run_sweep(args: argparse.Namespace) -> int:
             raise ConfigError(
                 "a sweep needs at least one axis: pass -a NAME=V1,V2 (for a single run use papermill)"
             )
-        sweep.run(**arguments)
-    table = sweep.table(arguments["out"], partial(load_frontier, args.frontier) if args.frontier else None)
-    if shared := shared_parameters(table):
-        print(f"at every point: {', '.join(f'{name}={value}' for name, value in shared.items())}\n")
-    print(in_columns(table).to_string(index=False, max_colwidth=40))
-    if line := caption(table):
-        print(f"\n{line}")
+    frontier = None
+    if args.frontier is not None:
+        saved_frontier(args.frontier)  # refused now, not after hours
+        frontier = partial(load_frontier, args.frontier)
+    table = sweep.run(**arguments) if args.notebook else None
+    if table is None or frontier is not None:
+        table = sweep.table(arguments["out"], frontier)
+    _print(table)
     if args.notebook:
         write_atomic(Path(arguments["out"]) / "table.csv", table.to_csv(index=False).encode())
         print(f"\nThe table: {Path(arguments['out']) / 'table.csv'}")
     return int((table["status"] == "failed").any())
+
+
+def _print(table: pd.DataFrame) -> None:
+    from effwb.analysis.comparison import ACCURACY_AND_J
+    from effwb.sweep.shared_frontier import caption
+
+    if shared := shared_parameters(table):
+        print(f"at every point: {', '.join(f'{name}={value}' for name, value in shared.items())}\n")
+    print(in_columns(table).to_string(index=False, max_colwidth=40))
+    if line := caption(table):
+        has_both = "accuracy" in table and any(str(name).startswith("J(") for name in table)
+        print(f"\n{line}", *([ACCURACY_AND_J] if has_both else []), sep="\n")
 
 
 def in_columns(table: pd.DataFrame) -> pd.DataFrame:

@@ -75,7 +75,7 @@ def test_a_base_run_stands_once_and_belongs_to_no_point(out):
 
 
 def test_runs_of_one_name_in_two_points_are_two_runs(tmp_path):
-    """An axis that is no part of a run's name: kimi at two learning rates, one of which taught it something."""
+    """An axis that is no part of a run's name: kimi at two learning rates, one of which taught it."""
     for rate, right in ((0.1, 0), (0.2, 1)):
         runs = {**base(), **trained("kimi", right)}
         rows = [result("base", "base-seed0", 0.0), result("kimi", "kimi-seed0", 0.0)]
