@@ -42,6 +42,7 @@ COLUMNS = {
     "note": "what is damaged, or why there is no REG",
 }
 INTERVALS = ("accuracy", "REG")  # columns with ` low` and ` high` behind them
+COUNTS = ("seed", "steps", "planned steps", "problems", "samples")
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,5 +224,5 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
         name + end for name in COLUMNS for end in (("", " low", " high") if name in INTERVALS else ("",))
     ]
     table = pd.DataFrame(rows, columns=names)
-    counts = ("seed", "steps", "planned steps", "problems", "samples")
-    return table.astype({name: "Int64" for name in counts})
+    numbers = [name for name in names if name.startswith((*INTERVALS, "tokens", "age"))]
+    return table.astype({**dict.fromkeys(COUNTS, "Int64"), **dict.fromkeys(numbers, "float64")})

@@ -65,6 +65,24 @@ def test_what_is_wrong_is_named(root, arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_without_a_finished_run_there_are_no_numbers(tmp_path, capsys):
+    from tests.analysis.test_listing import write_training
+
+    write_training(tmp_path / "a", steps=1, done=False)
+    assert listed(capsys, tmp_path, "-w", "REG<3") == []
+    assert main(["ls", str(tmp_path)]) == 0
+    assert "1 runs: 1 stopped" in capsys.readouterr().out
+
+
+def test_compare_refuses_with_the_reason(root, capsys):
+    write_evaluation(root / "more", ids=("a", "b", "c"))
+    assert main(["compare", str(root / "early"), str(root / "more")]) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        "effwb compare: these evaluations are not measured alike (problems: 2 in early, 3 in more)\n"
+    )
+
+
 def test_a_condition_without_a_sign(root, capsys):
     with pytest.raises(SystemExit):
         main(["ls", str(root), "-w", "finished"])
