@@ -225,4 +225,6 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=names)
     numbers = [name for name in names if name.startswith((*INTERVALS, "tokens", "age"))]
-    return table.astype({**dict.fromkeys(COUNTS, "Int64"), **dict.fromkeys(numbers, "float64")})
+    words = [name for name in names if name not in (*COUNTS, *numbers)]
+    types = {**dict.fromkeys(COUNTS, "Int64"), **dict.fromkeys(numbers, "float64")}
+    return table.astype({**types, **dict.fromkeys(words, "object")})

@@ -67,11 +67,7 @@ def complete(line, tmp_path, shell="bash"):
     [
         ("effwb comp", ["compare", "completion"]),
         ("effwb eval --profile qwen3", [name for name in PROFILES if name.startswith("qwen3")]),
-        ("effwb eval --engine v", ["vllm"]),
         ("effwb sweep n.ipynb -a design=lapo", ["design=lapo_discovery", "design=lapo_internalization"]),
-        ("effwb sweep n.ipynb -a design=lead,kim", ["design=lead,kimi"]),
-        ("effwb plan n.ipynb -p profile=poc", ["profile=pocket"]),
-        ("effwb train c.json --recipe pock", ["pocket"]),
         ("effwb reg runs --frontier qwen3-", [name for name in MODELS if name.startswith("qwen3-")]),
         ("effwb ls --re", ["--reverse"]),
     ],
@@ -83,6 +79,13 @@ def test_what_is_offered(line, words, tmp_path):
 def test_parameters_before_the_equals_sign():
     assert "design=" in parameters("des")
     assert list(parameters("steps=2")) == []
+
+
+def test_the_last_of_several_values_is_completed():
+    assert "design=lead,kimi" in parameters("design=lead,ki")
+    assert parameters("profile=poc") == [f"profile={name}" for name in PROFILES]
+    assert parameters("eval_engine=v") == [f"eval_engine={name}" for name in SAMPLERS]
+    assert "recipe=paper" in parameters("recipe=")
 
 
 @pytest.mark.parametrize("shell", SHELLS)

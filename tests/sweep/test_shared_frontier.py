@@ -137,11 +137,7 @@ def test_a_damaged_run_is_not_judged_silently(out):
 def test_the_printed_table_has_sensible_digits(out):
     table = sweep.table(out)
     shown = in_columns(table)
-    assert shown["REG"].tolist() == [
-        "10.000 [10.000, 10.000]",
-        "10.000 [10.000, 10.000]",
-        "0.000 [0.000, 0.000]",
-    ]
+    assert shown["REG"].tolist() == ["10.00 [10.00, 10.00]", "10.00 [10.00, 10.00]", "0.00 [0.00, 0.00]"]
     assert shown["design"].tolist() == ["", "kimi", "lead"]
     assert not {"run", "frontier", "error", "REG low", "steps"} & set(shown)
     assert shared_parameters(table) == {"steps": "20"}
