@@ -201,18 +201,20 @@ def _located(model: str | ModelSource) -> ModelSource:
     return locate(model) if isinstance(model, str) else model
 
 
-def load_config(model: str | ModelSource) -> PreTrainedConfig:
+def load_config(model: str | ModelSource, *, offline: bool = False) -> PreTrainedConfig:
     """Load the config of a model, without its weights.
 
     Args:
         model: A name that `locate` knows, or what it returned.
+        offline: Read it from this machine, where it was downloaded before, and ask no hub.
 
     Raises:
         ConfigError: If the model cannot be found or read.
     """
     from transformers import AutoConfig
 
-    return _from_pretrained(AutoConfig, _located(model))
+    options = {"local_files_only": True} if offline else {}
+    return _from_pretrained(AutoConfig, _located(model), **options)
 
 
 def load_generation_config(model: str | ModelSource) -> GenerationConfig:

@@ -23,7 +23,7 @@ COLUMNS = ("problem_id", "question", "answer", "level", "source")
 POCKET_SPLITS = ("test", "train")
 GENERATED = 500  # problems that a generated source makes by default
 
-# preset -> (hub id, config, split); columns are found by name, see QUESTION and ANSWER
+# preset -> (hub id, config, split); columns are found by name, in any case: see QUESTION and ANSWER
 PRESETS = {
     "gsm8k": ("openai/gsm8k", "main", "test"),
     "math500": ("HuggingFaceH4/MATH-500", None, "test"),
@@ -34,8 +34,18 @@ PRESETS = {
     "olympiad": ("math-ai/olympiadbench", None, "test"),
     "deepscaler": ("agentica-org/DeepScaleR-Preview-Dataset", None, "train"),
 }
-QUESTION = ("question", "problem", "prompt")
-ANSWER = ("answer", "final_answer", "expected_answer", "solution")
+QUESTION = ("question", "problem", "prompt", "query", "instruction", "input")
+ANSWER = (
+    "answer",
+    "final_answer",
+    "expected_answer",
+    "gold",
+    "gold_answer",
+    "ground_truth",
+    "target",
+    "solution",
+)
+PLACE = "place"  # key of a row that says where in its file it stands, for messages
 LEVEL = ("level", "difficulty")
 
 
@@ -107,15 +117,20 @@ def as_dataset(rows: list[dict], name: str) -> Dataset:
     for row in rows:
         row["problem_id"] = f"{row['source']}-{hashlib.sha256(row['question'].encode()).hexdigest()[:12]}"
         if row["problem_id"] in ids:
-            raise DataError(f"problem source {name!r} has the same question twice: {row['question'][:80]!r}")
+            place = f" ({row[PLACE]})" if PLACE in row else ""
+            raise DataError(
+                f"problem source {name!r} has the same question twice: {row['question'][:80]!r}{place}"
+            )
         ids.add(row["problem_id"])
     golds = [r["answer"] for r in rows]
     verdicts = verify([f"\\boxed{{{g}}}" for g in golds], golds)
     pairs = [(r, v) for r, v in zip(rows, verdicts, strict=True) if not v.correct]
-    bad = [f"{r['problem_id']}: {r['answer']!r} ({v.status})" for r, v in pairs]
+    bad = [f"{r.get(PLACE, r['problem_id'])}: {r['answer']!r} ({v.status})" for r, v in pairs]
     if bad:
+        hint = " (an empty gold: there is none, several, or a solution has no \\boxed answer)"
         raise DataError(
             f"{len(bad)} golds of {name!r} do not verify against themselves: {'; '.join(bad[:3])}"
+            f"{hint if any(not r['answer'] for r, _ in pairs) else ''}"
         )
     return Dataset.from_list([{c: str(r[c]) for c in COLUMNS} for r in rows])
 
@@ -232,7 +247,8 @@ def _file(path: Path) -> list[dict]:
     if not path.is_file():
         raise DataError(f"no problem file at {path}")
     if path.suffix == ".jsonl":
-        return _normalised(_json_lines(path), path.stem)
+        lines = _json_lines(path)
+        return _normalised(list(lines.values()), path.stem, [f"line {number}" for number in lines])
     try:
         table = pd.read_parquet(path)
     except (ValueError, OSError) as error:
@@ -240,9 +256,9 @@ def _file(path: Path) -> list[dict]:
     return _normalised(table.to_dict("records"), path.stem)
 
 
-def _json_lines(path: Path) -> list[dict]:
-    """The rows of a file with a JSON object per line; empty lines are skipped, a broken one is named."""
-    rows = []
+def _json_lines(path: Path) -> dict[int, dict]:
+    """The rows of a file with a JSON object per line, by the number of the line; empty lines are skipped."""
+    rows = {}
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -256,28 +272,32 @@ def _json_lines(path: Path) -> list[dict]:
             raise DataError(f"{path}, line {number} is not valid JSON: {error}") from None
         if not isinstance(row, dict):
             raise DataError(f"{path}, line {number} must hold a JSON object, got {line[:80]!r}")
-        rows.append(row)
+        rows[number] = row
     return rows
 
 
-def _normalised(rows: list[dict], source: str) -> list[dict]:
+def _normalised(rows: list[dict], source: str, places: list[str] | None = None) -> list[dict]:
     """Rows with question, answer, level and source, from columns found by name."""
     if not rows:
         return []
     question, answer = _column(rows[0], QUESTION, source), _column(rows[0], ANSWER, source)
     level = next((c for c in LEVEL if c in rows[0]), None)
-    for number, row in enumerate(rows, 1):
+    places = places or [f"row {number}" for number in range(1, len(rows) + 1)]
+    for row, place in zip(rows, places, strict=True):
         value = row.get(question)
         if not isinstance(value, str) or not value.strip():
-            raise DataError(f"{source!r}, row {number}: {question} must be a text, got {value!r}")
+            raise DataError(f"{source!r}, {place}: {question} must be a text, got {value!r}")
+        if answer not in row:
+            raise DataError(f"{source!r}, {place} has no {answer}, the column of the answers")
     return [
         {
             "question": r[question],
             "answer": _gold(r.get(answer), answer),
             "level": str(r.get(level, "")) if level else "",
             "source": str(r.get("source") or source),
+            PLACE: place,
         }
-        for r in rows
+        for r, place in zip(rows, places, strict=True)
     ]
 
 
@@ -285,6 +305,10 @@ def _column(row: dict, names: tuple[str, ...], source: str) -> str:
     for name in names:
         if name in row:
             return name
+    by_lower_case = {str(column).lower(): column for column in row}
+    for name in names:
+        if name in by_lower_case:  # "Problem" and "Answer", as some benchmarks have them
+            return by_lower_case[name]
     raise DataError(
         f"{source!r} has none of the columns {', '.join(names)}; it has {', '.join(map(str, row))}. A "
         f"problem needs a question ({', '.join(QUESTION)}) and an answer ({', '.join(ANSWER)}; a solution "
@@ -307,7 +331,7 @@ def _gold(value, column: str) -> str:
     text = str(value)
     if "####" in text:
         return text.split("####")[-1].strip()
-    if column == "solution":
+    if column.lower() == "solution":
         return extract(text) or ""
     return text
 
@@ -317,5 +341,5 @@ def _drawn(rows: list[dict], n: int | None, seed: int) -> list[dict]:
     if n is None:
         return rows
     if n > len(rows):
-        raise DataError(f"asked for {n} problems, the source has {len(rows)}")
+        raise DataError(f"asked for {n} problems, the source has {len(rows)}; ask for at most so many")
     return random.Random(seed).sample(rows, n)

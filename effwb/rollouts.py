@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from effwb import prompts
 from effwb._internal.checked import checked_arguments
+from effwb._internal.identities import problems_in_words
 from effwb._internal.interrupts import brief_interrupts, resumable
 from effwb._internal.keywords import moved_keywords
 from effwb.errors import ConfigError, DataError
@@ -162,10 +163,11 @@ class RolloutTable:
 
     def begin(self) -> None:
         """Declare the table and store its problems, or raise `IdentityError`; the run must be locked."""
-        if self.run.is_done("rollouts"):
-            self.run.begin("rollouts", self.identity)
-        else:
-            self.run.begin("rollouts", self.identity, batching=self.sampler.batching())
+        recorded: dict[str, Any] = {}
+        if not self.run.is_done("rollouts"):
+            recorded["batching"] = self.sampler.batching()
+        words = {"problems": problems_in_words(self.prompted["question"].tolist())}
+        self.run.begin("rollouts", self.identity, in_words=words, **recorded)
         stored = self.run.path / "problems.parquet"
         if not stored.exists() or not self.run.shards("rollouts"):
             write_parquet(stored, self.prompted)

@@ -33,6 +33,7 @@ from effwb._internal.files import (
     write_json,
     write_parquet,
 )
+from effwb._internal.identities import differences_in_words
 from effwb._internal.interrupts import brief_interrupts
 from effwb._internal.locks import locked
 from effwb._internal.paths import checkout
@@ -111,7 +112,15 @@ class RunDir:
             )
         return identity
 
-    def begin(self, table: str, identity: dict, *, pending: Sequence[str] = (), **recorded) -> None:
+    def begin(
+        self,
+        table: str,
+        identity: dict,
+        *,
+        pending: Sequence[str] = (),
+        in_words: Mapping[str, str] | None = None,
+        **recorded,
+    ) -> None:
         """Declare a table, or check that the one on disk is the same.
 
         A declaration without any data is replaced, since nothing is lost by it. The shards of a table that is
@@ -122,6 +131,7 @@ class RunDir:
             identity: Everything that decides the contents of the table.
             pending: Keys of `identity` whose value is known only when the table is complete. None, here or
                 on disk, then agrees with any value, and the value given here is stored.
+            in_words: What a digest in `identity` stands for, by key. It is recorded, and shown in messages.
             **recorded: Stored beside the environment; it identifies nothing.
 
         Raises:
@@ -137,9 +147,12 @@ class RunDir:
         # every other table is made from the rollouts
         if stored is not None and self.has_data("*" if table == "rollouts" else table):
             unknown = {key: None for key in pending if None in (stored.get(key), identity[key])}
-            check_identity({**stored, **unknown}, {**identity, **unknown}, self.path / table)
+            known = section.get("environment", {}).get("in_words", {})
+            words = {key: (known[key], text) for key, text in (in_words or {}).items() if key in known}
+            check_identity({**stored, **unknown}, {**identity, **unknown}, self.path / table, words)
             section = {**section, "identity": {**stored, **{key: identity[key] for key in unknown}}}
         elif stored != identity:
+            recorded |= {"in_words": dict(in_words)} if in_words else {}
             section = {"identity": identity, "environment": {**environment(), **recorded}}
         if section != config.get(table):
             config.setdefault("schema", SCHEMA)
@@ -312,23 +325,25 @@ def enumerate_parts(
             count(len(part))
 
 
-def check_identity(stored: dict, requested: dict, where: Path) -> None:
+def check_identity(
+    stored: dict, requested: dict, where: Path, words: Mapping[str, tuple[str, str]] | None = None
+) -> None:
     """Check that two identities agree.
 
     Args:
         stored: The identity on disk.
         requested: The identity that was asked for.
         where: What the identity belongs to, for the error message.
+        words: What a digest stands for on disk and here, by key, where that is known.
 
     Raises:
-        IdentityError: They differ; the message lists the keys with both values.
+        IdentityError: They differ; the message lists the keys with both values, digests in words.
     """
-    old, new = flat(stored), flat(requested)
-    keys = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    if keys:
-        lines = "; ".join(f"{k}: {old.get(k)!r} on disk, {new.get(k)!r} asked for" for k in keys[:8])
+    lines = differences_in_words(flat(stored), flat(requested), words or {})
+    if lines:
         raise IdentityError(
-            f"{where} belongs to another run ({lines}). Use another directory; nothing was changed"
+            f"{where} belongs to another run ({'; '.join(lines[:8])}). Use another directory; nothing was "
+            "changed"
         )
 
 

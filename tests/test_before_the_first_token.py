@@ -356,13 +356,19 @@ def test_the_rest_of_probe_is_checked(few, sampler, tmp_path):
         (["eval", "-o", "r", "--model", "none"], "unknown --model 'none'"),
         (["eval", "-o", "r", "--effort", "lwo"], "unknown --effort 'lwo'"),
         (["eval", "-o", "text.txt"], "'text.txt' is a file, not a directory"),
-        (["eval", "-o", "text.txt/run"], "text.txt/run is or lies in a file"),
+        (["eval", "-o", "text.txt/run"], "argument -o/--out: 'text.txt/run' is or lies in a file"),
+        (
+            ["report", ".", "-o", "text.txt/r.html"],
+            "argument -o/--out: 'text.txt/r.html' is or lies in a file",
+        ),
+        (["report", ".", "-o", "."], "argument -o/--out: '.' is a directory; name a file in it"),
+        (["train", "misplaced.json"], """steps is a training setting; write "training": {"steps": 3}"""),
         (["eval", "-o", "r", "--problems", "broken.jsonl"], "broken.jsonl, line 3 is not valid JSON"),
         (
             ["eval", "-o", "r", "--problems", "columns.jsonl"],
             "'columns' has none of the columns question, problem",
         ),
-        (["eval", "-o", "r", "--problems", "null.jsonl"], "'null', row 2: question must be a text, got None"),
+        (["eval", "-o", "r", "--problems", "null.jsonl"], "'null', line 4: question must be a text"),
         (["reg", ".", "--l-max", "0"], "argument --l-max: must be a whole number from 1, got '0'"),
         (
             ["reg", ".", "--csv", "none/reg.csv"],
@@ -386,9 +392,10 @@ def test_the_command_line_speaks_of_options(arguments, message, tmp_path, monkey
         "text.txt": "text",
         "broken.jsonl": f'{good}\n\n{{"question": \n',
         "columns.jsonl": '{"q": 1}\n',
-        "null.jsonl": f'{good}\n{{"question": null, "answer": "5"}}\n',
+        "null.jsonl": f'{good}\n\n\n{{"question": null, "answer": "5"}}\n',
         "wrong.yaml": "notebook: n.ipynb\naxes: {a: [1]}\njobs: two\n",
         "list.json": "[1]",
+        "misplaced.json": json.dumps({**job, "steps": 3}),
         "typed.json": json.dumps({**job, "seed": 1.5}),
         "pickle.json": json.dumps({**job, "design": "x.pkl"}),
     }.items():

@@ -46,6 +46,14 @@ def test_columns_are_found_by_name(tmp_path):
     assert gsm["answer"] == ["1,007"]
 
 
+@pytest.mark.parametrize("question", [*problems.QUESTION, "Problem"])
+@pytest.mark.parametrize("answer", [*problems.ANSWER, "Answer"])
+def test_columns_as_users_have_them(tmp_path, question, answer):
+    rows = [{"id": 7, question: "3 + 4?", answer: r"\boxed{7}" if answer == "solution" else "7"}]
+    table = problems.load(write(tmp_path / "mine.jsonl", rows))
+    assert (table["question"], table["answer"]) == (["3 + 4?"], ["7"])
+
+
 def test_a_list_of_one_gold_is_that_gold(tmp_path):
     assert problems.load(write(tmp_path / "l.jsonl", [{"question": "q", "answer": ["2"]}]))["answer"] == ["2"]
 
@@ -83,7 +91,7 @@ def test_bad_names(name, options, names):
     ("rows", "message"),
     [
         ([], "empty"),
-        ([{"question": "q", "gold": "1"}], "has none of the columns answer"),
+        ([{"question": "q", "reply": "1"}], "has none of the columns answer.*it has question, reply"),
         ([{"text": "q", "answer": "1"}], "has none of the columns question"),
         ([{"question": "q", "answer": "1"}, {"question": "q", "answer": "1"}], "the same question twice"),
         ([{"question": "q", "answer": ""}], r"do not verify against themselves.*bad_gold"),
@@ -91,6 +99,10 @@ def test_bad_names(name, options, names):
         ([{"question": "q", "answer": float("nan")}, {"question": "r", "answer": "1"}], "do not verify"),
         ([{"question": "q", "answer": ["1", "2"]}], "do not verify"),
         ([{"question": "q", "answer": r"\frac{1}{"}], "do not verify"),
+        ([{"question": "q", "answer": "1"}, {"question": "r"}], "'bad', line 2 has no answer"),
+        ([{"question": "q", "answer": "1"}, {"question": "r", "answer": r"\frac{1}{"}], "selves: line 2: "),
+        ([{"question": "q", "answer": "1"}] * 2, r"twice: 'q' \(line 2\)"),
+        ([{"problem": "q", "solution": "so 1"}], r"line 1: '' \(bad_gold\).*a solution has no .boxed answer"),
     ],
 )
 def test_bad_files(tmp_path, rows, message):

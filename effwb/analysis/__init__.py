@@ -4,7 +4,19 @@
 """
 
 from effwb.analysis.effect_tables import aes_table, effects, level_table, over_seeds
+from effwb.analysis.listing import list_runs
+from effwb.analysis.paired import paired_differences, two_runs
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
 
-__all__ = ["RunAnalysis", "RunSet", "aes_table", "effects", "level_table", "over_seeds"]
+__all__ = [
+    "RunAnalysis",
+    "RunSet",
+    "aes_table",
+    "effects",
+    "level_table",
+    "list_runs",
+    "over_seeds",
+    "paired_differences",
+    "two_runs",
+]

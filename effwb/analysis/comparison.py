@@ -10,13 +10,17 @@ from effwb.analysis.benchmark_tables import frontier_on, stack_benchmarks
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
 from effwb.errors import one_of
-from effwb.frontier import Frontier, reg, reg_interval
+from effwb.frontier import Frontier, reg, reg_row
 from effwb.metrics import Interval, aes_interval, clustered_interval, interval_columns
 
 NAN = float("nan")
 UNKNOWN = Interval(NAN, NAN, NAN)
 MAX_RUNS = 12  # in one figure
 ISO_AES = (-0.5, 0.0, 0.5, 1.0)  # lines of equal AES in a figure of accuracy and tokens
+ACCURACY_AND_J = (
+    "Accuracy counts a rollout that the cap cut off as wrong; J(L) counts the answer that a rollout longer "
+    "than L is forced to give there, so J at the cap is often a little higher."
+)
 DIGITS = {"mean tokens": 1, "REG": 1, "AES": 2}  # decimals in a printed table
 
 
@@ -32,7 +36,7 @@ def compare(
             interpolations and has no interval.
         l_max: Last budget that counts, in tokens.
         baseline: Name of the run that AES compares with.
-        resamples: Bootstrap resamples.
+        resamples: Bootstrap resamples of AES; those of REG are the same everywhere (`frontier.reg_row`).
 
     Returns:
         A row per run: `name`, `problems`, `accuracy`, `mean tokens`, `J(<l_max>)`, `REG` (accuracy x tokens),
@@ -54,18 +58,16 @@ def _row(run: RunAnalysis, frontier: Frontier | None, l_max: int, base: RunAnaly
     row = {"name": run.name, "problems": len(own)}
     row |= interval_columns({"accuracy": clustered_interval(own[:, 0], benchmark_P=benchmark_P)})
     row |= {"mean tokens": run.curve.mean_tokens, f"J({l_max})": run.curve.at(l_max)}
-    aes = gap = UNKNOWN
+    aes = UNKNOWN
     if run.name != base.name:
         pairs = (reference[:, 0], reference[:, 1], own[:, 0], own[:, 1])
         aes = aes_interval(*pairs, resamples, benchmark_P=benchmark_P)
-    if frontier is None:
-        return row | interval_columns({"REG": gap, "AES": aes})
-    if same_budgets(run, frontier, l_max):
-        measured_here = frontier.per_problem is not None
-        gap = reg_interval(frontier, run.curve, l_max, resamples=resamples, resample_frontier=measured_here)
+    if frontier is not None and same_budgets(run, frontier, l_max):
+        row |= reg_row(frontier, run.curve, l_max)  # the interval of `effwb reg`
     else:
-        gap = Interval(reg(frontier, run.curve, l_max, interpolate=True), NAN, NAN)
-    return row | interval_columns({"REG": gap, "AES": aes})
+        gap = NAN if frontier is None else reg(frontier, run.curve, l_max, interpolate=True)
+        row |= interval_columns({"REG": Interval(gap, NAN, NAN)})
+    return row | interval_columns({"AES": aes})
 
 
 def same_budgets(run: RunAnalysis, frontier: Frontier, l_max: int) -> bool:

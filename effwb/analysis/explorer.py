@@ -20,7 +20,14 @@ from plotly.graph_objects import Figure, FigureWidget
 from effwb import plots
 from effwb._internal.benchmarks import AVERAGE, POOLED, averages_only
 from effwb.analysis.benchmark_tables import published_frontier
-from effwb.analysis.comparison import DIGITS, ISO_AES, MAX_RUNS, compare, same_budgets
+from effwb.analysis.comparison import (
+    ACCURACY_AND_J,
+    DIGITS,
+    ISO_AES,
+    MAX_RUNS,
+    compare,
+    same_budgets,
+)
 from effwb.analysis.rollout_view import LEGEND, SIGNS, read_rollout
 from effwb.analysis.run_set import RunSet
 from effwb.errors import ConfigError, EffwbError, EngineError, one_of
@@ -38,7 +45,7 @@ FRONTIERS = (
 )
 LISTED = 200  # rollouts in the list
 SETTLED = (1.0, 4.0)  # seconds after which a page that shows the widgets has laid them out
-RESAMPLES = 2000  # of the bootstrap; 10,000 elsewhere, where nobody waits with a finger on the mouse
+RESAMPLES = 2000  # of the bands of a figure; 10,000 elsewhere, where nobody waits with a finger on the mouse
 CHOSEN_AT_START = 4  # runs that are chosen first, where the caller names none
 SHOWN: dict[str, Callable[[pd.DataFrame], pd.Series]] = {  # which rollouts are listed
     "all": lambda t: t["length"] > 0,
@@ -208,7 +215,7 @@ class Explorer:
         chosen = self._on_benchmark(self.all_runs.filter(names=self.runs.value).check_alike())
         self.best = self._frontier(chosen)
         self._offer_budgets(next(iter(chosen)).curve.budgets)
-        self.table = compare(chosen, self.best, self.l_max.value, self.base.value, RESAMPLES)
+        self.table = compare(chosen, self.best, self.l_max.value, self.base.value)
         self.chosen = chosen
         self.numbers.value = self._numbers()
         self.open(self.focus.value, self.clicked)
@@ -334,7 +341,9 @@ class Explorer:
 
     def _numbers(self) -> str:
         first = next(iter(self._shown()))
-        note = f"Intervals: 95 % over problems. Frontier: {self.best.name}. {first.caption()}."
+        note = (
+            f"Intervals: 95 % over problems. Frontier: {self.best.name}. {ACCURACY_AND_J} {first.caption()}."
+        )
         if self.frontier.value in MODELS:
             note += " The frontier is another model's"
             is_alike = self.best.benchmark != AVERAGE or first.curve.benchmark == AVERAGE

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ ROLLOUT_COLUMNS = ["problem_id", "sample", "length", "finish_reason", "verdict"]
 PROBE_COLUMNS = ["problem_id", "sample", "budget", "verdict"]
 CATEGORIES = ("problem_id", "finish_reason", "verdict")
 BASE = "base"  # the method name of the model that training starts from
+DIGEST = re.compile(r" \([0-9a-f]{12}\)")  # what tells two values of a measure apart, but says nothing
 EVALUATION = "eval"  # the folder of a training run that holds its evaluation
 
 
@@ -30,6 +32,7 @@ class RunInfo(NamedTuple):
         params: Parameters of the design by name.
         after: Method of the run that this one continues; None for one that starts from the base model.
         training_dir: Directory of the training run; None where nothing was trained.
+        steps: Optimizer updates of the training; None where nothing was trained.
     """
 
     method: str
@@ -38,6 +41,7 @@ class RunInfo(NamedTuple):
     params: dict[str, Any]
     after: str | None
     training_dir: Path | None
+    steps: int | None = None
 
 
 def finished_runs(root: str | Path) -> dict[str, RunDir]:
@@ -124,6 +128,7 @@ def run_info(folder: str | Path) -> RunInfo:
     config = RunDir(folder).config
     training_dir = folder.parent if folder.name == EVALUATION else folder
     trained = RunDir(training_dir).config.get("train", {}).get("identity")
+    steps = trained and trained["settings"]["steps"]
     if "run" in config:
         run = config["run"]
         return RunInfo(
@@ -133,6 +138,7 @@ def run_info(folder: str | Path) -> RunInfo:
             run.get("params", {}),
             run.get("after"),
             training_dir if trained else None,
+            steps,
         )
     if trained is None:
         identity = RunDir(folder).stored_identity("rollouts")
@@ -147,7 +153,7 @@ def run_info(folder: str | Path) -> RunInfo:
     if before != training_dir and (before / "train").is_dir():
         after = run_info(before / EVALUATION if (before / EVALUATION).is_dir() else before).method
         words.append(f"after {after}")
-    return RunInfo(" ".join(words), trained["seed"], design, params, after, training_dir)
+    return RunInfo(" ".join(words), trained["seed"], design, params, after, training_dir, steps)
 
 
 def _changed(params: dict[str, Any], design: str, trained: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,9 +214,11 @@ def differences(sets: Mapping[str, list[str]]) -> str:
         for measure, names in parts:
             runs.setdefault(measure[key], []).extend(names)
         if len(runs) > 1:
+            texts = [DIGEST.sub("", value) for value in runs]
+            repeated = ["other " if text in texts[:i] else "" for i, text in enumerate(texts)]
             examples = [
-                f"{value} in {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}"
-                for value, names in runs.items()
+                f"{other}{text} in {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}"
+                for other, text, names in zip(repeated, texts, runs.values(), strict=True)
             ]
             lines.append(f"{key}: {', '.join(examples)}")
     return "; ".join(lines)

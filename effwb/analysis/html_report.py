@@ -14,7 +14,7 @@ import pandas as pd
 
 from effwb import __version__
 from effwb._internal.benchmarks import averages_only
-from effwb.analysis.comparison import DIGITS, ISO_AES, MAX_RUNS, compare
+from effwb.analysis.comparison import ACCURACY_AND_J, DIGITS, ISO_AES, MAX_RUNS, compare
 from effwb.analysis.rollout_view import LEGEND, read_rollout
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
@@ -86,7 +86,8 @@ def write_report(
         readable(table, DIGITS).to_html(index=False, border=0),
         f"<p class='note'>REG: area between curve and frontier up to {l_max:,} tokens, accuracy x tokens. "
         f"AES: accuracy-efficiency score against {markup.escape(base)}. "
-        f"In brackets: 95 % intervals over problems.{BENCHMARKS_NOTE if 'benchmark' in table else ''}</p>",
+        f"In brackets: 95 % intervals over problems. {ACCURACY_AND_J}"
+        f"{BENCHMARKS_NOTE if 'benchmark' in table else ''}</p>",
         f"<h2>Sample rollouts</h2><p class='note'>{LEGEND}</p>",
         *(_samples(run) for run in runs),
         "<h2>Settings</h2>",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pandas as pd
 from effwb.analysis.benchmark_tables import frontier_on
 from effwb.analysis.finished import BASE, RunInfo
 from effwb.analysis.run_set import RunSet
-from effwb.errors import DataError, one_of
+from effwb.errors import ConfigError, DataError, one_of
 from effwb.frontier import Frontier
 
 if TYPE_CHECKING:
@@ -72,6 +73,43 @@ PAPERS = {
 }
 
 
+def trained_alike(runs: RunSet, steps: int | None = None) -> RunSet:
+    """The runs that may stand in one figure: those trained for one number of steps, and untrained ones.
+
+    Args:
+        runs: The runs.
+        steps: Optimizer updates of the trained ones; default: the number that most runs have, of several the
+            largest.
+
+    Raises:
+        ConfigError: No run was trained for `steps` steps.
+    """
+    counts = training_lengths(runs)
+    if steps is None:
+        steps = max(counts, key=lambda number: (counts[number], number), default=None)
+    elif steps not in counts:
+        trained = ", ".join(map(str, counts)) or "none: no run was trained"
+        raise ConfigError(f"steps={steps}: no run was trained so long; the runs' steps: {trained}")
+    return runs.filter(where=lambda info: info.steps in (None, steps))
+
+
+def training_lengths(runs: RunSet) -> dict[int, int]:
+    """How many runs were trained for each number of steps, by that number."""
+    steps = [runs.info(name).steps for name in runs.names]
+    return dict(sorted(Counter(number for number in steps if number is not None).items()))
+
+
+def check_trained_alike(runs: RunSet) -> None:
+    """Raise `DataError` for runs of several training lengths, which no figure may mix."""
+    counts = training_lengths(runs)
+    if len(counts) > 1:
+        parts = ", ".join(f"{count} of {number} steps" for number, count in counts.items())
+        raise DataError(
+            f"these runs were trained for different numbers of steps ({parts}); "
+            "papers.trained_alike(runs, steps) takes those of one length"
+        )
+
+
 def runs_of(paper: str, runs: RunSet) -> RunSet:
     """The runs of a paper's methods, at most 7 methods; `base` and `vanilla` come first.
 
@@ -104,10 +142,11 @@ def reo_rl_figures(runs: RunSet, frontier: Frontier) -> dict[str, tuple[Figure |
         Fig. 6); and `solved-by-all`, lengths on the problems that all methods solve (Table 2; no figure).
 
     Raises:
-        DataError: The runs were not measured alike.
+        DataError: The runs were not measured alike, or trained for different numbers of steps.
     """
     from effwb import plots
 
+    check_trained_alike(runs)
     parts = runs.check_alike().by_benchmark()
     known = {benchmark: frontier_on(frontier, benchmark, len(parts)) for benchmark in parts}
     frontiers = {benchmark: part for benchmark, part in known.items() if part is not None}
@@ -146,12 +185,14 @@ def figures_of(runs: RunSet, frontier: Frontier) -> dict[str, tuple[Figure | Non
         level of difficulty for the first seed, and `reg`, the paper's table as numbers (its figure is None).
 
     Raises:
-        DataError: There are no runs, or they were not measured alike.
+        DataError: There are no runs, or they were not measured alike or trained for different numbers of
+            steps.
     """
     from effwb import plots
 
     if not len(runs):
         raise DataError("there are no runs to draw")
+    check_trained_alike(runs)
     runs.check_alike()
     pooled = runs.pooled()
     l_max = int(min(frontier.budgets[-1], *(c.budgets[-1] for c in pooled.values())))

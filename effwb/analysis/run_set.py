@@ -218,10 +218,9 @@ class RunSet:
         """
         sets = group_alike(self._measures())
         if len(sets) > 1:
-            raise DataError(
-                f"these evaluations are not measured alike ({differences(sets)}); "
-                f"RunSet.largest() takes the {len(self.largest())} that agree"
-            )
+            largest = len(self.largest())
+            advice = f"; RunSet.largest() takes the {largest} that agree" if largest > 1 else ""
+            raise DataError(f"these evaluations are not measured alike ({differences(sets)}){advice}")
         return self
 
     def _measures(self) -> dict[str, str]:

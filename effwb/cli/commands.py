@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effwb._internal.processes import end_with_parent
-from effwb.cli.options import any_path, count, directory, file_to_write, not_negative, positive, seed
+from effwb.cli.completion import completed_by, engines, frontiers, profiles, recipes
+from effwb.cli.options import count, directory, file_to_write, new_file, not_negative, positive, seed
 from effwb.errors import one_of
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def add_eval(subparsers: Any) -> None:
     summary = "sample a model, force answers at every budget, and measure"
     add = add_command(subparsers, run_eval, summary, EVAL_EXAMPLES).add_argument
     add("-o", "--out", type=directory, required=True, help="run directory")
-    add("--profile", default="pocket", help="scale: a name in effwb.profiles.PROFILES (default pocket)")
+    profile_help = "scale: a name in effwb.profiles.PROFILES (default pocket)"
+    completed_by(add("--profile", default="pocket", help=profile_help), profiles)
     add("--model", help="a hub id, or a directory with weights; default: the profile's")
     add(
         "--problems",
@@ -70,7 +72,8 @@ def add_eval(subparsers: Any) -> None:
     add("--n-samples", type=count, help="rollouts per problem; default: the profile's")
     add("--max-tokens", type=count, help="cap of a rollout in tokens; default: the profile's")
     add("--temperature", type=not_negative, help="0 is greedy; default: the profile's")
-    add("--engine", help="a name in effwb.samplers.SAMPLERS; default: the profile's")
+    engine_help = "a name in effwb.samplers.SAMPLERS; default: the profile's"
+    completed_by(add("--engine", help=engine_help), engines)
     add("--url", help="address for --engine server; default: the environment variable EFFWB_SERVER_URL")
     add("--effort", help="an effort prompt: low, medium, high")
     add(
@@ -126,7 +129,7 @@ def add_train(subparsers: Any) -> None:
     add = add_command(subparsers, run_train, "train a model as a JSON file says", TRAIN_EXAMPLES).add_argument
     add("config", type=Path, help="JSON file with the arguments of effwb.training.train")
     recipe_help = "paper, pocket, or a design whose paper's settings are used; default: the file's"
-    add("--recipe", help=recipe_help)
+    completed_by(add("--recipe", help=recipe_help), recipes)
     add("--child", action="store_true", help=argparse.SUPPRESS)  # one of several processes
 
 
@@ -155,7 +158,8 @@ def add_reg(subparsers: Any) -> None:
     summary = "the gap (REG) of every finished evaluation below a directory to a frontier"
     add = add_command(subparsers, run_reg, summary, REG_EXAMPLES).add_argument
     add("runs", type=Path, help="a finished evaluation, or a directory that holds some")
-    add("--frontier", help="a saved frontier or the name of a published one; default: the best of these runs")
+    frontier_help = "a saved frontier or the name of a published one; default: the best of these runs"
+    completed_by(add("--frontier", help=frontier_help), frontiers)
     add("--l-max", type=count, help="the last budget that counts; default: the frontier's last")
     largest_help = "if the runs cannot all be compared, use the largest set that can"
     add("--largest", action="store_true", help=largest_help)
@@ -165,28 +169,37 @@ def add_reg(subparsers: Any) -> None:
 def run_reg(args: argparse.Namespace) -> int:
     """Print the REG of finished evaluations."""
     from effwb.analysis import RunSet
+    from effwb.analysis.comparison import ACCURACY_AND_J
+    from effwb.export.text_tables import readable
 
     runs = RunSet.find(args.runs)
     runs = runs.largest() if args.largest else runs.check_alike()
-    frontier = _load_frontier(args.frontier, runs) if args.frontier else runs.frontier()
+    frontier = load_frontier(args.frontier, runs) if args.frontier else runs.frontier()
     l_max = args.l_max or int(frontier.budgets[-1])
     table = runs.reg(frontier, l_max).drop(columns=["name", "seed"]).rename(columns={"run": "name"})
     print(f"REG to {l_max} tokens against {frontier.name} [95 % over problems], accuracy x tokens")
-    print(table.round(3).to_string(index=False))
+    print(readable(table).to_string(index=False))
+    print(f"\n{ACCURACY_AND_J}")
     if args.csv:
         table.to_csv(args.csv, index=False)
     return 0
 
 
-def _load_frontier(name: str, runs: RunSet) -> Frontier:
+def load_frontier(name: str, runs: RunSet) -> Frontier:
     """A frontier saved as .json, or the published one of the runs' benchmarks."""
     from effwb.analysis.benchmark_tables import published_frontier
+
+    return saved_frontier(name) or published_frontier(name, runs)
+
+
+def saved_frontier(name: str) -> Frontier | None:
+    """A frontier saved as .json; None for the name of a published one, and `ConfigError` for any other."""
     from effwb.frontier import MODELS, Frontier
 
     if Path(name).suffix == ".json":
         return Frontier.load(name)
     one_of("frontier", name, (*MODELS, "a .json file"))
-    return published_frontier(name, runs)
+    return None
 
 
 REGRADE_EXAMPLES = """\
@@ -276,11 +289,12 @@ def add_report(subparsers: Any) -> None:
     add(
         "-o",
         "--out",
-        type=any_path,
+        type=new_file,
         default=Path("report.html"),
         help="output file (default report.html)",
     )
-    add("--frontier", help="a saved frontier or the name of a published one; default: the best of these runs")
+    frontier_help = "a saved frontier or the name of a published one; default: the best of these runs"
+    completed_by(add("--frontier", help=frontier_help), frontiers)
     add("--l-max", type=count, help="the last budget that counts; default: the last of the runs")
     add("--base", help="the baseline run for AES; default: the first")
     add("--title", default="", help="default: the names of the runs")
@@ -292,7 +306,7 @@ def run_report(args: argparse.Namespace) -> int:
     from effwb.analysis.run_set import RunSet
 
     runs = RunSet.find(*args.runs)
-    frontier = _load_frontier(args.frontier, runs) if args.frontier else None
+    frontier = load_frontier(args.frontier, runs) if args.frontier else None
     print(write_report(runs, args.out, frontier, l_max=args.l_max, base=args.base, title=args.title))
     return 0
 

@@ -4,8 +4,9 @@ import argparse
 import sys
 
 from effwb import __version__
-from effwb.cli import check, commands, init, sweeps
-from effwb.cli.options import in_terms_of_options
+from effwb.cli import check, commands, init, lists, runs, sweeps
+from effwb.cli.completion import answer_shell
+from effwb.cli.options import cannot_write, in_terms_of_options
 from effwb.errors import EffwbError
 
 ABOUT = "How few tokens does a reasoning model need to be right, and which training makes it need fewer?"
@@ -29,8 +30,11 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_regrade(subparsers)
     commands.add_export(subparsers)
     commands.add_report(subparsers)
+    runs.add_runs(subparsers)
     check.add_check(subparsers)
+    lists.add_lists(subparsers)
     commands.add_doctor(subparsers)
+    answer_shell(parser)
     args = parser.parse_args(argv)
     try:
         return args.function(args)
@@ -38,8 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"effwb {args.command}: {in_terms_of_options(str(error), args)}", file=sys.stderr)
         return 2
     except OSError as error:  # a disk that is full or may not be written to
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"effwb {args.command}: {place}{error.strerror or error}", file=sys.stderr)
+        print(f"effwb {args.command}: {cannot_write(error, args)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:  # `errors.Interrupted` says where the next run continues
         message = str(interrupt) or "interrupted; run the same command again to continue"

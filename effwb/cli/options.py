@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import re
 from pathlib import Path
 
@@ -45,17 +46,46 @@ def directory(text: str) -> Path:
     place = any_path(text)
     if place.exists() and not place.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is a file, not a directory")
-    return place
+    return _writable(place)
 
 
 def file_to_write(text: str) -> Path:
     """A file to write, in a directory that exists."""
     place = any_path(text)
-    if place.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is a directory; name a file in it")
     if not place.parent.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r}: there is no directory {str(place.parent)!r}")
+    return new_file(text)
+
+
+def new_file(text: str) -> Path:
+    """A file to write; directories above it are made."""
+    place = any_path(text)
+    if place.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a directory; name a file in it")
+    return _writable(place)
+
+
+def _writable(place: Path) -> Path:
+    """A place that may be written to, as far as can be seen without writing."""
+    existing = next((part for part in (place, *place.absolute().parents) if part.exists()), Path("/"))
+    if existing != place and not existing.is_dir():
+        raise argparse.ArgumentTypeError(f"{str(place)!r} is or lies in a file: {str(existing)!r} is one")
+    if not os.access(existing, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{str(place)!r} cannot be written: {str(existing)!r} is read-only")
     return place
+
+
+def cannot_write(error: OSError, args: argparse.Namespace) -> str:
+    """A sentence for an error of the file system: what failed, and the option that named the place."""
+    reason = error.strerror or str(error)
+    out = getattr(args, "out", None)
+    if out is not None and error.filename and _is_around(Path(error.filename), Path(out)):
+        return f"-o {out} cannot be written ({error.filename}: {reason}); choose another place"
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _is_around(a: Path, b: Path) -> bool:
+    return a.absolute().is_relative_to(b.absolute()) or b.absolute().is_relative_to(a.absolute())
 
 
 def any_path(text: str) -> Path:
@@ -65,21 +95,45 @@ def any_path(text: str) -> Path:
     return Path(text)
 
 
+IN_PYTHON = {  # what messages of the library advise, and what it is on the command line
+    "RunSet.largest() takes": "--largest takes",
+    "pass trust_remote_code=True to the profile or to open_sampler if": "pass --trust-remote-code if",
+    "pass retry=True (command line: --retry)": "pass --retry",
+}
+NO_OPTIONS = (
+    "command",
+    "function",
+    "notebook",
+    "config",
+    "run",
+    "runs",
+    "files",
+    "root",
+    "a",
+    "b",
+    "name",
+    "table",
+)
+
+
 def in_terms_of_options(message: str, args: argparse.Namespace) -> str:
-    """Return a message of the library with `--n-samples` where it begins with `n_samples`.
+    """Return a message of the library with `--n-samples` where it has the parameter `n_samples`.
 
     Args:
-        message: A message that begins with the name of a parameter, or has "unknown" before it.
+        message: A message with a parameter and its value, or that begins with its name or with "unknown".
         args: The arguments of the command; only their names are used.
 
     >>> in_terms_of_options("n_samples=0 must be at least 1", argparse.Namespace(n_samples=0))
     '--n-samples 0 must be at least 1'
     """
     for name in vars(args):
-        if name in ("command", "function", "notebook", "config", "run", "runs", "files"):  # no options
+        if name in NO_OPTIONS:
             continue
-        option = f"--{name.replace('_', '-')}"
-        message = re.sub(
-            rf"^(unknown )?(?:profile )?{re.escape(name)}(?:=| (?='|must\b))", rf"\1{option} ", message
-        )
+        option = "-o" if name == "out" else f"--{name.replace('_', '-')}"
+        name = re.escape(name)
+        message = re.sub(rf"^(unknown )?(?:profile )?{name}(?:=| (?='|must\b))", rf"\1{option} ", message)
+        message = re.sub(rf"(?<![\w.'{{-]){name}=(?=[\w'\"-])", f"{option} ", message)
+    advice = IN_PYTHON if hasattr(args, "largest") else {**IN_PYTHON, "RunSet.largest() takes": "name"}
+    for words, option in advice.items():
+        message = message.replace(words, option)
     return message

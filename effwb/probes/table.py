@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import prompts
 from effwb._internal.checked import AboveZero, Positive, check_fields, checked_arguments
+from effwb._internal.identities import differences_in_words
 from effwb._internal.interrupts import brief_interrupts, resumable
 from effwb._internal.keywords import moved_keywords
 from effwb.budgets import check_budgets
@@ -126,9 +127,8 @@ def probe(
     identity = sampler.identity()
     for key in ("model", "weights", "tokenizer", "dtype"):
         if identity.get(key) != sampling.get(key):
-            raise ConfigError(
-                f"the rollouts were sampled with {key} {sampling.get(key)!r}, not {identity.get(key)!r}"
-            )
+            (difference,) = differences_in_words({key: sampling.get(key)}, {key: identity.get(key)}, {})
+            raise ConfigError(f"the rollouts of {run.path} are another model's ({difference})")
     shard_prober = ShardProber(sampler, prompts.Template(**sampling["template"]), budgets, probing)
     tokens = fingerprint(rollouts)
     with run.lock():

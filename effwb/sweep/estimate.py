@@ -82,6 +82,15 @@ class Shape:
     width: int
 
 
+SHAPES = {  # of the models that profiles name, from their config.json: a plan needs no hub
+    "Qwen/Qwen3-0.6B": Shape(596_049_920, 114_688, 151_936, 28, 1024),
+    "Qwen/Qwen3-4B": Shape(4_022_468_096, 147_456, 151_936, 36, 2560),
+    "Qwen/Qwen3-8B": Shape(8_190_735_360, 147_456, 151_936, 36, 4096),
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B": Shape(1_777_088_000, 28_672, 151_936, 28, 1536),
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B": Shape(7_615_616_512, 57_344, 152_064, 28, 3584),
+}
+
+
 @dataclass(frozen=True)
 class Work:
     """What is to be done. Two can be added, as for the points of a sweep.
@@ -199,13 +208,25 @@ def work(count: Mapping[str, int], profile: Profile, length: float | None = None
 
 
 def shape_of(model: str) -> Shape:
-    """Return the size of a model, read from its config alone."""
+    """Return the size of a model, from `SHAPES` or its config on this machine; no hub is asked.
+
+    Raises:
+        ConfigError: The config of the model is not on this machine.
+    """
+    if model in SHAPES:
+        return SHAPES[model]
     import torch
     from transformers import AutoModelForCausalLM
 
     from effwb import models
 
-    config = models.load_config(model)
+    try:
+        config = models.load_config(model, offline=True)
+    except ConfigError:
+        raise ConfigError(
+            f"the size of {model!r} is not known here; download its config first (hf download {model} "
+            "config.json), or give the directory of the model"
+        ) from None
     with torch.device("meta"):
         empty = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, trust_remote_code=False)
     text = config.get_text_config(decoder=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,14 @@ from effwb.runs import environment
 from effwb.sweep import cluster, local
 from effwb.sweep.board import ProgressBoard
 from effwb.sweep.parameters import declared_parameters, design_of, grid_points
-from effwb.sweep.point import SweepPoint
+from effwb.sweep.point import SweepPoint, check_same_grid
+from effwb.sweep.shared_frontier import share_frontier
 from effwb.sweep.snapshot import code_digest, take_snapshot
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from effwb.sweep.shared_frontier import FrontierChoice
 
 OWN_COLUMNS = ("point", "status", "seconds", "error")
 
@@ -66,7 +69,7 @@ def run(
     Raises:
         ConfigError: Before anything runs, for parameters that do not fit the notebook.
         IdentityError: Before anything runs, if a finished point in `out` came from other code of the
-            notebook, other fixed parameters or another version of effwb.
+            notebook, other fixed parameters or another version of effwb, or `out` holds another grid.
 
     Example:
         sweep.run("notebooks/10_grpo_any_design.ipynb", {"design": ["vanilla", "lead"], "seed": [0, 1]},
@@ -77,7 +80,7 @@ def run(
     parameters = grid_points(declared, axes, fixed)
     sources = {n: source_identity(design_of(declared, values)) for n, values in parameters.items()}
     with brief_interrupts(lambda: _interruption(out)), notebook_line(), _executor(jobs, gpus, ray) as execute:
-        points, runnable = _write_configs(parameters, sources, notebook, out)
+        points, runnable = _write_configs(parameters, sources, notebook, out, list(axes))
         board = ProgressBoard(points, progress)
         runnable_states = ("to do", "failed") if retry else ("to do",)
         missing = [point for point in runnable if board.states[point.name] in runnable_states]
@@ -101,15 +104,16 @@ def _write_configs(
     sources: Mapping[str, dict[str, str]],
     notebook: str | Path,
     out: Path,
+    axes: Sequence[str],
 ) -> tuple[list[SweepPoint], list[SweepPoint]]:
     """Write config.json of every point; return all points, and those that no other sweep runs now."""
     code = code_digest(notebook)
     shared = {"notebook": Path(notebook).name, "code": code, "effwb": __version__}
     points = [SweepPoint(out / name) for name in parameters]
-    points_in(out)  # refuses a directory that holds other runs
     identities = {
         name: {**shared, "parameters": values, **sources[name]} for name, values in parameters.items()
     }
+    check_same_grid(points_in(out), parameters, shared, axes)
     for point in points:
         point.check(identities[point.name])
     recorded = {**environment(), "snapshot": take_snapshot(notebook, out, code).name}
@@ -133,16 +137,20 @@ def _executor(jobs: int | None, gpus: int, ray: str | bool) -> Iterator[Callable
 
 
 @checked_arguments()
-def table(out: str | Path) -> pd.DataFrame:
+def table(out: str | Path, frontier: FrontierChoice = None) -> pd.DataFrame:
     """Collect all points of a sweep into one DataFrame.
 
     Args:
         out: Directory of the sweep.
+        frontier: What the REG of all rows is measured against, or a function that chooses it for a `RunSet`;
+            default: the best of all runs of the table that were measured alike (`sweep.shared_frontier`).
 
     Returns:
         A row per row of results, and one for a point without results. Columns: `point`, its parameters,
         `status` (done, running, failed, to do), `seconds`, `error`, and the results; a result with the name
-        of another column is called `result/<name>`. Only finished points have results.
+        of another column is called `result/<name>`. Only finished points have results. A base run that
+        several points evaluated has one row, whose `point` is their number. `frontier` names what REG is
+        measured against.
 
     Raises:
         ConfigError: If `out` holds no sweep.
@@ -151,12 +159,13 @@ def table(out: str | Path) -> pd.DataFrame:
     import pandas as pd
 
     _refuse_lost_configs(Path(out))
-    rows = [row for point in points_in(out) for row in _rows(point)]
-    if not rows:
+    points = points_in(out)
+    if not points:
         raise ConfigError(f"{out} holds no sweep: no directory in it has a config.json")
+    rows = share_frontier([row for point in points for row in _rows(point)], points, frontier)
     names = dict.fromkeys(key for row in rows for key in row["parameters"])  # in order
     taken = {*OWN_COLUMNS, *names}
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "point": row["point"],
             **{name: row["parameters"].get(name) for name in names},
@@ -165,6 +174,9 @@ def table(out: str | Path) -> pd.DataFrame:
         }
         for row in rows
     )
+    columns = {name: [row["parameters"].get(name) for row in rows] for name in names}
+    exact = {name: pd.Series(column, dtype=object) for name, column in columns.items() if None in column}
+    return frame.assign(**exact)  # 20 beside None stays 20
 
 
 def _refuse_lost_configs(out: Path) -> None:

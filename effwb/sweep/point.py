@@ -11,13 +11,14 @@ design=lead,seed=0/
 
 import json
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from effwb.designs.identity import same_source
-from effwb.errors import BusyError, DataError
+from effwb.errors import BusyError, DataError, IdentityError
 from effwb.runs import SCHEMA, RunDir, check_identity, digest, read_json, write_atomic
+from effwb.sweep.parameters import point_name
 
 BUSY_EXIT = 75  # exit status of a process that finds its point locked by another process
 LOCK_WAIT = 5.0  # seconds; the kernel of a process that was killed ends within one second
@@ -198,3 +199,35 @@ def directory_parameters(
     """
     inside = {key: str((folder / name).resolve()) for key, name in DIRECTORIES.items()}
     return {key: path for key, path in inside.items() if key in declared and key not in parameters}
+
+
+def check_same_grid(
+    points: Iterable[SweepPoint],
+    parameters: Mapping[str, Mapping[str, Any]],
+    shared: Mapping[str, Any],
+    axes: Sequence[str],
+) -> None:
+    """Raise `IdentityError` if a directory holds points of another grid; a grid may have got other values.
+
+    The points of one grid have the same axes, the same fixed parameters, and are of one notebook and version.
+
+    Args:
+        points: The points in the directory.
+        parameters: The parameters of each point of the grid, by name.
+        shared: What all points of the grid have in their identity besides `parameters`.
+        axes: The names of the axes.
+    """
+    example = next(iter(parameters.values()))
+    fixed = {name: value for name, value in example.items() if name not in axes}
+    for point in points:
+        if point.name in parameters:  # compared with its own parameters by `SweepPoint.check`
+            continue
+        own = point.parameters
+        own_fixed = {name: value for name, value in own.items() if name not in axes}
+        if not set(axes) <= set(own) or point_name({axis: own[axis] for axis in axes}) != point.name:
+            raise IdentityError(
+                f"{point.folder.parent} holds the point {point.name} of another grid: the axes here are "
+                f"{', '.join(axes)}. Use another directory, or delete that point; nothing was changed"
+            )
+        identity = {name: value for name, value in point.identity.items() if name != "parameters"}
+        check_identity({**identity, "fixed": own_fixed}, {**shared, "fixed": fixed}, point.folder)

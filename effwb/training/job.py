@@ -116,7 +116,10 @@ def _read_json(path: Path) -> dict:
 
 
 def _checked(path: Path, config: dict) -> Job:
-    for key in config:
+    for key, value in config.items():
+        if key in Training.model_fields and key not in Job.model_fields:
+            setting = json.dumps({"training": {key: value}})
+            raise ConfigError(f"{path}: {key} is a training setting; write {setting[1:-1]}")
         one_of(f"key in {path}", key, Job.model_fields)
     missing = [key for key in REQUIRED if key not in config]
     if missing:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from effwb import models, prompts
 from effwb._internal.checked import Positive, checked_arguments
+from effwb._internal.identities import problems_in_words
 from effwb._internal.interrupts import brief_interrupts
 from effwb._internal.progress import has_label, labelled, notebook_line
 from effwb.designs import Design
@@ -293,7 +294,8 @@ class TrainingRun:
     def recorded(self) -> dict:
         """The recipe, and what only decides how sums are rounded or how long the run takes; no identity."""
         rounding = {name: getattr(self.settings, name) for name in ROUNDING}
-        return {"processes": world_size(), **rounding, "recipe": dict(self.recipe)}
+        words = {"problems": problems_in_words(self.problems["question"][:])}
+        return {"processes": world_size(), **rounding, "recipe": dict(self.recipe), "in_words": words}
 
     @property
     def is_done(self) -> bool:

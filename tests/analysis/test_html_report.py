@@ -11,6 +11,7 @@ from effwb.analysis.html_report import write_report
 from effwb.analysis.run_set import RunSet
 from effwb.errors import ConfigError, DataError
 from effwb.frontier import Frontier
+from effwb.runs import RunDir
 from tests.made_up import write_evaluation
 
 
@@ -98,6 +99,32 @@ class TestPapers:
         assert len(figures["accuracy-tokens"][1]) == 6
         with pytest.raises(DataError, match="no runs"):
             papers.figures_of(runs.filter(names=[]), Frontier([0, 10], [0, 1]))
+
+    def test_training_lengths_are_not_mixed(self, runs, tmp_path):
+        """Runs of 20 and 60 steps of one method lie below one root; untrained ones always stay."""
+        for name, steps in (("lead-0", 60), ("lead-1", 60), ("lead-2", 20)):
+            training = RunDir(tmp_path / "mixed" / name)
+            write_evaluation(training.path / "eval")
+            design = {"name": "lead"}
+            identity = {"design": design, "settings": {"steps": steps}, "model": "pocket", "seed": 0}
+            training.write_config({"train": {"identity": identity}})
+            info = {"method": "lead", "seed": int(name[-1]), "design": "lead", "params": {}}
+            describe_run(training.path / "eval", info)
+        write_evaluation(tmp_path / "mixed/base")
+        mixed = RunSet.find(tmp_path / "mixed")
+        assert papers.training_lengths(mixed) == {20: 1, 60: 2}
+        assert papers.trained_alike(mixed).names == ["base", "lead-0", "lead-1"]
+        assert papers.trained_alike(mixed, 20).names == ["base", "lead-2"]
+        with pytest.raises(
+            ConfigError, match="steps=30: no run was trained so long; the runs' steps: 20, 60"
+        ):
+            papers.trained_alike(mixed, 30)
+        for draw in (papers.figures_of, papers.reo_rl_figures):
+            with pytest.raises(
+                DataError, match=r"different numbers of steps \(1 of 20 steps, 2 of 60 steps\)"
+            ):
+                draw(mixed, mixed.frontier())
+            assert draw(papers.trained_alike(mixed), mixed.frontier())
 
     def test_every_paper_has_designs_that_exist(self):
         from effwb.designs import DESIGNS

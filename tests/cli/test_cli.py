@@ -73,6 +73,8 @@ def test_a_failed_point_is_seen_in_the_exit_status(tmp_path, tiny):
         (["-a", "number=1", "-p", "words=a,b", "-o", "x"], "-p words takes one value, got ['a', 'b']"),
         (["-a", "number=1"], "missing output directory: pass -o data/runs"),
         (["-o", "x"], "at least one axis: pass -a NAME=V1,V2"),
+        (["-a", "number=1", "-o", "x", "--frontier", "qwen3-8"], "unknown --frontier 'qwen3-8'"),
+        (["-a", "number=1", "-o", "x", "--frontier", "no.json"], "no frontier file no.json"),
         (["-a", "number=1", "-o", "x", "-j", "0"], "jobs must be a whole number from 1, got 0"),
     ],
 )

@@ -91,6 +91,40 @@ def test_the_shape_of_the_pocket_model():
     assert (shape.layers, shape.width) == (model.config.num_hidden_layers, model.config.hidden_size)
 
 
+QWEN2, QWEN3 = {"model_type": "qwen2"}, {"model_type": "qwen3", "head_dim": 128}
+HEADS = "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size"
+CONFIGS = {  # of the published config.json
+    "Qwen/Qwen3-0.6B": (QWEN3, (1024, 28, 16, 8, 3072), 151936, True),
+    "Qwen/Qwen3-4B": (QWEN3, (2560, 36, 32, 8, 9728), 151936, True),
+    "Qwen/Qwen3-8B": (QWEN3, (4096, 36, 32, 8, 12288), 151936, False),
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B": (QWEN2, (1536, 28, 12, 2, 8960), 151936, False),
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B": (QWEN2, (3584, 28, 28, 4, 18944), 152064, False),
+}
+
+
+def test_every_profile_has_its_size_here():
+    hub = {p.model for p in profiles.PROFILES.values() if "/" in p.model}
+    assert hub == set(estimate.SHAPES) == set(CONFIGS)
+
+
+@pytest.mark.parametrize("model", CONFIGS)
+def test_the_sizes_are_those_of_the_published_configs(model, tmp_path, monkeypatch):
+    kind, sizes, vocabulary, tied = CONFIGS[model]
+    config = {**kind, **dict(zip(HEADS, sizes, strict=True)), "vocab_size": vocabulary}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": tied}))
+    assert estimate.shape_of(str(tmp_path)) == estimate.SHAPES[model]
+
+
+def test_a_model_whose_size_is_not_here_is_refused_without_a_hub(monkeypatch):
+    def no_network(*_, **__):
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("socket.create_connection", no_network)
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    with pytest.raises(ConfigError, match=r"'someone/model' is not known here; download its config first"):
+        estimate.shape_of("someone/model")
+
+
 @pytest.mark.long
 def test_calibration_measures(tmp_path):
     scale = POCKET.override(max_tokens=64, n_samples=2, shard_problems=4, n_problems=14)
@@ -111,6 +145,20 @@ class TestCommand:
         assert "10 trainings, 12 evaluations of pocket" in out
         assert f"{5 * (20 + 40) * 128 * 100:,}" in out
         assert "one h100 has 80: fits" in out
+
+    def test_what_is_wrong_is_refused_before_a_run(self, capsys, monkeypatch):
+        monkeypatch.chdir(profiles.__file__.rsplit("/", 2)[0])
+        monkeypatch.setattr(estimate, "calibrate", lambda profile: pytest.fail("a run was started"))
+        assert self.plan("--length", "100000") == 2
+        assert "does not fit the cap of 512" in capsys.readouterr().err
+        assert cli.main(["plan", "notebooks/60_paper_figures.ipynb"]) == 2
+        assert "do not say how many trainings" in capsys.readouterr().err
+
+    def test_a_profile_of_the_hub_needs_no_hub(self, capsys, monkeypatch):
+        monkeypatch.chdir(profiles.__file__.rsplit("/", 2)[0])
+        monkeypatch.setattr("effwb.models.load_config", lambda *_, **__: pytest.fail("a config was loaded"))
+        assert self.plan("--gpu", "h200", "-p", "profile=qwen3-4b") == 0
+        assert "evaluations of Qwen/Qwen3-4B" in capsys.readouterr().out
 
     def test_bad_values(self, capsys, monkeypatch, tmp_path):
         monkeypatch.chdir(profiles.__file__.rsplit("/", 2)[0])
