@@ -8,10 +8,12 @@ import logging
 import os
 import shutil
 import signal
+import sys
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import TimeoutError as DrawingTimeout
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from effwb.errors import EngineError
@@ -126,11 +128,34 @@ class _Browser:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
 
+FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
+<include ignore_missing="yes">/etc/fonts/fonts.conf</include><dir>{folder}</dir></fontconfig>"""
+
+
+@contextmanager
+def _with_fonts() -> Iterator[None]:
+    """Let a browser on Linux find matplotlib's fonts: few containers have one that looks like Times."""
+    if sys.platform != "linux" or "FONTCONFIG_FILE" in os.environ:
+        yield
+        return
+    import matplotlib
+
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write(FONTS.format(folder=f"{matplotlib.get_data_path()}/fonts/ttf"))
+        file.flush()
+        os.environ["FONTCONFIG_FILE"] = file.name
+        try:
+            yield
+        finally:
+            del os.environ["FONTCONFIG_FILE"]
+
+
 async def _open(kaleido: Any, path: str) -> Any:
     for library in ("choreographer", "kaleido"):  # what goes wrong is told by the error, or mended
         logging.getLogger(library).setLevel(logging.CRITICAL)
     browser = kaleido(n=1, path=path, mathjax=False, timeout=DRAW_SECONDS)  # MathJax would need a network
-    await browser.open()
+    with _with_fonts():
+        await browser.open()
     return browser
 
 
