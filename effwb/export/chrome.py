@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import importlib.util
 import logging
 import os
 import shutil
@@ -34,6 +35,11 @@ CLOSE_SECONDS = 5.0
 def find_chrome() -> str | None:
     """Path of the browser that draws figures: `$BROWSER_PATH`, else the first of `CHROMES`, else None."""
     return os.environ.get("BROWSER_PATH") or next(filter(None, map(shutil.which, CHROMES)), None)
+
+
+def can_draw() -> bool:
+    """Whether there is a browser, and kaleido to speak with it."""
+    return find_chrome() is not None and importlib.util.find_spec("kaleido") is not None
 
 
 def need_chrome(purpose: str) -> str:

@@ -70,7 +70,7 @@ def png(figure: dict[str, Any]) -> bytes:
     """
     global _failures
     width, height = size(figure)
-    if _failures < FAILURES and chrome.find_chrome() is not None:
+    if _failures < FAILURES and chrome.can_draw():
         try:
             image = chrome.draw(figure, ".png", width, height, SCALE)
             _failures = 0

@@ -16,7 +16,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Affine2D, blended_transform_factory
 
-from effwb.export.plain_traces import DASHES, POINTS, TRACES, add_bar, colour, plain_text, values
+from effwb.export.arrays import decoded, values
+from effwb.export.plain_traces import DASHES, POINTS, TRACES, add_bar, colour, plain_text
 
 DPI = 96  # CSS pixels of an inch
 COLOURS = ("#636EFA", "#EF553B", "#00CC96", "#AB63FA", "#FFA15A")  # plotly's, where the template has none
@@ -37,6 +38,7 @@ def draw(figure: Mapping[str, Any], width: float, height: float, scale: float = 
     Returns:
         The bytes of the file.
     """
+    figure = decoded(figure)
     drawing = _Drawing(figure, width, height)
     for i, trace in enumerate(figure.get("data", [])):
         if trace.get("visible", True) is True:
@@ -57,7 +59,7 @@ class _Drawing:
         self.page = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
         FigureCanvasAgg(self.page)
         self.panels: dict[tuple[str, str], Any] = {}
-        self.handles: dict[str, Any] = {}
+        self.handles: dict[str, dict[str, Any]] = {}  # by legend and entry
         self.stacks: dict[tuple[str, str], np.ndarray] = {}
         self.legend = {**self.template.get("legend", {}), **self.layout.get("legend", {})}
         margin = {**MARGIN, **self.template.get("margin", {}), **self.layout.get("margin", {})}
@@ -111,7 +113,8 @@ class _Drawing:
         else:
             handle = TRACES[kind](panel, trace, default)
         if trace.get("name") and handle is not None and trace.get("showlegend") is not False:
-            self.handles.setdefault(plain_text(trace["name"]), handle)
+            handles = self.handles.setdefault(trace.get("legend") or "legend", {})
+            handles.setdefault(plain_text(trace["name"]), handle)
 
     def finish(self) -> None:
         """Add what stands around the data: axes, shapes, texts, title and legend."""
@@ -123,15 +126,30 @@ class _Drawing:
         for note in self.layout.get("annotations") or ():
             self.add_note(note)
         self.page.text(0.02, 0.985, _title(self.layout), fontsize=13, va="top")
-        if self.layout.get("showlegend") is False or len(self.handles) < 2:
-            return
-        entries = [*self.handles.values()], [*self.handles]
-        if (self.legend.get("x") or 0) >= 1:
-            self.page.legend(*entries, loc="upper right", **LEGEND)
-        elif self.legend.get("orientation") == "h":
-            self.page.legend(*entries, loc="lower center", ncols=4, **LEGEND)
-        else:
-            next(iter(self.panels.values())).legend(*entries, loc="best", **LEGEND)
+        if self.layout.get("showlegend") is not False:
+            for name, handles in self.handles.items():
+                if len(self.handles) > 1 or len(handles) > 1:
+                    self.add_legend({**self.template.get("legend", {}), **self.layout.get(name, {})}, handles)
+
+    def add_legend(self, settings: Mapping[str, Any], handles: Mapping[str, Any]) -> None:
+        """Draw a legend where plotly has it: x and y are shares of the area, or of the page."""
+        at = np.array([settings.get("x", 1.02), settings.get("y", 1.0)], dtype=float)
+        for i, name in enumerate(("xref", "yref")):
+            at[i] = at[i] if settings.get(name) == "container" else self.start[i] + self.area[i] * at[i]
+        is_row = settings.get("orientation") == "h"
+        sides = settings.get("yanchor") or ("upper" if at[1] > 0.5 else "lower"), settings.get("xanchor")
+        vertical = {"top": "upper", "bottom": "lower", "middle": "center"}.get(sides[0], sides[0])
+        horizontal = {"right": "right", "center": "center"}.get(sides[1] or "", "left")
+        where = "center" if (vertical, horizontal) == ("center", "center") else f"{vertical} {horizontal}"
+        longest = 0.008 * self.page.dpi * max(map(len, handles)) / self.page.get_figwidth() / 9.6 + 0.06
+        columns = min(len(handles), max(1, int(self.area[0] / longest))) if is_row else 1
+        box: dict[str, Any] = {
+            "bbox_to_anchor": tuple(at),
+            "bbox_transform": self.page.transFigure,
+            "borderaxespad": 0.2,
+        }
+        style: dict[str, Any] = {"loc": where, "ncols": columns, **box, **LEGEND}
+        self.page.legend([*handles.values()], [*handles], **style)
 
     def place(self, item: Mapping[str, Any]) -> tuple[Any, Any]:
         """The panel of a shape or a text, and how its coordinates become places on the page."""
@@ -172,7 +190,10 @@ class _Drawing:
             if scale == "log" and reference != "paper" and "domain" not in reference:
                 at[i] = 10.0 ** at[i]  # plotly wants the logarithm
         own = colour(note.get("font", {}).get("color") or "black")
-        sides = {"ha": note.get("xanchor") or "center", "va": VERTICAL.get(note.get("yanchor") or "", "center")}
+        sides = {
+            "ha": note.get("xanchor") or "center",
+            "va": VERTICAL.get(note.get("yanchor") or "", "center"),
+        }
         sides["ha"] = sides["ha"].replace("auto", "center")
         panel.text(*at, plain_text(note.get("text")), transform=transform, color=own, fontsize=9, **sides)
 
@@ -196,7 +217,9 @@ def _set_axis(panel: Any, axis: Any, name: str, settings: Mapping[str, Any]) -> 
         ticks = values(settings["tickvals"]).astype(float)
         texts = settings.get("ticktext")
         labels = [f"{tick:g}" for tick in ticks] if texts is None else [plain_text(t) for t in values(texts)]
-        inside = [min(limits) <= (np.log10(t) if is_log else t) <= max(limits) for t in ticks] if limits else ()
+        inside = (
+            [min(limits) <= (np.log10(t) if is_log else t) <= max(limits) for t in ticks] if limits else ()
+        )
         keep = np.array(inside or [True] * len(ticks), dtype=bool)
         axis.set_ticks(ticks[keep], [label for label, kept in zip(labels, keep, strict=False) if kept])
         axis.set_ticks([], minor=True)

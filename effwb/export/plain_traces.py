@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import re
 from collections.abc import Callable, Mapping
@@ -11,28 +10,29 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import is_color_like, to_rgba
 
+from effwb.export.arrays import values
+
 Trace = Mapping[str, Any]
 POINTS = 0.75  # of a CSS pixel
-MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "triangle-down": "v", "cross": "P"}
+MARKERS = {
+    "circle": "o",
+    "square": "s",
+    "diamond": "D",
+    "triangle-up": "^",
+    "triangle-down": "v",
+    "cross": "P",
+}
 MARKERS |= {"x": "X", "star": "*", "line-ns": "|", "line-ew": "_"}
-DASHES = {"dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3)), "longdashdot": (0, (8, 3, 1, 3))}
+DASHES = {
+    "dash": "--",
+    "dot": ":",
+    "dashdot": "-.",
+    "longdash": (0, (8, 3)),
+    "longdashdot": (0, (8, 3, 1, 3)),
+}
 
 
-# -------------------------------------------------------------------------------------- values of plotly
-def values(data: Any) -> np.ndarray:
-    """A column of a trace as an array; plotly stores arrays of numbers as base64.
-
-    Args:
-        data: A list, an array, or a dictionary with `dtype`, `bdata` and perhaps `shape`.
-    """
-    if not isinstance(data, Mapping):
-        array = np.asarray(data if data is not None else ())
-        return array if array.dtype != object else np.array([np.nan if v is None else v for v in array])
-    array = np.frombuffer(base64.b64decode(data["bdata"]), dtype=data["dtype"])
-    shape = str(data.get("shape", "-1"))
-    return array.reshape([int(n) for n in shape.split(",")])
-
-
+# -------------------------------------------------------------------------------------- colours, texts
 def colour(text: Any, default: str = "#595959") -> tuple[float, ...]:
     """A colour of CSS as red, green, blue and opacity.
 
@@ -80,7 +80,10 @@ def add_scatter(panel: Any, trace: Trace, default: str) -> Any:
     area = _add_area(panel, trace, x, y, own)
     style: dict[str, Any] = {"color": own, "alpha": trace.get("opacity", 1), "linestyle": "none"}
     if "lines" in mode and line.get("width", 2) > 0:
-        style |= {"linestyle": DASHES.get(line.get("dash", ""), "-"), "linewidth": POINTS * line.get("width", 2)}
+        style |= {
+            "linestyle": DASHES.get(line.get("dash", ""), "-"),
+            "linewidth": POINTS * line.get("width", 2),
+        }
         style |= {"drawstyle": "steps-post"} if line.get("shape") == "hv" else {}
     if "markers" in mode:
         symbol, size = str(marker.get("symbol", "circle")), marker.get("size", 6)
@@ -174,7 +177,7 @@ def add_heatmap(panel: Any, trace: Trace, default: str) -> None:
         default: Not used; a heat map has a scale of colours.
     """
     rows = trace["z"]
-    z = values(rows) if isinstance(rows, Mapping) else np.array([values(row) for row in rows])
+    z = np.array([values(row) for row in rows], dtype=float)
     places = {}
     for name, n in (("x", z.shape[1]), ("y", z.shape[0])):
         labels = values(trace[name]) if trace.get(name) is not None else np.arange(n)
@@ -182,7 +185,7 @@ def add_heatmap(panel: Any, trace: Trace, default: str) -> None:
         if places[name] is not labels:
             getattr(panel, f"set_{name}ticks")(np.arange(n), [plain_text(label) for label in labels])
     ends = {"vmin": trace.get("zmin"), "vmax": trace.get("zmax")}
-    cells = panel.pcolormesh(places["x"], places["y"], z.astype(float), shading="nearest", **ends)
+    cells = panel.pcolormesh(places["x"], places["y"], z, shading="nearest", **ends)
     if trace.get("showscale") is not False:
         title = (trace.get("colorbar") or {}).get("title") or {}
         panel.figure.colorbar(cells, ax=panel, label=plain_text(title.get("text")))

@@ -18,7 +18,9 @@ MODELS = ("qwen3-4b", "qwen3-8b", "r1-distill-qwen-1.5b", "r1-distill-qwen-7b")
 def curves(methods=METHODS, benchmark=""):
     drawn = {}
     for i, name in enumerate(methods):
-        skill = np.random.default_rng(i).uniform(0.2, 0.9, (30, 1)) * (1 - np.exp(-(GRID + 4) / (40 + 20 * i)))
+        skill = np.random.default_rng(i).uniform(0.2, 0.9, (30, 1)) * (
+            1 - np.exp(-(GRID + 4) / (40 + 20 * i))
+        )
         drawn[name] = BudgetCurve(
             GRID, skill.mean(axis=0), skill, n_samples=np.full(30, 4), mean_tokens=123.4, name=name
         )

@@ -6,8 +6,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from effwb.export.paper_panels import Panel
-from effwb.export.paper_text import GAP, SMALL, height, width, wrap
+from effwb.export.paper.panels import Panel
+from effwb.export.paper.text import GAP, SMALL, height, width, wrap
 
 ENTRY = 46  # CSS pixels of an entry beside its text: the line, and gaps
 ROW_GAP = 4  # CSS pixels between rows of entries
@@ -43,7 +43,9 @@ def place_legends(fig: go.Figure, panels: list[Panel], page: float) -> tuple[dic
         panel = next((panel for panel in panels if axes == {panel.x}), None)
         if len(panels) > 1 and panel is not None and name != "legend":
             homes[name] = panel
-            panel.head += _lay_out(fig, name, list(entries), panel.width, panel.column == 0 == panels[-1].column)
+            panel.head += _lay_out(
+                fig, name, list(entries), panel.width, panel.column == 0 == panels[-1].column
+            )
         else:
             below += _lay_out(fig, name, list(entries), page - 2 * GAP, is_alone=True) + GAP
     return homes, below
@@ -64,9 +66,7 @@ def _lay_out(fig: go.Figure, name: str, entries: list[str], room: float, is_alon
     for trace in fig.data:
         if trace.name in entries:
             trace.name = texts[entries.index(trace.name)]
-    fig.layout[name].update(
-        font={"size": SMALL}, bgcolor="rgba(255,255,255,0)", borderwidth=0, **style
-    )
+    fig.layout[name].update(font={"size": SMALL}, bgcolor="rgba(255,255,255,0)", borderwidth=0, **style)
     return _height(texts, columns)
 
 
@@ -78,7 +78,7 @@ def _in_columns(entries: list[str], room: float) -> tuple[list[str], int]:
         texts = [wrap(text, own_room) for text in entries]
         if columns == 1 or max(map(width, texts)) <= own_room:
             choices.append((_height(texts, columns), -columns, texts))
-    least, columns, texts = min(choices)
+    _, columns, texts = min(choices)
     return texts, -columns
 
 
@@ -88,9 +88,7 @@ def _height(texts: list[str], columns: int) -> float:
     return sum(max(height(text) for text in row) + ROW_GAP for row in rows)
 
 
-def anchor_legends(
-    fig: go.Figure, homes: dict[str, Panel], page: tuple[float, float], bottom: float
-) -> None:
+def anchor_legends(fig: go.Figure, homes: dict[str, Panel], page: tuple[float, float], bottom: float) -> None:
     """Write the places of the legends.
 
     Args:
@@ -100,7 +98,10 @@ def anchor_legends(
         bottom: Pixels from the upper edge of the page to the first legend below the panels.
     """
     for name in names_by_legend(fig):
-        place: dict[str, Any] = {"xref": "paper", "yref": "paper"}  # axis titles flee from those on the container
+        place: dict[str, Any] = {
+            "xref": "paper",
+            "yref": "paper",
+        }  # axis titles flee from those on the container
         if name in homes:
             panel = homes[name]
             place |= {"x": panel.left / page[0], "y": 1 - panel.top / page[1]}

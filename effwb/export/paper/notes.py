@@ -1,4 +1,4 @@
-"""Notes of a paper figure: titles of panels, texts above panels, and texts and lines at places in the data."""
+"""Notes of a paper figure: titles of panels, other texts above panels, and what stands in the data."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from effwb.export.paper_panels import Panel
-from effwb.export.paper_text import GAP, SMALL, height, wrap
+from effwb.export.paper.panels import Panel
+from effwb.export.paper.text import GAP, SMALL, height, wrap
 
 
 class HeadNote(NamedTuple):

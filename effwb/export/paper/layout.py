@@ -1,6 +1,6 @@
 """Figures for a column of a paper: panels stacked where it is narrow, legends outside, texts that stay apart.
 
-All lengths are CSS pixels of a page whose titles have letters of `paper_text.SIZE` pixels; `images` prints
+All lengths are CSS pixels of a page whose titles have letters of `text.SIZE` pixels; `images` prints
 these as the points that the caller names.
 """
 
@@ -9,20 +9,20 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from effwb.errors import ConfigError
-from effwb.export.paper_labels import separate_labels
-from effwb.export.paper_legends import anchor_legends, place_legends
-from effwb.export.paper_notes import place_notes, set_notes
-from effwb.export.paper_panels import (
+from effwb.export.arrays import decoded
+from effwb.export.paper.labels import separate_labels
+from effwb.export.paper.legends import anchor_legends, place_legends
+from effwb.export.paper.notes import place_notes, set_notes
+from effwb.export.paper.panels import (
     Panel,
     arrange,
-    axis,
     find_panels,
     set_domains,
     set_tops,
     set_widths,
 )
-from effwb.export.paper_text import GAP, SIZE, SMALL, height, wrap
-from effwb.export.paper_ticks import thin_ticks
+from effwb.export.paper.text import GAP, SIZE, SMALL, height, wrap
+from effwb.export.paper.ticks import thin_ticks
 
 FONTS = {
     "times": "Times New Roman, Times, TeX Gyre Termes, Nimbus Roman, Liberation Serif, STIXGeneral, serif",
@@ -58,9 +58,9 @@ def paper_version(
     Raises:
         ConfigError: The height leaves no room for the panels.
     """
-    tall = 1.0
+    tall, figure = 1.0, decoded(fig.to_dict())
     for _ in range(TRIES):
-        drawn, is_apart = _laid_out(go.Figure(fig), page, page_height, tall, font, has_title)
+        drawn, is_apart = _laid_out(go.Figure(figure), page, page_height, tall, font, has_title)
         if is_apart or page_height is not None:
             break
         tall *= TALL
@@ -100,9 +100,7 @@ def _laid_out(
 
 def _set_style(fig: go.Figure, page: float, font: str, has_title: bool) -> float:
     """Set fonts, and take away what is no use on paper; return the pixels that the title takes."""
-    fig.update_layout(
-        updatemenus=[], sliders=[], font={"family": FONTS[font], "size": SMALL}, autosize=False
-    )
+    fig.update_layout(updatemenus=[], sliders=[], font={"family": FONTS[font], "size": SMALL}, autosize=False)
     fig.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0, "pad": 0, "autoexpand": False})
     for update in (fig.update_xaxes, fig.update_yaxes):
         update(automargin=False, tickangle=0, tickfont_size=SMALL, title_font_size=SIZE, title_standoff=GAP)
@@ -119,11 +117,11 @@ def _set_style(fig: go.Figure, page: float, font: str, has_title: bool) -> float
 
 
 def _proportion(panel: Panel, size: tuple[float, float], panels: int, page: float) -> float:
-    """Height over width of a panel: as on the screen, but neither flat nor, among many, higher than needed."""
+    """Height over width of a panel: as on the screen within limits; lower where many are stacked."""
     left, right, bottom, top = panel.home
     shape = (top - bottom) * (size[1] - 125) / ((right - left) * (size[0] - 95))
     if page > NARROW or panels == 1:
-        return min(max(shape, 0.3), 0.9)
+        return min(max(shape, 0.3 if page > NARROW else 0.6), 0.9)
     return min(max(shape, 0.3), 0.5 if panels <= 4 else 0.3)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from effwb.export.paper_panels import Panel, axis
-from effwb.export.paper_text import LINE, SMALL, spaced, width
+from effwb.export.paper.panels import Panel, axis
+from effwb.export.paper.text import LINE, SMALL, spaced, width
 
 PER_LABEL = {"x": 64, "y": 44}  # CSS pixels of an axis for each label that plotly chooses
 
@@ -31,7 +31,7 @@ def thin_ticks(fig: go.Figure, panel: Panel) -> None:
 
 
 def span(fig: go.Figure, name: str) -> tuple[float, float]:
-    """The least and the greatest value on an axis: its range, else that of its data; logarithms on a log axis."""
+    """The ends of an axis: its range, else those of its data; logarithms on a log axis."""
     settings = axis(fig, name)
     is_log = settings.type == "log"
     if settings.range is not None and None not in settings.range:
@@ -69,7 +69,9 @@ def _thin(fig: go.Figure, name: str, length: float) -> None:
     settings = axis(fig, name)
     low, high = span(fig, name)
     ticks = np.asarray(settings.tickvals, dtype=float)
-    texts = [f"{tick:g}" for tick in ticks] if settings.ticktext is None else list(map(str, settings.ticktext))
+    texts = (
+        [f"{tick:g}" for tick in ticks] if settings.ticktext is None else list(map(str, settings.ticktext))
+    )
     places = (np.log10(ticks) if settings.type == "log" else ticks) - low
     places = places / ((high - low) or 1.0) * length
     order = [i for i in np.argsort(places) if -1 <= places[i] <= length + 1]

@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from effwb.export.paper_text import GAP, LINE, SIZE, SMALL, height, width, wrap
+from effwb.export.paper.text import GAP, LINE, SIZE, SMALL, height, width, wrap
 
 NARROWEST = 235  # CSS pixels of a panel with its axis: more panels side by side would be narrower
 TICK = 10  # CSS pixels of a tick with the gap to its label

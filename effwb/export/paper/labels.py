@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from effwb.export.paper_panels import Panel, axis
-from effwb.export.paper_text import LINE, SMALL, height, width
-from effwb.export.paper_ticks import span
+from effwb.export.paper.panels import Panel, axis
+from effwb.export.paper.text import LINE, SMALL, height, width
+from effwb.export.paper.ticks import span
 
 LABEL = 12  # CSS pixels of the letters of a label
-PLACES = ("top center", "bottom center", "middle right", "middle left")
-PLACES = (*PLACES, "top right", "bottom right", "top left", "bottom left")
+CORNERS = ("top right", "bottom right", "top left", "bottom left")
+SIDES = (*CORNERS, "top center", "bottom center", "middle right", "middle left")
 ROOM = 0.07  # of an axis without a range of its own, beyond its data
 
 
@@ -46,13 +46,13 @@ def separate_labels(fig: go.Figure, panel: Panel, page: float) -> bool:
     if traces:
         for name in (panel.x, panel.y[0]):
             _fix_range(fig, name)
-    boxes = _place_notes(fig, panel, page)
     points = [
         Box(x - 6, y - 6, x + 6, y + 6)
         for trace in fig.data
         if _is_in(trace, panel) and "markers" in (trace.mode or "")
         for x, y in _pixels(fig, panel, trace.x, trace.y)
     ]
+    boxes = _place_notes(fig, panel, page, points)
     is_apart = True
     for trace in traces:
         is_apart &= _place_texts(fig, panel, trace, boxes, points, page)
@@ -105,7 +105,7 @@ def _place_texts(
         if not text or not np.isfinite([x, y]).all():
             continue
         choices = {}
-        for side in dict.fromkeys([sides[i], *PLACES]):
+        for side in dict.fromkeys([sides[i], *SIDES]):
             box = _text_box(x, y, str(text), side)
             outside = box.left < 0 or box.right > page or box.top < panel.top - panel.head
             shared = sum(box.overlap(other) for other in boxes) + 1e4 * outside
@@ -128,7 +128,7 @@ def _text_box(x: float, y: float, text: str, side: str) -> Box:
     return Box(left, top, left + wide, top + high)
 
 
-def _place_notes(fig: go.Figure, panel: Panel, page: float) -> list[Box]:
+def _place_notes(fig: go.Figure, panel: Panel, page: float, points: list[Box]) -> list[Box]:
     """Move the notes in a panel apart and into the page; return their boxes."""
     boxes: list[Box] = []
     for note in fig.layout.annotations:
@@ -143,12 +143,27 @@ def _place_notes(fig: go.Figure, panel: Panel, page: float) -> list[Box]:
             note.update(xanchor="right", xshift=-abs(note.xshift or 0))
         elif box.left < 0:
             note.update(xanchor="left", xshift=abs(note.xshift or 0))
+        if "domain" not in own[0] + own[1]:
+            _choose_side(note, x, y, [*boxes, *points], page)
         box = _note_box(note, x, y)
         while any(box.overlap(other) for other in boxes):
             note.yshift = (note.yshift or 0) - LINE * SMALL
             box = _note_box(note, x, y)
         boxes.append(box)
     return boxes
+
+
+def _choose_side(note: Any, x: float, y: float, others: list[Box], page: float) -> None:
+    """Move a note to the side of its point where it covers least; its own side where that is free."""
+    sides = [note.xanchor or "center", "right", "center", "left"], [note.yanchor or "middle", "top", "bottom"]
+    shared = {}
+    for x_side, y_side in dict.fromkeys((a, b) for b in sides[1] for a in sides[0]):
+        note.update(xanchor=x_side, yanchor=y_side)
+        box = _note_box(note, x, y)
+        outside = box.left < 0 or box.right > page - 2
+        shared[x_side, y_side] = sum(box.overlap(other) for other in others) + 1e4 * outside
+    x_side, y_side = min(shared, key=lambda side: shared[side])
+    note.update(xanchor=x_side, yanchor=y_side)
 
 
 def _note_place(fig: go.Figure, panel: Panel, note: Any, own: list[str]) -> tuple[float, float]:
