@@ -43,26 +43,22 @@ def place_legends(fig: go.Figure, panels: list[Panel], page: float) -> tuple[dic
         panel = next((panel for panel in panels if axes == {panel.x}), None)
         if len(panels) > 1 and panel is not None and name != "legend":
             homes[name] = panel
-            panel.head += _lay_out(
-                fig, name, list(entries), panel.width, panel.column == 0 == panels[-1].column
-            )
+            panel.head += _lay_out(fig, name, list(entries), panel.width, page)
         else:
-            below += _lay_out(fig, name, list(entries), page - 2 * GAP, is_alone=True) + GAP
+            below += _lay_out(fig, name, list(entries), page - 2 * GAP, page) + GAP
     return homes, below
 
 
-def _lay_out(fig: go.Figure, name: str, entries: list[str], room: float, is_alone: bool) -> float:
+def _lay_out(fig: go.Figure, name: str, entries: list[str], room: float, page: float) -> float:
     """Set rows and columns of a legend; return its height in CSS pixels."""
     title = fig.layout[name].title.text or ""
     room -= width(title) + GAP if title else 0
     style: dict[str, Any] = {"orientation": "h", "traceorder": "normal", "maxheight": 1}
-    if sum(map(width, entries)) + ENTRY * len(entries) <= room:
-        texts, columns = entries, len(entries)
-    elif is_alone:
-        texts, columns = _in_columns(entries, room)
-        style["entrywidth"] = max(map(width, texts))
-    else:  # plotly would fill the whole page before it begins a new row
-        texts, columns, style["orientation"] = [wrap(text, room - ENTRY) for text in entries], 1, "v"
+    texts, columns = entries, len(entries)
+    if sum(map(width, entries)) + ENTRY * len(entries) > room:
+        texts, columns = _in_columns(entries, room, page)
+        style["orientation"] = "h" if columns > 1 else "v"
+        style["entrywidth"] = max(max(map(width, texts)), page / (columns + 1) - ENTRY + 4)
     for trace in fig.data:
         if trace.name in entries:
             trace.name = texts[entries.index(trace.name)]
@@ -70,13 +66,18 @@ def _lay_out(fig: go.Figure, name: str, entries: list[str], room: float, is_alon
     return _height(texts, columns)
 
 
-def _in_columns(entries: list[str], room: float) -> tuple[list[str], int]:
-    """Entries broken into lines, and the number of columns, that together take the least height."""
+def _in_columns(entries: list[str], room: float, page: float) -> tuple[list[str], int]:
+    """Entries broken into lines, and the number of columns, that together take the least height.
+
+    Plotly begins a new row at the end of the page, not of the panel: only so many columns are tried that one
+    more would not fit on the page.
+    """
     choices = []
     for columns in range(len(entries), 0, -1):
         own_room = room / columns - ENTRY
         texts = [wrap(text, own_room) for text in entries]
-        if columns == 1 or max(map(width, texts)) <= own_room:
+        fits = max(map(width, texts)) <= own_room and columns / (columns + 1) < room / page
+        if columns == 1 or fits:
             choices.append((_height(texts, columns), -columns, texts))
     _, columns, texts = min(choices)
     return texts, -columns
