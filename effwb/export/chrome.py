@@ -73,6 +73,8 @@ def draw(figure: Mapping[str, Any], suffix: str, width: float, height: float, sc
         EngineError: Chrome or kaleido is missing, or the drawing failed or took longer than `DRAW_SECONDS`.
     """
     path = need_chrome(f"a {suffix[1:]} image")
+    layout = {**figure.get("layout", {}), "updatemenus": [], "sliders": []}  # an image has no buttons
+    figure = {**figure, "layout": layout}
     options = {"format": suffix[1:], "width": width, "height": height, "scale": scale}
     with _LOCK:
         for attempt in (1, 2):

@@ -36,9 +36,10 @@ COLUMNS = {  # widths of text in inches
 }
 DPI = 300  # of a PNG
 PX = 96  # CSS pixels of an inch
-PLOTLYJS = {"folder": "directory", "embed": True, "cdn": "cdn"}
+PLOTLYJS = {"folder": False, "embed": True, "cdn": "cdn"}  # what plotly itself writes
 LIBRARY = "plotly.min.js"
-NO_LIBRARY = """<script>if (!window.Plotly) document.write('<script src="{cdn}"><\\/script>')</script>
+LIBRARY_TAGS = """<script charset="utf-8" src="{library}"></script>
+<script>if (!window.Plotly) document.write('<script src="{cdn}"><\\/script>')</script>
 <script>if (!window.Plotly) document.write('<p>This figure needs the file {library} beside it, which was \
 written into the same folder, or a network.</p>')</script>"""
 
@@ -94,8 +95,8 @@ def _with_library(html: str, folder: Path) -> str:
     library, file = get_plotlyjs().encode(), folder / LIBRARY
     if not file.is_file() or file.stat().st_size != len(library):  # missing, or of another version
         write_atomic(file, library)
-    tag = f'<script src="{LIBRARY}"></script>'
-    return html.replace(tag, tag + NO_LIBRARY.format(cdn=plotly_cdn_url(), library=LIBRARY), 1)
+    tags = LIBRARY_TAGS.format(library=LIBRARY, cdn=plotly_cdn_url())
+    return html.replace("<body>", f"<body>\n{tags}", 1)
 
 
 def read_figure(path: str | Path) -> go.Figure:
