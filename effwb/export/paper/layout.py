@@ -100,7 +100,8 @@ def _laid_out(
 
 def _set_style(fig: go.Figure, page: float, font: str, has_title: bool) -> float:
     """Set fonts, and take away what is no use on paper; return the pixels that the title takes."""
-    fig.update_layout(updatemenus=[], sliders=[], font={"family": FONTS[font], "size": SMALL}, autosize=False)
+    fig.layout.updatemenus = fig.layout.sliders = ()
+    fig.update_layout(font={"family": FONTS[font], "size": SMALL}, autosize=False)
     fig.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0, "pad": 0, "autoexpand": False})
     for update in (fig.update_xaxes, fig.update_yaxes):
         update(automargin=False, tickangle=0, tickfont_size=SMALL, title_font_size=SIZE, title_standoff=GAP)

@@ -89,6 +89,8 @@ def _panel_of(item: Any, panels: list[Panel]) -> Panel | None:
             return part
     if x != "paper" or y != "paper":
         return None
+    if hasattr(item, "text") and (item.y or 0) > 1 and item.xanchor == "right":  # of the whole figure
+        return [panel for panel in panels if panel.row == 0][-1]
     at = [float(v) for v in ((item.x, item.y) if hasattr(item, "text") else (item.x0, item.y0))]
     side = getattr(item, "xanchor", None)
     at[0] += {"left": 0.02, "right": -0.02}.get(side or "", 0.0)
