@@ -259,6 +259,8 @@ def add_export(subparsers: Any) -> None:
     add("--to", nargs="+", help="html pdf svg png for figures (default pdf), tex md for tables (both)")
     add("--column", default="neurips", help="width: a name in effwb.export.COLUMNS (default neurips)")
     add("--points", type=positive, default=8, help="size of the text when printed (default 8)")
+    add("--font", choices=("times", "sans"), help="letters of images (default times; sans on slides)")
+    add("--height", type=positive, help="height of images in inches (default: what panels and legend need)")
     add("-o", "--out", type=directory, help="output directory; default: beside each file")
 
 
@@ -266,7 +268,8 @@ def run_export(args: argparse.Namespace) -> int:
     """Convert figures and tables and print the files written."""
     from effwb import export
 
-    for path in export.convert(args.files, args.to, args.out, column=args.column, points=args.points):
+    layout = {name: getattr(args, name) for name in ("column", "points", "font", "height")}
+    for path in export.convert(args.files, args.to, args.out, **layout):
         print(path)
     return 0
 

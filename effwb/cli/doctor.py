@@ -139,9 +139,9 @@ def hub() -> Check:
 
 def images() -> Check:
     """Check what PDF, SVG and PNG figures need; HTML figures need none of it."""
-    from effwb.export import CHROMES
+    from effwb.export.chrome import find_chrome
 
-    browser = next((path for name in CHROMES if (path := shutil.which(name))), None)
+    browser = find_chrome()
     kaleido = installed("kaleido")
     fixes = [] if kaleido else ["pip install 'effwb[figures]'"]
     fixes += [] if browser else ["install Chrome or Chromium (Debian: apt-get install chromium)"]

@@ -1,27 +1,28 @@
 """Write figures and tables as files.
 
-An HTML figure is interactive and has the CSV that it was drawn from beside it. A paper takes figures as PDF,
-SVG or PNG, and tables as LaTeX or Markdown.
+An HTML figure is interactive, opens without a network, and has the CSV that it was drawn from beside it. A
+paper takes figures as PDF, SVG or PNG, and tables as LaTeX or Markdown.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from effwb.errors import ConfigError, DataError, EngineError, one_of
+from effwb.errors import ConfigError, DataError, one_of
+from effwb.export.chrome import draw, need_chrome
+from effwb.export.paper import FONTS, SIZE, paper_version
 from effwb.export.text_tables import latex, markdown
+from effwb.runs import write_atomic
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-CHROMES = ("chromium", "google-chrome", "google-chrome-stable", "chrome", "chromium-browser")
 IMAGES = (".png", ".svg", ".pdf")
 TABLES = (".tex", ".md")
 COLUMNS = {  # widths of text in inches
@@ -34,15 +35,17 @@ COLUMNS = {  # widths of text in inches
     "slide": 10.0,
 }
 DPI = 300  # of a PNG
-FONT = 16  # CSS pixels of the template's text
 PX = 96  # CSS pixels of an inch
-NARROW = 700  # CSS pixels of a figure below which its legend goes below it
-LEGEND_ENTRY = 55  # CSS pixels of a legend entry without its text
-PLOTLYJS = {"cdn": "cdn", "embed": True}
+PLOTLYJS = {"folder": False, "embed": True, "cdn": "cdn"}  # what plotly itself writes
+LIBRARY = "plotly.min.js"
+LIBRARY_TAGS = """<script charset="utf-8" src="{library}"></script>
+<script>if (!window.Plotly) document.write('<script src="{cdn}"><\\/script>')</script>
+<script>if (!window.Plotly) document.write('<p>This figure needs the file {library} beside it, which was \
+written into the same folder, or a network.</p>')</script>"""
 
 
 def save(
-    fig: go.Figure, stem: str | Path, table: pd.DataFrame | None = None, *, plotlyjs: str = "cdn"
+    fig: go.Figure, stem: str | Path, table: pd.DataFrame | None = None, *, plotlyjs: str = "folder"
 ) -> list[Path]:
     """Write a figure as `<stem>.html` and its data as `<stem>.csv`.
 
@@ -50,11 +53,13 @@ def save(
         fig: A plotly figure.
         stem: Path of both files without a suffix; missing directories are created.
         table: The data behind the figure; default: no CSV.
-        plotlyjs: "cdn" gives a file of some kilobytes that needs a network to open, "embed" one of about 5 MB
-            that does not.
+        plotlyjs: Where the library is that draws the figure. "folder": in `plotly.min.js` (5 MB), which is
+            written once into the folder of the figures; a figure that is moved without it loads it from the
+            network. "embed": inside, so that one file of 5 MB is all that one needs to send. "cdn": on the
+            network only.
 
     Returns:
-        The paths written.
+        The paths of the figure and its data.
 
     Raises:
         ConfigError: `fig` is no figure, `table` is no DataFrame, `stem` has a suffix, or `plotlyjs` is
@@ -73,12 +78,25 @@ def save(
     if str(stem).endswith((".html", ".csv")):
         raise ConfigError(f"stem={str(stem)!r} has a suffix; leave it out, each file gets its own")
     html = _prepare_path(stem, ".html")
-    fig.write_html(html, include_plotlyjs=PLOTLYJS[plotlyjs])
+    text = fig.to_html(include_plotlyjs=PLOTLYJS[plotlyjs])
+    html.write_text(_with_library(text, html.parent) if plotlyjs == "folder" else text, encoding="utf-8")
     if table is None:
         return [html]
     csv = _prepare_path(stem, ".csv")
     table.to_csv(csv, index=False)
     return [html, csv]
+
+
+def _with_library(html: str, folder: Path) -> str:
+    """The page of a figure that finds plotly.js beside it; what to say and do where it is not there."""
+    from plotly.io._utils import plotly_cdn_url
+    from plotly.offline import get_plotlyjs
+
+    library, file = get_plotlyjs().encode(), folder / LIBRARY
+    if not file.is_file() or file.stat().st_size != len(library):  # missing, or of another version
+        write_atomic(file, library)
+    tags = LIBRARY_TAGS.format(library=LIBRARY, cdn=plotly_cdn_url())
+    return html.replace("<body>", f"<body>\n{tags}", 1)
 
 
 def read_figure(path: str | Path) -> go.Figure:
@@ -129,10 +147,10 @@ def image(
     path = Path(path)
     one_of("image format", path.suffix, IMAGES)
     need_chrome(path.name)
+    size = width or fig.layout.width or 900, height or fig.layout.height or 520
+    data = draw(fig.to_dict(), path.suffix, *size, scale)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _explain_missing_kaleido():
-        size = {"width": width or fig.layout.width or 900, "height": height or fig.layout.height or 520}
-        fig.write_image(path, **size, scale=scale)
+    path.write_bytes(data)
     return path
 
 
@@ -142,24 +160,29 @@ def images(
     *,
     column: str = "neurips",
     points: float = 8,
+    font: str | None = None,
+    height: float | None = None,
 ) -> list[Path]:
-    """Draw figures for a paper: as wide as a column and with text of a given size.
+    """Draw figures for a paper: as wide as a column, with its letters, and with text of a given size.
 
-    Markers and lines shrink along with the text. Titles are left out, since papers have captions, and a
-    narrow figure has its legend below. SVG and PDF have the size of the column, PNG has 300 dots per inch.
-    One Chrome draws all figures.
+    Where the column is narrow, panels are stacked. The legend stands below or above the panels, never on the
+    data. Ticks are left out where their labels would touch. Titles are left out, since papers have captions.
+    SVG and PDF have the size of the column, PNG has 300 dots per inch. One Chrome draws all figures.
 
     Args:
         figures: Figures by their path without a suffix; missing directories are created.
         formats: Any of ".pdf", ".svg" and ".png".
         column: Name of a width in `COLUMNS`.
-        points: Size of the printed text in points.
+        points: Size of the printed text in points; ticks and legends are an eighth smaller.
+        font: "times" or "sans"; default: "times", and "sans" for slides.
+        height: Height in inches; default: what the panels and the legend need.
 
     Returns:
         The paths written.
 
     Raises:
-        ConfigError: A format or column is unknown, or `points` is not positive.
+        ConfigError: A format, column or font is unknown, `points` is not positive, or `height` leaves no room
+            for the panels.
         EngineError: The browser or kaleido is missing; the message says how to install it.
 
     Example:
@@ -167,27 +190,26 @@ def images(
         >>> images({"figures/curves": fig}, [".pdf"], column="icml")  # doctest: +SKIP
         [PosixPath('figures/curves.pdf')]
     """
-    import plotly.io as pio
-
     one_of("column", column, COLUMNS)
+    font = font or ("sans" if column == "slide" else "times")
+    one_of("font", font, FONTS)
     for suffix in formats:
         one_of("image format", suffix, IMAGES)
-    if not points > 0:
-        raise ConfigError(f"points={points} must be positive")
+    for name, value in (("points", points), ("height", height)):
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name}={value} must be positive")
     need_chrome("images")
-    shrink = points / 72 * PX / FONT  # printed size over the size in the layout, whose text is FONT pixels
-    jobs = []
+    shrink = points / 72 * PX / SIZE  # printed size over the size in the layout
+    width, tall = COLUMNS[column] * PX / shrink, None if height is None else height * PX / shrink
+    paths = []
     for stem, fig in figures.items():
-        width = round(COLUMNS[column] * PX / shrink)
-        paper_figure = _paper_version(fig, width, has_title=column == "slide")
+        paper = paper_version(fig, width, tall, font=font, has_title=column == "slide")
         for suffix in formats:
             scale = shrink * (DPI / PX if suffix == ".png" else 1)
-            jobs.append((paper_figure, _prepare_path(stem, suffix), width, paper_figure.layout.height, scale))
-    if jobs:
-        figs, paths, widths, heights, scales = map(list, zip(*jobs, strict=True))
-        with _explain_missing_kaleido():
-            pio.write_images(figs, paths, width=widths, height=heights, scale=scales)
-    return [path for _, path, *_ in jobs]
+            path = _prepare_path(stem, suffix)
+            path.write_bytes(draw(paper.to_dict(), suffix, width, paper.layout.height, scale))
+            paths.append(path)
+    return paths
 
 
 def tables(frames: Mapping[str | Path, pd.DataFrame], formats: Sequence[str] = TABLES) -> list[Path]:
@@ -218,9 +240,7 @@ def convert(
     files: Sequence[Path],
     formats: Sequence[str] | None = None,
     out: Path | None = None,
-    *,
-    column: str = "neurips",
-    points: float = 8,
+    **layout: Any,
 ) -> list[Path]:
     """Convert HTML figures and CSV tables to other formats: the command `effwb export`.
 
@@ -231,8 +251,7 @@ def convert(
         formats: Any of "html", "png", "svg", "pdf" for figures and "tex", "md" for tables, with or without a
             dot; default: PDF for figures, LaTeX and Markdown for tables.
         out: Directory to write to; default: beside each file.
-        column: Name of a width in `COLUMNS`, for images.
-        points: Size of the printed text in points, for images.
+        **layout: For images: `column`, `points`, `font` and `height`, as in `images`.
 
     Returns:
         The paths written.
@@ -264,7 +283,7 @@ def convert(
         paths += [path for stem, fig in figures.items() for path in save(fig, stem, plotlyjs="embed")]
     image_suffixes = [suffix for suffix in suffixes or [".pdf"] if suffix in IMAGES]
     if figures and image_suffixes:
-        paths += images(figures, image_suffixes, column=column, points=points)
+        paths += images(figures, image_suffixes, **layout)
     paths += tables(frames, [suffix for suffix in suffixes or TABLES if suffix in TABLES])
     if not paths:
         raise ConfigError(
@@ -273,43 +292,8 @@ def convert(
     return paths
 
 
-def need_chrome(purpose: str) -> None:
-    """Raise `EngineError`, with the remedy, where there is no browser to draw `purpose` with."""
-    if not any(map(shutil.which, CHROMES)):
-        raise EngineError(
-            f"drawing {purpose} needs Chrome or Chromium and none of {', '.join(CHROMES)} was found; "
-            "install one (Debian: apt-get install chromium), or keep the HTML figure"
-        )
-
-
 def _prepare_path(stem: str | Path, suffix: str) -> Path:
     """The path of a file, whose directory now exists."""
     path = Path(f"{stem}{suffix}")  # not with_suffix: "qwen-1.5b" would lose its ".5b"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _paper_version(fig: go.Figure, width: int, *, has_title: bool) -> go.Figure:
-    """A copy of a figure laid out for `width` pixels, with its height set."""
-    fig = type(fig)(fig)
-    height = width * (fig.layout.height or 520) / (fig.layout.width or 860)
-    if not has_title:
-        fig.update_layout(title=None, margin={"t": 25})
-    names = [t.name for t in fig.data if t.name and t.showlegend is not False]
-    if width < NARROW and fig.layout.showlegend is not False and len(names) > 1:
-        rows = -(-sum(LEGEND_ENTRY + 8 * len(name) for name in names) // (width - 20))
-        legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}
-        legend |= {"x": 0, "xanchor": "left"}
-        height += 24 * rows
-        fig.update_layout(legend=legend, margin={"b": 70 + 24 * rows})
-    return fig.update_layout(height=round(max(height, 0.6 * width)))
-
-
-@contextmanager
-def _explain_missing_kaleido() -> Iterator[None]:
-    try:
-        yield
-    except (ImportError, ValueError) as error:
-        if "kaleido" not in str(error).lower():
-            raise
-        raise EngineError("drawing images needs kaleido: pip install 'effwb[figures]'") from error

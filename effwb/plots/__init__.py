@@ -1,5 +1,6 @@
 """Figures: curves or DataFrames in, a plotly figure out. Nothing here computes a result or opens a window."""
 
+from effwb.export.display import show_with_images
 from effwb.plots.benchmarks import benchmark_figure, reg_tradeoff_figure
 from effwb.plots.budget import curve_figure, frontier_figure, owner_figure, question_budget_figure
 from effwb.plots.published import oracle_figure, quadrature_figure, reg_figure
@@ -9,6 +10,8 @@ from effwb.plots.stated_lengths import hint_figure
 from effwb.plots.style import AXES, COLOURS, GREY, SYMBOLS
 from effwb.plots.tradeoff import tradeoff_figure
 from effwb.plots.training import state_figure, training_figure
+
+show_with_images()
 
 __all__ = [
     "AXES",

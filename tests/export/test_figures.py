@@ -2,7 +2,6 @@
 
 import base64
 import re
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -12,8 +11,9 @@ import pytest
 from effwb import export
 from effwb.errors import ConfigError, DataError, EngineError
 from effwb.export import figures, save
+from tests.export.pages import need_chrome_or_skip, pixels_of
 
-FIGURE = go.Figure(go.Scatter(x=[1, 2], y=[3, 4]))
+FIGURE = go.Figure(go.Scatter(x=[1, 2], y=[3, 4], line={"color": "#FF0000", "width": 6}))
 
 
 def test_save_writes_both_files_and_keeps_dots_in_names(tmp_path):
@@ -41,8 +41,7 @@ def test_what_save_cannot_write_is_named(call, message):
 
 @pytest.mark.browser
 def test_an_image_is_drawn(tmp_path):
-    if not any(map(shutil.which, export.CHROMES)):
-        pytest.skip(f"none of {', '.join(export.CHROMES)} is installed")
+    need_chrome_or_skip()
     path = export.image(FIGURE, tmp_path / "new" / "figure.png", width=300, height=200, scale=1)
     assert path.read_bytes().startswith(b"\x89PNG")
 
@@ -101,27 +100,49 @@ class TestConvert:
             export.images({tmp_path / "a": FIGURE}, column="nips")
 
 
-class TestPaperVersion:
-    def test_a_narrow_figure_has_its_legend_below_and_no_title(self):
-        fig = go.Figure(
-            [go.Scatter(y=[1], name=n) for n in ("one", "two")], {"title": "T", "width": 860, "height": 520}
-        )
-        narrow = figures._paper_version(fig, 468, has_title=False)
-        assert narrow.layout.legend.yanchor == "bottom"
-        assert narrow.layout.title.text is None
-        assert narrow.layout.height > 468 * 520 / 860
-        assert fig.layout.title.text == "T"
-        wide = figures._paper_version(fig, 860, has_title=True)
-        assert (wide.layout.legend.y, wide.layout.title.text, wide.layout.height) == (None, "T", 520)
+class TestWithoutNetwork:
+    def test_the_library_is_written_once_per_folder(self, tmp_path):
+        for name in ("one", "two"):
+            assert save(FIGURE, tmp_path / name) == [tmp_path / f"{name}.html"]
+        library = tmp_path / "plotly.min.js"
+        assert library.stat().st_size > 1e6
+        assert (tmp_path / "one.html").stat().st_size < 2e4
+        library.write_text("another version")
+        save(FIGURE, tmp_path / "three")
+        assert library.stat().st_size > 1e6
 
     @pytest.mark.browser
-    def test_a_pdf_is_as_wide_as_the_column(self, tmp_path):
-        if not any(map(shutil.which, export.CHROMES)):
-            pytest.skip(f"none of {', '.join(export.CHROMES)} is installed")
-        paths = export.images(
-            {tmp_path / "a": FIGURE, tmp_path / "b": FIGURE}, [".pdf", ".svg"], column="icml"
-        )
-        assert [p.name for p in paths] == ["a.pdf", "a.svg", "b.pdf", "b.svg"]
-        box = re.search(rb"MediaBox *\[0 0 ([\d.]+)", paths[0].read_bytes())
-        assert float(box[1]) == pytest.approx(3.25 * 72, abs=1)
-        assert 'width="312"' in paths[1].read_text()[:300]
+    @pytest.mark.parametrize("plotlyjs", ["folder", "embed"])
+    def test_a_saved_figure_is_drawn(self, plotlyjs, tmp_path):
+        (page,) = save(FIGURE, tmp_path / "figure", plotlyjs=plotlyjs)
+        assert pixels_of(page, "#ff0000") > 500
+
+    @pytest.mark.browser
+    def test_a_figure_that_lost_its_library_says_so(self, tmp_path):
+        (page,) = save(FIGURE, tmp_path / "figure")
+        (tmp_path / "plotly.min.js").unlink()
+        assert pixels_of(page, "#000000") > 50
+
+
+@pytest.mark.browser
+def test_a_pdf_is_as_wide_as_the_column(tmp_path):
+    need_chrome_or_skip()
+    paths = export.images({tmp_path / "a": FIGURE, tmp_path / "b": FIGURE}, [".pdf", ".svg"], column="icml")
+    assert [p.name for p in paths] == ["a.pdf", "a.svg", "b.pdf", "b.svg"]
+    box = re.search(rb"MediaBox *\[0 0 ([\d.]+)", paths[0].read_bytes())
+    assert float(box[1]) == pytest.approx(3.25 * 72, abs=1)
+    assert 'width="312"' in paths[1].read_text()[:300]
+
+
+@pytest.mark.browser
+def test_font_and_height_of_an_image(tmp_path):
+    need_chrome_or_skip()
+    (sans,) = export.images({tmp_path / "sans": FIGURE}, [".svg"], column="icml", font="sans", height=2)
+    assert 'height="192"' in sans.read_text()[:300]
+    assert "Helvetica" in sans.read_text()
+    (times,) = export.images({tmp_path / "times": FIGURE}, [".svg"], column="icml")
+    assert "Times New Roman" in times.read_text()
+    with pytest.raises(ConfigError, match="times, sans"):
+        export.images({tmp_path / "x": FIGURE}, font="comic")
+    with pytest.raises(ConfigError, match="height=-1"):
+        export.images({tmp_path / "x": FIGURE}, height=-1)
