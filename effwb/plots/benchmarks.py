@@ -92,6 +92,8 @@ def _add_panel(fig: go.Figure, panel: go.Figure, row: int, column: int, shown: s
         in_legend = trace.showlegend is not False and trace.name not in shown
         if in_legend:
             shown.add(trace.name)
+        elif trace.x[0] is None:  # an entry of the legend that is there already
+            continue
         fig.add_trace(trace.update(showlegend=in_legend), row=row, col=column)
     settings = panel.layout.xaxis.to_plotly_json()
     fig.update_xaxes(**{key: settings[key] for key in X_SETTINGS if key in settings}, row=row, col=column)

@@ -29,8 +29,8 @@ AXIS_BREAK = "//"  # on a logarithmic axis, right of budget 0
 OWN_COLOUR = ("base", "vanilla")  # these have the first two colours to themselves; black is the frontier's
 HUES = (*COLOURS[2:6], "#7A3E9D", "#8C510A", "#7F8F00", "#C2185B", "#006D77")
 SHADES = (0.06, 0.12, 0.19, 0.28, 0.39)  # luminances that tell variants of a method apart
-MARKERS = (*SYMBOLS, "triangle-down", "pentagon", "hexagram")
-MARKERS += tuple(f"{symbol}-open" for symbol in MARKERS)
+FILLED = (*SYMBOLS, "triangle-down", "pentagon", "hexagram")
+MARKERS = (*FILLED, *(f"{symbol}-open" for symbol in FILLED))
 # The place of a name decides how it looks everywhere: add new ones at the end
 METHODS = (
     *("reo_rl", "lead", "lapo_internalization", "length_group_norm", "kimi", "laser", "token_budget", "dler"),
@@ -95,9 +95,10 @@ def token_axis(
         The x position of budget 0: 0 on a linear axis, half the first budget on a log axis.
     """
     low, high = float(budgets[0]), float(budgets[-1])
-    if axis == "log" and has_zero:
+    if has_zero:
         place = {"x": np.log10(low / 2**0.5), "y": 0, "yref": "paper", "yanchor": "middle"}
-        fig.add_annotation(text=AXIS_BREAK, showarrow=False, bgcolor="white", **place)
+        style = {"showarrow": False, "bgcolor": "white", "visible": axis == "log"}
+        fig.add_annotation(text=AXIS_BREAK, **style, **place)
     fig.update_xaxes(title=title, **token_settings(low, high, axis, has_zero=has_zero))
     return 0.0 if axis == "linear" else low / 2
 

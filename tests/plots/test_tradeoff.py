@@ -71,4 +71,4 @@ def test_labels_of_close_points_take_different_sides():
 def test_the_method_column_decides_the_colour():
     table = pd.DataFrame({"name": ["a", "b"], "accuracy": [0.5, 0.6], "mean length": [100, 200]})
     colours = {t.name: t.line.color for t in plots.tradeoff_figure(table.assign(method=["lead", None])).data}
-    assert colours == {"a": line_styles(["lead"])["lead"].colour, "b": plots.COLOURS[0]}
+    assert colours == {"a": line_styles(["lead"])["lead"].colour, "b": line_styles(["b"])["b"].colour}
