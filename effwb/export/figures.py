@@ -130,6 +130,8 @@ def image(
     one_of("image format", path.suffix, IMAGES)
     need_chrome(path.name)
     path.parent.mkdir(parents=True, exist_ok=True)
+    fig = type(fig)(fig)
+    fig.layout.updatemenus = ()  # an image has no buttons
     with _explain_missing_kaleido():
         size = {"width": width or fig.layout.width or 900, "height": height or fig.layout.height or 520}
         fig.write_image(path, **size, scale=scale)
@@ -290,8 +292,9 @@ def _prepare_path(stem: str | Path, suffix: str) -> Path:
 
 
 def _paper_version(fig: go.Figure, width: int, *, has_title: bool) -> go.Figure:
-    """A copy of a figure laid out for `width` pixels, with its height set."""
+    """A copy of a figure laid out for `width` pixels, with its height set and without its buttons."""
     fig = type(fig)(fig)
+    fig.layout.updatemenus = ()
     height = width * (fig.layout.height or 520) / (fig.layout.width or 860)
     if not has_title:
         fig.update_layout(title=None, margin={"t": 25})

@@ -97,7 +97,7 @@ def tradeoff_figure(
 # ------------------------------------------------------------------------------------------ the points
 def _points(table: pd.DataFrame, x: str, y: str, label: str) -> list[LabelledPoint]:
     keys = [label, *(k for k in ("family", "parameter") if k in table)]
-    own_columns = {x, y, *keys, "low", "high", "length low", "length high", "over"}
+    own_columns = {x, y, *keys, "low", "high", "length low", "length high", "method", "over"}
     hover_columns = [c for c in table.columns if c not in own_columns]
     groups = table.groupby(keys, sort=False, dropna=False)
     return [_point(rows, x, y, label, hover_columns) for _, rows in groups]
