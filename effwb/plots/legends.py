@@ -11,7 +11,7 @@ from effwb.plots.style import GREY
 
 ROW = 24  # pixels of a row of the legend
 ENTRY, CHARACTER = 55, 8  # pixels of an entry without its text, and of a character
-AXIS = 70  # pixels of the labels and the title of an x axis
+AXIS = 78  # pixels of the labels and the title of an x axis, and of the buttons beside it
 BELOW: dict[str, Any] = {
     "orientation": "h",
     "x": 0,

@@ -121,7 +121,7 @@ def level_figure(
     styles = line_styles(rollouts, methods)
     for name, table in rollouts.items():
         table = check_table(table, ("problem_id", "length"), name=f"rollouts[{name!r}]")
-        means = table.groupby("problem_id")["length"].mean()
+        means = table.groupby(table["problem_id"].astype(object))["length"].mean()  # ids may be categories
         intervals = {at: clustered_interval(m.to_numpy()[:, None]) for at, m in means.groupby(level)}
         if not intervals:
             raise DataError(f"none of the problems in rollouts[{name!r}] has an entry in level")

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from effwb.metrics import clustered_interval
-from effwb.plots.legends import legend_below
+from effwb.plots.legends import add_note, legend_below
 from effwb.plots.style import (
     COLOURS,
     GREY,
@@ -68,7 +68,9 @@ def hint_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
     ends = summary[["asked", "low", "high"]]
     y_axis = log_token_axis(ends.min().min(), ends.max().max())
     fig.update_yaxes(title="length used (tokens)", row=1, col=1, **y_axis)
-    return legend_below(fig.update_yaxes(title="accuracy", rangemode="tozero", row=2, col=1))
+    fig.update_yaxes(title="accuracy", rangemode="tozero", row=2, col=1)
+    add_note(fig, "bars: 95 % intervals over problems" if "problem_id" in table else "")
+    return legend_below(fig)
 
 
 def _summary(rows: pd.DataFrame) -> dict[str, Any]:

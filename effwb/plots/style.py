@@ -34,13 +34,17 @@ MARKERS = (*FILLED, *(f"{symbol}-open" for symbol in FILLED))
 # The place of a name decides how it looks everywhere: add new ones at the end
 METHODS = (
     *("reo_rl", "lead", "lapo_internalization", "length_group_norm", "kimi", "laser", "token_budget", "dler"),
-    *("mrt", "gdpo", "length_harmonizing", "brpo", "truncation", "hgpo", "lapo_discovery", "adapt_think"),
-    *("l1_exact", "thinkless", "l1_max", "gfpo", "cosine", "hapo", "gr3", "alp", "laser_d", "grpo_lead"),
+    *("mrt", "gdpo", "length_harmonizing", "brpo", "truncation", "hgpo", "thinkless", "adapt_think"),
+    *("l1_exact", "lapo_discovery", "l1_max", "gfpo", "cosine", "hapo", "gr3", "alp", "laser_d", "grpo_lead"),
     *("laser_de", "shorter_better", "soft_overlong", "think_prune", "grpo_lambda"),
     *("low_effort", "medium_effort", "high_effort"),
 )
 METHOD_ALIASES = {"lapo_i": "lapo_internalization", "lapo_d": "lapo_discovery", "free": "base"}
-METHOD_ALIASES |= {"base_lrm": "base", "vanilla_rl": "vanilla"}  # the names of 2506.07104
+METHOD_ALIASES |= {
+    "base_lrm": "base",
+    "vanilla_rl": "vanilla",
+    "reo_rl_(exp)": "reo_rl",
+}  # the names of 2506.07104
 METHOD_ALIASES |= {effort: f"{effort}_effort" for effort in ("low", "medium", "high")}
 
 _AXIS = {

@@ -150,14 +150,14 @@ def _value(value: Any) -> str:
 def _set_axes(fig: go.Figure, table: pd.DataFrame, x: str, y: str, points: list[LabelledPoint]) -> Canvas:
     """Set axis ranges that hold every point and interval with room for labels, so that pixels are known."""
     xs, ys = (
-        np.concatenate([table[c].to_numpy(dtype=float) for c in columns if c in table])
-        for columns in ((x, "length low", "length high"), (y, "low", "high"))
+        np.concatenate([table[column].to_numpy(dtype=float), *ends])
+        for column, ends in ((x, [p.x_interval for p in points]), (y, [p.y_interval for p in points]))
     )
     xs, ys = xs[xs > 0], ys[~np.isnan(ys)]
     axis = log_token_axis(xs.min() / 1.08, xs.max() * 1.08)
     room = 0.08 * np.ptp(ys) or 0.05
     left, right = axis["range"]
-    low = ys.min() - room if ys.min() < 0 <= table[y].min() else max(ys.min() - room, 0)
+    low = ys.min() - room if table[y].min() < 0 else max(ys.min() - room, 0)  # no accuracy is below 0
     canvas = Canvas((left, right), (low, ys.max() + room), 760.0)
     fig.update_xaxes(title=f"{x} (tokens)", **axis)
     fig.update_yaxes(title=y, range=canvas.y_range)
