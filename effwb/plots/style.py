@@ -29,7 +29,7 @@ AXIS_BREAK = "//"  # on a logarithmic axis, right of budget 0
 OWN_COLOUR = ("base", "vanilla")  # these have the first two colours to themselves; black is the frontier's
 HUES = (*COLOURS[2:6], "#7A3E9D", "#8C510A", "#7F8F00", "#C2185B", "#006D77")
 SHADES = (0.06, 0.12, 0.19, 0.28, 0.39)  # luminances that tell variants of a method apart
-FILLED = (*SYMBOLS, "triangle-down", "pentagon", "hexagram")
+FILLED = (*SYMBOLS, "triangle-down", "pentagon", "hexagram", "hourglass")
 MARKERS = (*FILLED, *(f"{symbol}-open" for symbol in FILLED))
 # The place of a name decides how it looks everywhere: add new ones at the end
 METHODS = (
@@ -262,7 +262,7 @@ def method_style(name: str) -> LineStyle:
         colour, dash = HUES[place % len(HUES)], place // len(HUES)
         place += len(OWN_COLOUR)
     if not parameters:
-        return LineStyle(colour, MARKERS[place % len(SYMBOLS)], DASHES[dash % len(DASHES)])
+        return LineStyle(colour, FILLED[place % len(FILLED)], DASHES[dash % len(DASHES)])
     variant = crc32(parameters.encode())
     marker = MARKERS[(place + 1 + variant) % len(MARKERS)]
     return LineStyle(_shaded(colour, parameters, variant), marker, DASHES[1 + variant % (len(DASHES) - 1)])

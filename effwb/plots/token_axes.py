@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from effwb.plots.style import AXES, AXIS_BREAK, DASHES, GREY, token_settings
 
 EARLY = 0.2  # the part of a linear axis that the inset enlarges
-RISE = 0.9  # share of the whole rise that has to lie in it
+RISE = 0.75  # share of the whole rise that has to lie in it, as a mean over the lines
 INSET_X, INSET_Y = (0.5, 0.98), (0.12, 0.56)  # place of the inset, as parts of the drawing area
 STUB = "stub"  # meta of the stretch of a line between budget 0 and the first budget
 
@@ -111,8 +111,8 @@ def stub_dash(dash: str, axis: str) -> str:
 def add_inset(fig: go.Figure, high: float) -> go.Figure:
     """Enlarge the first fifth of a linear token axis, where the curves rise there and leave room below.
 
-    Nothing is added where less than nine tenths of a rise lie in the first fifth, or where the inset would
-    cover a line.
+    Nothing is added where less than three quarters of the rise lie in the first fifth, or where the inset
+    would cover a line.
 
     Args:
         fig: A figure with lines over a linear token axis, and with the range of its y axis.
@@ -123,7 +123,7 @@ def add_inset(fig: go.Figure, high: float) -> go.Figure:
     """
     lines = [trace for trace in fig.data if trace.mode and trace.fill is None and len(trace.x) > 2]
     top = fig.layout.yaxis.range[1]
-    if not lines or not all(_rises_early(line, high) for line in lines):
+    if not lines or np.mean([_early_rise(line, high) for line in lines]) < RISE:
         return fig
     right = np.concatenate([_part(trace, INSET_X[0] * high * 0.9, high) for trace in _drawn(fig)])
     if right.min() < top * (INSET_Y[1] + 0.04):
@@ -161,6 +161,7 @@ def _part(trace: Any, start: float, end: float) -> np.ndarray:
     return y[(x >= start) & (x <= end)]
 
 
-def _rises_early(line: Any, high: float) -> bool:
+def _early_rise(line: Any, high: float) -> float:
+    """The share of a line's rise that lies in the first part of the axis."""
     early, whole = _part(line, 0, EARLY * high), _part(line, 0, high)
-    return early.size > 1 and np.ptp(early) >= RISE * np.ptp(whole) > 0
+    return float(np.ptp(early) / np.ptp(whole)) if early.size > 1 and np.ptp(whole) > 0 else 0.0

@@ -129,7 +129,7 @@ METHOD_FIGURES = {  # of the names of methods: a figure of each kind that draws 
     "curves, linear": lambda names: plots.curve_figure(_curves(names), bands=[], axis="linear"),
     "frontiers": lambda names: plots.frontier_figure(_curves(names)),
     "owners": lambda names: plots.owner_figure(_frontier_of(names), most=len(names)),
-    "benchmarks": lambda names: plots.benchmark_figure({"a": _curves(names), "b": _curves(names)}, bands=[]),
+    "benchmarks": lambda names: plots.benchmark_figure({"aime24": _curves(names)}, bands=[]),
     "tradeoff": lambda names: plots.tradeoff_figure(_table(names)),
     "reg tradeoff": lambda names: plots.reg_tradeoff_figure(_table(names)),
     "parameter": lambda names: plots.parameter_figure(

@@ -73,6 +73,7 @@ class TestMethodStyle:
         styles = {name: method_style(name) for name in (*OWN_COLOUR, *METHODS)}
         assert len({(style.colour, style.symbol) for style in styles.values()}) == len(styles)
         assert len({(style.colour, style.dash) for style in styles.values()}) == len(styles)
+        assert len({(style.symbol, style.dash) for style in styles.values()}) == len(styles)  # in grey print
 
     def test_base_vanilla_and_the_frontier_have_colours_that_no_other_method_has(self):
         assert not {*COLOURS[:2], "#000000", "black"} & set(HUES)
@@ -82,8 +83,8 @@ class TestMethodStyle:
     def test_places_are_worked_out_by_hand(self):
         # reo_rl is the first of METHODS: first hue, third marker (base and vanilla have the first two), solid
         assert method_style("reo_rl") == ("#009E73", "diamond", "solid")
-        # gdpo is the tenth: nine hues, so the first again, (9 + 2) mod 7 = marker 4, in the second dash
-        assert method_style("gdpo") == ("#009E73", "cross", "dash")
+        # gdpo is the tenth: nine hues, so the first again, (9 + 2) mod 11 = marker 0, in the second dash
+        assert method_style("gdpo") == ("#009E73", "circle", "dash")
         assert method_style("base") == ("#0072B2", "circle", "solid")
 
     @pytest.mark.parametrize(
