@@ -26,6 +26,8 @@ BELOW: dict[str, Any] = {
 def legend_below(fig: go.Figure) -> go.Figure:
     """Put the legend below the x axis and make the figure taller by its rows.
 
+    The height is always set: JupyterLab takes 360 pixels where a figure has none of its own.
+
     Args:
         fig: The figure to change, with its template, all traces and its height.
 
@@ -33,10 +35,9 @@ def legend_below(fig: go.Figure) -> go.Figure:
         The same figure.
     """
     names = [trace.name for trace in fig.data if trace.name and trace.showlegend is not False]
-    if len(names) < 2 or fig.layout.showlegend is False:
-        return fig.update_layout(margin={"b": AXIS})
-    template = fig.layout.template.layout
-    rows = legend_rows(names, fig.layout.width or template.width)
+    template, is_shown = fig.layout.template.layout, fig.layout.showlegend
+    is_shown = len(names) > 1 if is_shown is None else is_shown
+    rows = legend_rows(names, fig.layout.width or template.width) if is_shown else 0
     height = (fig.layout.height or template.height) + ROW * rows
     return fig.update_layout(legend=BELOW, height=height, margin={"b": AXIS + ROW * rows})
 

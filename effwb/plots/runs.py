@@ -178,4 +178,5 @@ def loss_figure(losses: Sequence[float] | np.ndarray, *, window: int = 100, titl
         line={"color": COLOURS[0]},
     )
     fig.update_xaxes(title="optimizer step")
-    return fig.update_yaxes(title=f"loss (nats per token, mean of {window} steps)", type="log")
+    fig.update_yaxes(title=f"loss (nats per token, mean of {window} steps)", type="log")
+    return legend_below(fig)

@@ -40,11 +40,8 @@ METHODS = (
     *("low_effort", "medium_effort", "high_effort"),
 )
 METHOD_ALIASES = {"lapo_i": "lapo_internalization", "lapo_d": "lapo_discovery", "free": "base"}
-METHOD_ALIASES |= {
-    "base_lrm": "base",
-    "vanilla_rl": "vanilla",
-    "reo_rl_(exp)": "reo_rl",
-}  # the names of 2506.07104
+# Names of 2506.07104, and the folders of the effort prompts
+METHOD_ALIASES |= {"base_lrm": "base", "vanilla_rl": "vanilla", "reo_rl_(exp)": "reo_rl"}
 METHOD_ALIASES |= {effort: f"{effort}_effort" for effort in ("low", "medium", "high")}
 
 _AXIS = {
@@ -278,8 +275,8 @@ def line_styles(names: Collection[str], methods: Mapping[str, str] | None = None
         methods: The method of each name, such as {"my best run": "reo_rl"}; default: the name itself.
 
     Returns:
-        The style of each name, in the order of `names`. Two names never have the same colour and marker, nor,
-        up to six of a colour, the same colour and dash.
+        The style of each name, in the order of `names`. No two names have the same colour and marker (up to
+        22 of a colour), nor the same colour and dash (up to six of a colour).
     """
     styles: dict[str, LineStyle] = {}
     for name in names:
@@ -300,16 +297,14 @@ def _next_free(first: str, choices: Sequence[str], used: Collection[str]) -> str
 
 def _method_and_parameters(name: str) -> tuple[str, str]:
     """Split a name into the design and the rest; spaces and underscores are the same, as in names of runs."""
-    text = re.sub(r"-seed\d+$", "", name.rpartition("/")[2].lower())
+    text = re.sub(r"^[^=]*/|-seed\d+$", "", name.lower())
     text = re.sub(r"[\s,_-]+", "_", text).strip("_")
     text = METHOD_ALIASES.get(text, text)
     known = [m for m in (*OWN_COLOUR, *METHODS) if text == m or text.startswith(f"{m}_")]
     if known:
         method = max(known, key=len)
         return method, text[len(method) + 1 :]
-    start = re.search(
-        r"_(after_|[^_=]+=)", text
-    )  # "tail_tax_rate=0.1": the word before the sign is a parameter
+    start = re.search(r"_(after_|[^_=]+=)", text)  # in "tail_tax_rate=0.1" the parameter is "rate"
     return (text[: start.start()], text[start.start() + 1 :]) if start else (text, "")
 
 

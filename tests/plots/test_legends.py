@@ -59,6 +59,17 @@ def test_the_figure_grows_by_the_rows_of_its_legend():
     assert many.layout.height > few.layout.height
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_has_a_height_of_its_own(name):
+    assert FIGURES[name]().layout.height >= 400  # JupyterLab would take 360 pixels
+
+
+def test_a_legend_with_one_entry_is_below_too():
+    rows = method_rows()[1:3].assign(parameter=["w = 1", "w = 2"])
+    fig = plots.tradeoff_figure(rows)
+    assert (fig.layout.showlegend, fig.layout.legend.yref) == (True, "container")
+
+
 def test_rows_of_a_legend():
     # an entry takes 55 + 8 pixels a character: ten of 95 pixels, 760 pixels hold eight
     assert legend_rows(["abcde"] * 8, 860) == 1
