@@ -21,6 +21,7 @@ from plotly.offline import get_plotlyjs
 
 from effwb import Frontier, plots
 from effwb.analysis import over_seeds
+from effwb.plots.style import line_styles
 
 ROOT = Path(__file__).parents[2]
 PLOTLY = "assets/plotly.min.js"
@@ -97,11 +98,8 @@ def interval_figure(table: pd.DataFrame, y: str, title: str, vanilla: float | No
     """
     fig = go.Figure()
     designs = table["name"].str.split().str[0]
-    everywhere = sorted(set(pocket_runs()["name"].str.split().str[0]))  # the same colours in all figures
-    for design in sorted(set(designs)):
-        part, i = table[designs == design], everywhere.index(design)
-        colour = plots.COLOURS[i % len(plots.COLOURS)]
-        symbol = plots.SYMBOLS[i // len(plots.COLOURS) % len(plots.SYMBOLS)]
+    for design, (colour, symbol, _) in line_styles(sorted(set(designs))).items():
+        part = table[designs == design]
         hover = [
             f"{name}<br>{length:.0f} tokens<br>{y} {value:.1f} [{low:.1f}, {high:.1f}]"
             for name, length, value, low, high in part[["name", "length", y, "low", "high"]].itertuples(

@@ -107,7 +107,7 @@ def _figures(runs: RunSet, table: pd.DataFrame, frontier: Frontier, l_max: int, 
 
     curves = runs.curves()
     bands = None if len(curves) <= 3 else ()
-    methods = {name: runs.method(name) for name in runs.names}
+    methods = runs.original_methods  # they decide the colours
     plane = averages_only(table).rename(columns={"accuracy low": "low", "accuracy high": "high"})
     plane["method"] = plane["name"].map(methods)
     figures = {

@@ -17,7 +17,7 @@ from effwb.frontier import Frontier
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-MAX_METHODS = 7  # in one figure: as many as there are colours
+MAX_METHODS = 7  # in one figure: more are hard to read
 ALWAYS = (BASE, "vanilla")  # methods that are drawn with every paper
 
 
@@ -158,10 +158,12 @@ def reo_rl_figures(runs: RunSet, frontier: Frontier) -> dict[str, tuple[Figure |
     ]
     ends = [frontier.budgets[-1], *(c.budgets[-1] for own in curves.values() for c in own.values())]
     l_max = int(min(ends))
-    regs = runs.reg_changes(frontier, _baseline(runs), l_max)
+    regs, methods = runs.reg_changes(frontier, _baseline(runs), l_max), runs.original_methods
+    small_multiples = plots.benchmark_figure(curves, frontiers, l_max=l_max, methods=methods)
+    tradeoff = plots.reg_tradeoff_figure(regs.assign(method=regs["name"].map(methods)))
     return {
-        "benchmarks": (plots.benchmark_figure(curves, frontiers, l_max=l_max), pd.concat(points)),
-        "reg-tradeoff": (plots.reg_tradeoff_figure(regs), regs),
+        "benchmarks": (small_multiples, pd.concat(points)),
+        "reg-tradeoff": (tradeoff, regs),
         "solved-by-all": (None, runs.solved_by_all()),
     }
 
@@ -198,11 +200,11 @@ def figures_of(runs: RunSet, frontier: Frontier) -> dict[str, tuple[Figure | Non
     l_max = int(min(frontier.budgets[-1], *(c.budgets[-1] for c in pooled.values())))
     columns = ["name", "accuracy", "low", "high", "mean length", "truncated"]
     points = pd.DataFrame([run.summary() for run in runs])[columns]
-    curve_figure = plots.curve_figure(pooled, frontier, l_max=l_max, bands=list(pooled)[-1:])
-    if BASE in pooled:
-        tradeoff = plots.tradeoff_figure(points, iso_aes=(0.0, 0.5, 1.0), base=BASE)
-    else:
-        tradeoff = plots.tradeoff_figure(points)
+    methods, bands = runs.original_methods, list(pooled)[-1:]
+    curve_figure = plots.curve_figure(pooled, frontier, l_max=l_max, bands=bands, methods=methods)
+    iso_aes = (0.0, 0.5, 1.0) if BASE in pooled else None
+    with_methods = points.assign(method=points["name"].map(methods))
+    tradeoff = plots.tradeoff_figure(with_methods, iso_aes=iso_aes, base=BASE)
     figures: dict[str, tuple[Figure | None, pd.DataFrame]] = {
         "curves": (curve_figure, pd.concat([curve.table() for curve in (*pooled.values(), frontier)])),
         "accuracy-tokens": (tradeoff, points),
@@ -215,5 +217,5 @@ def figures_of(runs: RunSet, frontier: Frontier) -> dict[str, tuple[Figure | Non
         rows = pd.concat(tables, names=["method"])
         level = rows["problem_id"].astype(str).map(levels).rename("level")
         means = rows.groupby(["method", level])["length"].mean().rename("mean length").reset_index()
-        figures["lengths"] = (plots.level_figure(tables, levels), means)
+        figures["lengths"] = (plots.level_figure(tables, levels, methods=methods), means)
     return figures

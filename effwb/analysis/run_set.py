@@ -126,6 +126,12 @@ class RunSet:
             methods.setdefault(self.method(name), []).append(name)
         return {method: sorted(names, key=lambda n: self.info(n).seed) for method, names in methods.items()}
 
+    @property
+    def original_methods(self) -> dict[str, str]:
+        """The method before `rename` of each run and of each label: it decides the colour in figures."""
+        originals = {name: self._library.info(name).method for name in self.names}
+        return {**{self.method(name): method for name, method in originals.items()}, **originals}
+
     def filter(
         self,
         *,

@@ -3,6 +3,7 @@
 from effwb.export.display import show_with_images
 from effwb.plots.benchmarks import benchmark_figure, reg_tradeoff_figure
 from effwb.plots.budget import curve_figure, frontier_figure, owner_figure, question_budget_figure
+from effwb.plots.parameters import parameter_figure
 from effwb.plots.published import oracle_figure, quadrature_figure, reg_figure
 from effwb.plots.rewards import reward_figure, shape_figure
 from effwb.plots.runs import length_figure, level_figure, loss_figure
@@ -27,6 +28,7 @@ __all__ = [
     "loss_figure",
     "oracle_figure",
     "owner_figure",
+    "parameter_figure",
     "quadrature_figure",
     "question_budget_figure",
     "reg_figure",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from effwb._internal.benchmarks import AVERAGE, POOLED
 from effwb.curves import BudgetCurve, Curve
-from effwb.errors import DataError, one_of
-from effwb.frontier import Frontier, reg
-from effwb.plots.style import AXES, GREY, LineStyle, check_table, line_styles, token_axis, with_alpha
+from effwb.errors import DataError
+from effwb.frontier import Frontier
+from effwb.plots.curve_traces import add_line, budget_figure, draw_curves, finished, positions
+from effwb.plots.legends import legend_below
+from effwb.plots.style import GREY, LineStyle, check_table, line_styles, token_axis
+from effwb.plots.token_axes import TokenAxis, add_switch
 
 
 def frontier_figure(
@@ -46,11 +48,11 @@ def frontier_figure(
         >>> from effwb import Frontier, plots
         >>> fig = plots.frontier_figure({"Qwen3-8B": Frontier.published("qwen3-8b")}, l_max=16384)
     """
-    fig, zero = _budget_figure(frontiers, title, axis, l_max)
+    fig, tokens = budget_figure(frontiers, axis, l_max)
     styles = line_styles(frontiers, methods)
     for name, frontier in frontiers.items():
-        _add_line(fig, name, frontier, zero, _owner_hover(frontier), styles[name])
-    return fig
+        add_line(fig, name, frontier, tokens, axis, styles[name])
+    return finished(fig, tokens, axis, title)
 
 
 def curve_figure(
@@ -69,6 +71,8 @@ def curve_figure(
     """Draw accuracy-budget curves with their confidence bands, and a frontier in black.
 
     The hover box shows the interval at each budget, the mean response length and the number of problems.
+    Buttons switch between a log and a linear axis. On a linear axis whose action is in its first fifth, an
+    inset shows that fifth.
 
     Args:
         curves: Curves by the name that the legend shows.
@@ -76,8 +80,8 @@ def curve_figure(
         l_max: Largest budget shown, in tokens; default: all.
         level: Confidence level of bands and hover boxes.
         shade: Name of the curve whose gap to the frontier is filled. The legend then shows its REG up to
-            `l_max` (default: the last common budget). The filled area is proportional to REG only with
-            axis="linear".
+            `l_max` (default: the last common budget), with its interval where the curve has per-problem
+            accuracies. The filled area is proportional to REG only with axis="linear".
         bands: Names of the curves whose band is drawn; default: all.
         resamples: Number of bootstrap resamples over problems behind the intervals.
         methods: The method of each name, which decides its colour; default: read from the name.
@@ -96,34 +100,18 @@ def curve_figure(
         >>> curve = BudgetCurve([0, 256, 512], [0.1, 0.4, 0.5])
         >>> fig = plots.curve_figure({"base": curve})
     """
-    all_curves = {**curves, **({} if frontier is None else {"frontier": frontier})}
-    fig, zero = _budget_figure(all_curves, title, axis, l_max)
-    if shade is not None:
-        one_of("shade", shade, curves)
-        if frontier is None:
-            raise DataError(f"shade={shade!r} fills the gap to the frontier, so it needs a frontier")
-        _add_gap(fig, curves[shade], frontier, zero, l_max)
-    styles = line_styles(curves, methods)
-    for name, curve in curves.items():
-        interval = None if curve.per_problem is None else curve.interval(level, resamples=resamples)
-        has_band = interval is not None and not np.isnan(interval).any()
-        if interval is not None and has_band and (bands is None or name in bands):
-            x, (low, high) = _positions(curve.budgets, zero), interval
-            fig.add_scatter(
-                x=np.concatenate([x, x[::-1]]),
-                y=np.concatenate([low, high[::-1]]),
-                fill="toself",
-                fillcolor=with_alpha(styles[name].colour, 0.18),
-                line={"width": 0},
-                mode="lines",
-                legendgroup=name,
-                showlegend=False,
-                hoverinfo="skip",
-            )
-        _add_line(fig, name, curve, zero, _curve_hover(curve, interval, level), styles[name])
-    if frontier is not None:
-        _add_line(fig, "frontier", frontier, zero, _owner_hover(frontier), None)
-    return fig
+    fig, tokens = draw_curves(
+        curves,
+        frontier,
+        l_max=l_max,
+        level=level,
+        shade=shade,
+        bands=bands,
+        resamples=resamples,
+        styles=line_styles(curves, methods),
+        axis=axis,
+    )
+    return finished(fig, tokens, axis, title)
 
 
 def owner_figure(
@@ -162,10 +150,10 @@ def owner_figure(
             f"the owners of {frontier.name!r} are not known: a published one has none, an average over "
             "benchmarks has those of its `parts`"
         )
-    fig, zero = _budget_figure({"frontier": frontier}, title, axis, l_max)
+    fig, tokens = budget_figure({"frontier": frontier}, axis, l_max)
     names, counts = np.unique(frontier.owner, return_counts=True)
     top_names = [str(name) for name in names[np.argsort(-counts, kind="stable")][:most]]
-    x, owner = _positions(frontier.budgets, zero), np.array(frontier.owner)
+    x, owner = positions(frontier.budgets, tokens.zero(axis)), np.array(frontier.owner)
     line: dict = {"mode": "lines", "line": {"color": GREY, "width": 1}, "showlegend": False}
     fig.add_scatter(x=x, y=frontier.accuracy, hoverinfo="skip", **line)
     for name, style in line_styles(top_names, methods).items():
@@ -174,7 +162,23 @@ def owner_figure(
     if other_owners.any():
         legend = f"{len(names) - len(top_names)} others"
         _add_owned_budgets(fig, frontier, x, other_owners, legend, LineStyle(GREY, "circle-open"))
-    return fig
+    return finished(fig, tokens, axis, title)
+
+
+def _add_owned_budgets(
+    fig: go.Figure, frontier: Frontier, x: np.ndarray, is_owned: np.ndarray, name: str, style: LineStyle
+) -> None:
+    """Draw the budgets of one owner, joined where they are neighbours."""
+    fig.add_scatter(
+        x=x,
+        y=np.where(is_owned, frontier.accuracy, np.nan),
+        name=f"{name} ({is_owned.sum()})",
+        mode="lines+markers",
+        line={"color": style.colour, "width": 3},
+        marker={"symbol": style.symbol, "size": 8},
+        customdata=np.array([frontier.budgets.astype(object), frontier.owner]).T,
+        hovertemplate="%{customdata[1]}<br>budget %{customdata[0]:,}<br>accuracy %{y:.3f}<extra></extra>",
+    )
 
 
 def question_budget_figure(table: pd.DataFrame, cap: int, *, bins: int = 24, title: str = "") -> go.Figure:
@@ -217,146 +221,9 @@ def question_budget_figure(table: pd.DataFrame, cap: int, *, bins: int = 24, tit
             marker={"color": shade, "line": {"width": 0.5, "color": "white"}},
             hovertemplate=f"level {name}<br>about %{{x:,.0f}} tokens<br>%{{y}} problems<extra></extra>",
         )
-    legend = {"title": {"text": "level"}, "x": 1.01, "y": 1}
+    legend = {"title": {"text": "level"}}
     fig.update_layout(template="effwb", title=title, barmode="stack", bargap=0, legend=legend)
     few = len(table) <= 20  # no ticks between whole numbers
     fig.update_yaxes(title="problems", rangemode="tozero", dtick=1 if few else None)
     token_axis(fig, [low, cap], "log", has_zero=False, title="budget of the problem (tokens)")
-    return fig
-
-
-# ------------------------------------------------------------------------------------------ the axes
-def _budget_figure(
-    curves: Mapping[str, Curve], title: str, axis: str, l_max: float | None
-) -> tuple[go.Figure, float]:
-    """An empty accuracy-budget figure, and the x position of budget 0."""
-    one_of("axis", axis, AXES)
-    if not curves:
-        raise DataError("no curves to draw")
-    budgets = np.unique(np.concatenate([c.budgets for c in curves.values()]))
-    budgets = budgets if l_max is None else budgets[budgets <= l_max]
-    highest = max(c.accuracy[c.budgets <= budgets[-1]].max() for c in curves.values())
-    legend = {"xanchor": "left", "x": 0.01, "yanchor": "top", "y": 0.99}  # where rising curves leave room
-    if axis == "linear":
-        legend = {"xanchor": "right", "x": 0.99, "yanchor": "bottom", "y": 0.02}
-    fig = go.Figure().update_layout(template="effwb", title=title, legend=legend)
-    fig.update_layout(margin={"t": 60 if title else 25})
-    y_range = [0, min(1.02, 1.12 * highest + 0.01)]
-    fig.update_yaxes(title=_accuracy_title(curves), rangemode="tozero", tickformat=".1f", range=y_range)
-    snaps = [getattr(c, "snap", None) for c in curves.values()]
-    blocks = ", ".join(str(snap) for snap in sorted({snap for snap in snaps if snap}))
-    note = f", {'' if all(snaps) else 'some '}cut down to blocks of {blocks}" if blocks else ""
-    x_title, has_zero = f"token budget (tokens{note})", budgets[0] == 0
-    return fig, token_axis(fig, budgets[budgets > 0], axis, has_zero=has_zero, title=x_title)
-
-
-def _accuracy_title(curves: Mapping[str, Curve]) -> str:
-    """The title of the accuracy axis, with how several benchmarks are weighted if all curves agree."""
-    kinds = {(curve.benchmark, curve.benchmarks) for curve in curves.values() if curve.benchmarks}
-    if len(kinds) != 1:
-        return "accuracy"
-    benchmark, names = kinds.pop()
-    listed = " and ".join(names) if len(names) == 2 else f"{len(names)} benchmarks"
-    forms = {AVERAGE: f"accuracy, average of {listed}", POOLED: f"accuracy, {listed}, pooled"}
-    return forms.get(benchmark, "accuracy")
-
-
-def _positions(budgets: np.ndarray, zero: float) -> np.ndarray:
-    return np.where(budgets == 0, zero, budgets).astype(float)
-
-
-# ------------------------------------------------------------------------------------------ the traces
-def _add_line(
-    fig: go.Figure, name: str, curve: Curve, zero: float, hover: Sequence[str], style: LineStyle | None
-) -> None:
-    """Draw a curve; without a style it is the dashed black frontier.
-
-    On a broken axis the stretch from budget 0 to the first budget is dotted.
-    """
-    x, is_broken = _positions(curve.budgets, zero), bool(curve.budgets[0] == 0 and zero > 0)
-    template = (
-        f"{name}<br>budget %{{customdata[0]:,}}<br>accuracy %{{y:.3f}}%{{customdata[1]}}<extra></extra>"
-    )
-    shared = {
-        "legendgroup": name,
-        "hovertemplate": template,
-        "mode": "lines+markers" if style else "lines",
-        "marker": {"symbol": style.symbol if style else "circle", "size": 7},
-    }
-    colour = style.colour if style else "black"
-    customdata = np.array([curve.budgets.astype(object), hover]).T
-    start = int(is_broken)
-    fig.add_scatter(
-        x=x[start:],
-        y=curve.accuracy[start:],
-        name=name,
-        customdata=customdata[start:],
-        line={"color": colour, "width": 2, "dash": "solid" if style else "dash"},
-        **shared,
-    )
-    if is_broken:
-        fig.add_scatter(
-            x=x[:2],
-            y=curve.accuracy[:2],
-            customdata=customdata[:2],
-            line={"color": colour, "width": 1.5, "dash": "dot"},
-            showlegend=False,
-            **shared,
-        )
-
-
-def _add_owned_budgets(
-    fig: go.Figure, frontier: Frontier, x: np.ndarray, is_owned: np.ndarray, name: str, style: LineStyle
-) -> None:
-    """Draw the budgets of one owner, joined where they are neighbours."""
-    fig.add_scatter(
-        x=x,
-        y=np.where(is_owned, frontier.accuracy, np.nan),
-        name=f"{name} ({is_owned.sum()})",
-        mode="lines+markers",
-        line={"color": style.colour, "width": 3},
-        marker={"symbol": style.symbol, "size": 8},
-        customdata=np.array([frontier.budgets.astype(object), frontier.owner]).T,
-        hovertemplate="%{customdata[1]}<br>budget %{customdata[0]:,}<br>accuracy %{y:.3f}<extra></extra>",
-    )
-
-
-def _add_gap(fig: go.Figure, curve: Curve, frontier: Curve, zero: float, l_max: float | None) -> None:
-    """Fill the area between a curve and the frontier, and show its REG in the legend."""
-    end = float(min(curve.budgets[-1], frontier.budgets[-1]) if l_max is None else l_max)
-    value = reg(frontier, curve, end)
-    sides = []
-    for c in (frontier, curve):
-        below = c.budgets < end
-        sides.append(
-            (np.append(_positions(c.budgets[below], zero), end), np.append(c.accuracy[below], c.at(end)))
-        )
-    (x_top, y_top), (x_bottom, y_bottom) = sides
-    fig.add_scatter(
-        x=np.concatenate([x_top, x_bottom[::-1]]),
-        y=np.concatenate([y_top, y_bottom[::-1]]),
-        fill="toself",
-        fillcolor="rgba(120,120,120,0.22)",
-        line={"width": 0},
-        mode="lines",
-        name=f"gap to the frontier: REG {value:,.1f}",
-        hoverinfo="skip",
-    )
-
-
-def _owner_hover(frontier: Curve) -> list[str]:
-    owner = getattr(frontier, "owner", None)
-    return [f"<br>from {name}" for name in owner] if owner else [""] * frontier.budgets.size
-
-
-def _curve_hover(curve: BudgetCurve, interval: Sequence[np.ndarray] | None, level: float) -> list[str]:
-    """What the hover box adds to name, budget and accuracy: interval, mean tokens, n."""
-    tail = "" if curve.mean_tokens is None else f"<br>mean response {curve.mean_tokens:,.1f} tokens"
-    if curve.per_problem is not None:
-        tail += f"<br>n = {len(curve.per_problem)} problems"
-    if curve.n_samples is not None:
-        fewest, largest = int(np.min(curve.n_samples)), int(np.max(curve.n_samples))
-        tail += f" x {fewest}" + ("" if fewest == largest else f" to {largest}") + " samples"
-    if interval is None:
-        return [tail] * curve.budgets.size
-    return [f" [{low:.3f}, {high:.3f}] ({level:.0%}){tail}" for low, high in zip(*interval, strict=True)]
+    return add_switch(legend_below(fig), {"x": TokenAxis(low, cap, has_zero=False)}, "log")

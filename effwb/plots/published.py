@@ -10,7 +10,17 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from effwb.plots.style import COLOURS, GREY, SYMBOLS, check_table, powers_of_two, token_label
+from effwb.plots.legends import legend_below
+from effwb.plots.style import (
+    DASHES,
+    GREY,
+    LineStyle,
+    check_table,
+    darker,
+    line_styles,
+    powers_of_two,
+    token_label,
+)
 
 
 def quadrature_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
@@ -40,9 +50,10 @@ def quadrature_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
     rows = (len(models) + 1) // 2
     shared = {"shared_xaxes": "all", "shared_yaxes": "all"}
     fig = make_subplots(rows, min(2, len(models)), subplot_titles=models, vertical_spacing=0.12, **shared)
+    styles = line_styles(schemes)
     for m, model in enumerate(models):
         panel: dict[str, Any] = {"row": m // 2 + 1, "col": m % 2 + 1}
-        for s, scheme in enumerate(schemes):
+        for scheme in schemes:
             part = table[(table["model"] == model) & (table["scheme"] == scheme)]
             fig.add_scatter(
                 x=part["n"],
@@ -52,8 +63,8 @@ def quadrature_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
                 legendgroup=scheme,
                 showlegend=m == 0,
                 mode="lines+markers",
-                line={"color": COLOURS[s]},
-                marker={"symbol": SYMBOLS[s], "size": 8},
+                line={"color": styles[scheme].colour, "dash": styles[scheme].dash},
+                marker={"symbol": styles[scheme].symbol, "size": 8},
                 hovertemplate=f"{model}<br>{scheme}<br>N = %{{x}}<br>%{{customdata:+.3f}} %<extra></extra>",
                 **panel,
             )
@@ -61,9 +72,8 @@ def quadrature_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
         fig.update_yaxes(title="|error| (% of area)" if m % 2 == 0 else None, **panel)
         fig.update_yaxes(type="log", range=[-2, 1.75], tickvals=[0.01, 0.1, 1, 10], **panel)
         fig.update_xaxes(title="number of budgets N" if m // 2 == rows - 1 else None, dtick=2, **panel)
-    legend = {"orientation": "h", "y": -0.13, "yanchor": "top", "x": 0}
-    fig.update_layout(template="effwb", title=title, height=120 + 330 * rows)
-    return fig.update_layout(legend=legend, margin={"b": 110, "t": 90})
+    fig.update_layout(template="effwb", title=title, height=120 + 330 * rows, margin={"t": 90})
+    return legend_below(fig)
 
 
 def oracle_figure(
@@ -89,15 +99,15 @@ def oracle_figure(
     """
     fig = go.Figure()
     for i, (name, budgets) in enumerate(rules.items()):
-        dash = ("solid", "dash", "dot", "dashdot")[i % 4]
         fig.add_scatter(
             x=np.arange(1, len(budgets) + 1),
             y=np.sort(budgets),
             name=name,
             mode="lines",
-            line={"color": GREY, "dash": dash},
+            line={"color": GREY, "dash": DASHES[i % len(DASHES)]},
             hovertemplate=f"{name}<br>budget %{{y:,}}<extra></extra>",
         )
+    styles = line_styles(picks)
     for i, (name, budgets) in enumerate(picks.items()):
         order = np.argsort(budgets)
         shift = 0.06 * (i - (len(picks) - 1) / 2)  # models often pick the same budget
@@ -107,7 +117,7 @@ def oracle_figure(
             y=np.asarray(budgets)[order],
             name=f"oracle, {name}",
             mode="markers",
-            marker={"color": COLOURS[i], "symbol": SYMBOLS[i], "size": 11, "line": outline},
+            marker={"color": styles[name].colour, "symbol": styles[name].symbol, "size": 11, "line": outline},
             customdata=order + 1,
             hovertemplate=f"{name}<br>budget %{{y:,}}<br>chosen at step %{{customdata}}<extra></extra>",
         )
@@ -116,7 +126,8 @@ def oracle_figure(
     labels = [token_label(t) for t in ticks]
     fig.update_layout(template="effwb", title=title)
     fig.update_xaxes(title="budget, in increasing order", dtick=1)
-    return fig.update_yaxes(title="budget (tokens)", type="log", tickvals=ticks, ticktext=labels)
+    fig.update_yaxes(title="budget (tokens)", type="log", tickvals=ticks, ticktext=labels)
+    return legend_below(fig)
 
 
 def reg_figure(table: pd.DataFrame, *, labels: tuple[str, ...] = (), title: str = "") -> go.Figure:
@@ -128,7 +139,7 @@ def reg_figure(table: pd.DataFrame, *, labels: tuple[str, ...] = (), title: str 
     Args:
         table: Columns `model`, `method`, `accuracy` (percent), `reg` (accuracy x tokens) and `length` (mean
             response, tokens).
-        labels: Methods whose name is written beside their marker.
+        labels: Methods in their own colour, with their name beside the marker; all others are grey.
         title: Title of the figure.
 
     Returns:
@@ -143,21 +154,23 @@ def reg_figure(table: pd.DataFrame, *, labels: tuple[str, ...] = (), title: str 
         >>> fig = plots.reg_figure(published_reg_table().query("benchmark == 'average'"))
     """
     table = check_table(table, ("model", "method", "accuracy", "reg", "length"))
-    models = list(dict.fromkeys(table["model"]))
+    models, styles = list(dict.fromkeys(table["model"])), line_styles(labels)
     rows = (len(models) + 1) // 2
     fig = make_subplots(rows, min(2, len(models)), subplot_titles=models, horizontal_spacing=0.14)
     for m, model in enumerate(models):
         middle = table.loc[table["model"] == model, "accuracy"].agg(["min", "max"]).mean()
         for labelled in (False, True):  # labelled ones last, so that they lie on top
             part = table[(table["model"] == model) & (table["method"].isin(labels) == labelled)]
+            drawn = [styles.get(method, LineStyle(GREY, "circle")) for method in part["method"]]
+            marker = {"color": [s.colour for s in drawn], "symbol": [s.symbol for s in drawn], "size": 10}
             fig.add_scatter(
                 x=part["accuracy"],
                 y=part["reg"],
                 mode="markers+text" if labelled else "markers",
-                marker={"color": COLOURS[labelled], "symbol": SYMBOLS[labelled], "size": 10, "opacity": 0.85},
+                marker={**marker, "opacity": 1.0 if labelled else 0.6},
                 text=part["method"] if labelled else None,
                 textposition=np.where(part["accuracy"] < middle, "middle right", "middle left"),
-                textfont={"size": 13, "color": COLOURS[1]},
+                textfont={"size": 13, "color": [darker(s.colour) for s in drawn]},
                 cliponaxis=False,
                 showlegend=False,
                 customdata=part[["method", "length"]],

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from effwb.errors import DataError
+from effwb.plots.legends import legend_below
 from effwb.plots.style import COLOURS, DASHES, SYMBOLS, check_table, log_token_axis, round_ticks
 
 MAX_ROLLOUTS = 2000  # markers drawn at most; shares and spreads are computed from all rollouts
@@ -55,8 +56,7 @@ def reward_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
     _add_rollouts(fig, table)
     _add_spread(fig, spread)
     fig.update_layout(template="effwb", title=title, width=1060, bargap=0)
-    legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
-    return fig.update_layout(legend=legend, margin={"t": 100 if title else 70})
+    return legend_below(fig.update_layout(margin={"t": 90 if title else 50}))
 
 
 def group_spread(table: pd.DataFrame) -> pd.DataFrame:
@@ -125,9 +125,8 @@ def shape_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
         )
     fig.update_xaxes(title="length (tokens)", **log_token_axis(table["length"].min(), table["length"].max()))
     fig.update_yaxes(title="reward", row=1, col=1)
-    fig.update_layout(template="effwb", title=title, width=1060, height=440)
-    legend = {"orientation": "h", "x": 0, "y": 1.1, "yanchor": "bottom"}
-    return fig.update_layout(margin={"t": 130 if title else 100}, legend=legend)
+    fig.update_layout(template="effwb", title=title, width=1060, height=400)
+    return legend_below(fig.update_layout(margin={"t": 90 if title else 50}))
 
 
 # ------------------------------------------------------------------------------------------- left panel

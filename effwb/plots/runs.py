@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from effwb.errors import DataError, one_of
 from effwb.metrics import clustered_interval
+from effwb.plots.legends import add_note, legend_below
 from effwb.plots.style import AXES, COLOURS, check_table, check_window, line_styles, token_axis, with_alpha
 from effwb.rollouts import solved
 
@@ -78,10 +79,10 @@ def length_figure(rollouts: pd.DataFrame, *, bins: int = 40, title: str = "", ax
                 xshift=4,
                 bgcolor="rgba(255,255,255,0.8)",
             )
-    fig.update_layout(template="effwb", title=title, legend={"x": 0.01, "y": 0.99})
+    fig.update_layout(template="effwb", title=title)
     fig.update_yaxes(title="share of rollouts in bin", rangemode="tozero", tickformat=".1~%")
     token_axis(fig, [low, high], axis, has_zero=False, title="response length (tokens)")
-    return fig
+    return legend_below(fig)
 
 
 def level_figure(
@@ -120,7 +121,7 @@ def level_figure(
     styles = line_styles(rollouts, methods)
     for name, table in rollouts.items():
         table = check_table(table, ("problem_id", "length"), name=f"rollouts[{name!r}]")
-        means = table.groupby("problem_id")["length"].mean()
+        means = table.groupby(table["problem_id"].astype(object))["length"].mean()  # ids may be categories
         intervals = {at: clustered_interval(m.to_numpy()[:, None]) for at, m in means.groupby(level)}
         if not intervals:
             raise DataError(f"none of the problems in rollouts[{name!r}] has an entry in level")
@@ -132,17 +133,18 @@ def level_figure(
             error_y={"type": "data", "symmetric": False, **bars},
             name=name,
             mode="lines+markers",
-            line={"color": styles[name].colour, "width": 2},
+            line={"color": styles[name].colour, "width": 2, "dash": styles[name].dash},
             marker={"symbol": styles[name].symbol, "size": 8},
             customdata=np.stack([low, high], axis=-1),
             hovertemplate=f"{name}<br>level %{{x}}<br>%{{y:,.1f}} tokens "
             "[%{customdata[0]:,.1f}, %{customdata[1]:,.1f}]<extra></extra>",
         )
-    fig.update_layout(template="effwb", title=title, legend={"x": 1.01, "y": 1})
+    fig.update_layout(template="effwb", title=title)
     fig.update_layout(scattermode="group", scattergap=0.7)  # side by side, so that intervals stay legible
     fig.update_xaxes(title="level of difficulty", tickvals=sorted({x for line in fig.data for x in line.x}))
     longest = max(max(line.y) for line in fig.data)  # wide intervals of few problems may leave the axis
-    return fig.update_yaxes(title="mean length (tokens)", range=[0, 1.4 * longest])
+    fig.update_yaxes(title="mean length (tokens)", range=[0, 1.4 * longest])
+    return legend_below(add_note(fig, "bars: 95 % intervals over problems"))
 
 
 def loss_figure(losses: Sequence[float] | np.ndarray, *, window: int = 100, title: str = "") -> go.Figure:
@@ -168,6 +170,13 @@ def loss_figure(losses: Sequence[float] | np.ndarray, *, window: int = 100, titl
     step = np.arange(1, losses.size + 1)
     start = np.maximum(step - window, 0)
     fig = go.Figure().update_layout(template="effwb", title=title)
-    fig.add_scatter(x=step, y=(total[step] - total[start]) / (step - start), mode="lines", name="loss")
+    fig.add_scatter(
+        x=step,
+        y=(total[step] - total[start]) / (step - start),
+        mode="lines",
+        name="loss",
+        line={"color": COLOURS[0]},
+    )
     fig.update_xaxes(title="optimizer step")
-    return fig.update_yaxes(title=f"loss (nats per token, mean of {window} steps)", type="log")
+    fig.update_yaxes(title=f"loss (nats per token, mean of {window} steps)", type="log")
+    return legend_below(fig)

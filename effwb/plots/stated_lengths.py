@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from effwb.metrics import clustered_interval
+from effwb.plots.legends import add_note, legend_below
 from effwb.plots.style import (
     COLOURS,
     GREY,
@@ -62,13 +63,14 @@ def hint_figure(table: pd.DataFrame, *, title: str = "") -> go.Figure:
     accuracy: dict[str, Any] = {"y": summary["accuracy"], "name": "accuracy", "showlegend": False}
     fig.add_scatter(error_y=spread, row=2, col=1, **accuracy, **_line(summary))
     fig.update_layout(template="effwb", title=title, height=640, margin={"t": 60 if title else 25})
-    fig.update_layout(legend={"x": 0.01, "y": 0.99, "yanchor": "top"})
     fig.update_xaxes(**log_token_axis(summary["asked"].min(), summary["asked"].max()))
     fig.update_xaxes(title="length asked for (tokens)", row=2, col=1)
     ends = summary[["asked", "low", "high"]]
     y_axis = log_token_axis(ends.min().min(), ends.max().max())
     fig.update_yaxes(title="length used (tokens)", row=1, col=1, **y_axis)
-    return fig.update_yaxes(title="accuracy", rangemode="tozero", row=2, col=1)
+    fig.update_yaxes(title="accuracy", rangemode="tozero", row=2, col=1)
+    add_note(fig, "bars: 95 % intervals over problems" if "problem_id" in table else "")
+    return legend_below(fig)
 
 
 def _summary(rows: pd.DataFrame) -> dict[str, Any]:

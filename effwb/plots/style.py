@@ -1,4 +1,4 @@
-"""The plotly template of all figures, and what several figures share: line styles, token axes, table checks.
+"""The plotly template of all figures, and what several share: method styles, token axes, table checks.
 
 Token axes are logarithmic by default, with ticks at powers of two. Budget 0 (accuracy without thinking) has
 no place on a logarithmic axis, so it is drawn left of the first tick, behind a break in the axis.
@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 
-from effwb.designs import DESIGNS
 from effwb.errors import ConfigError, DataError
-from effwb.recipes import OFFLINE_RECIPES
 
 # Okabe and Ito's colours, distinct for all common colour blindness; yellow is left out, too pale on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -25,11 +24,27 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")  
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 GREY = "#595959"
 AXES = ("log", "linear")
+AXIS_BREAK = "//"  # on a logarithmic axis, right of budget 0
 
-# Methods with a colour of their own: the i-th has the i-th colour in every figure
-FIXED_METHODS = ("base", "vanilla", "reo_rl", "lead", "lapo_internalization", "length_group_norm", "kimi")
-# Short names in notebooks
+OWN_COLOUR = ("base", "vanilla")  # these have the first two colours to themselves; black is the frontier's
+HUES = (*COLOURS[2:6], "#7A3E9D", "#8C510A", "#7F8F00", "#C2185B", "#006D77")
+SHADES = (0.06, 0.12, 0.19, 0.28, 0.39)  # luminances that tell variants of a method apart
+FILLED = (*SYMBOLS, "triangle-down", "pentagon", "hexagram", "hourglass")
+MARKERS = (*FILLED, *(f"{symbol}-open" for symbol in FILLED))
+# The place of a name decides how it looks everywhere: add new ones at the end
+METHODS = (
+    *("reo_rl", "lead", "lapo_internalization", "length_group_norm", "kimi", "laser", "token_budget", "dler"),
+    *("mrt", "gdpo", "length_harmonizing", "brpo", "truncation", "hgpo", "thinkless", "adapt_think"),
+    *("l1_exact", "lapo_discovery", "l1_max", "gfpo", "cosine", "hapo", "gr3", "alp", "laser_d", "grpo_lead"),
+    *("laser_de", "shorter_better", "soft_overlong", "think_prune", "grpo_lambda"),
+    *("low_effort", "medium_effort", "high_effort"),
+    *("sft_shortest", "sft_tops", "sft_rejection", "sft_random", "simpo_shortest", "simpo_tops", "simpo_dast"),
+    *("dast", "o1_pruner", "dpo_shortest", "dpo_tops"),
+)
 METHOD_ALIASES = {"lapo_i": "lapo_internalization", "lapo_d": "lapo_discovery", "free": "base"}
+# Names of 2506.07104, and the folders of the effort prompts
+METHOD_ALIASES |= {"base_lrm": "base", "vanilla_rl": "vanilla", "reo_rl_(exp)": "reo_rl"}
+METHOD_ALIASES |= {effort: f"{effort}_effort" for effort in ("low", "medium", "high")}
 
 _AXIS = {
     "showline": True,
@@ -59,10 +74,11 @@ pio.templates["effwb"] = go.layout.Template(
 
 
 class LineStyle(NamedTuple):
-    """The colour and the marker symbol of one line."""
+    """The colour, the marker symbol and the dash of one line."""
 
     colour: str
     symbol: str
+    dash: str = "solid"
 
 
 # ------------------------------------------------------------------------------------------ token axes
@@ -82,20 +98,25 @@ def token_axis(
         The x position of budget 0: 0 on a linear axis, half the first budget on a log axis.
     """
     low, high = float(budgets[0]), float(budgets[-1])
-    if axis == "linear":
-        fig.update_xaxes(title=title, range=[0, high * 1.01], tickformat=",d")
-        return 0.0
-    ticks: list[float] = [*powers_of_two(low, high)]
-    zero, labels = low / 2, [token_label(int(t)) for t in ticks]
     if has_zero:
-        ticks, labels = [zero, *ticks], ["0", *labels]
-        place = {"x": np.log10(zero * 2**0.5), "y": 0, "yref": "paper", "yanchor": "middle"}
-        fig.add_annotation(text="//", showarrow=False, bgcolor="white", **place)
-    start = np.log10((zero if has_zero else low) / 1.25)
-    fig.update_xaxes(
-        title=title, type="log", tickvals=ticks, ticktext=labels, range=[start, np.log10(high * 1.15)]
-    )
-    return zero
+        place = {"x": np.log10(low / 2**0.5), "y": 0, "yref": "paper", "yanchor": "middle"}
+        style = {"showarrow": False, "bgcolor": "white", "visible": axis == "log"}
+        fig.add_annotation(text=AXIS_BREAK, **style, **place)
+    fig.update_xaxes(title=title, **token_settings(low, high, axis, has_zero=has_zero))
+    return 0.0 if axis == "linear" else low / 2
+
+
+def token_settings(low: float, high: float, axis: str, *, has_zero: bool) -> dict[str, Any]:
+    """Plotly settings of a "log" or "linear" token axis from `low` to `high`, and to 0 with `has_zero`."""
+    if axis == "linear":
+        settings = {"type": "linear", "tickmode": "auto", "tickformat": ",d"}
+        return {**settings, "range": [0, high * 1.01]}
+    ticks: list[float] = [*powers_of_two(low, high)]
+    labels = [token_label(int(t)) for t in ticks]
+    if has_zero:
+        ticks, labels = [low / 2, *ticks], ["0", *labels]
+    start, end = np.log10((low / 2 if has_zero else low) / 1.25), np.log10(high * 1.15)
+    return {"type": "log", "tickmode": "array", "tickvals": ticks, "ticktext": labels, "range": [start, end]}
 
 
 def log_token_axis(low: float, high: float) -> dict[str, Any]:
@@ -213,54 +234,89 @@ def check_window(window: int) -> int:
     return int(window)
 
 
-# ------------------------------------------------------------------------------------------- line styles
-def line_style(i: int) -> LineStyle:
-    """The i-th colour and symbol; 49 pairs differ."""
-    n = len(COLOURS)
-    return LineStyle(COLOURS[i % n], SYMBOLS[(i + i // n) % n])
+# -------------------------------------------------------------------------------------- styles of methods
+def method_style(name: str) -> LineStyle:
+    """The colour, marker and dash of a method: they depend on its name and on nothing else.
+
+    The hue belongs to the design, the shade to its parameters. A design of `METHODS` has a place there. Any
+    other name is hashed, so that a design that is added changes no colour of another one.
+
+    Args:
+        name: A design with its parameters ("kimi weight=0.5"), a run of it ("kimi_weight=0.5-seed0"), or any
+            other text.
+
+    >>> method_style("kimi").colour == method_style("kimi-seed3").colour
+    True
+    >>> method_style("kimi weight=0.5") == method_style("data/runs/kimi_weight=0.5-seed0")
+    True
+    >>> method_style("kimi weight=0.5").colour == method_style("kimi weight=1").colour
+    False
+    """
+    method, parameters = _method_and_parameters(name)
+    if method in OWN_COLOUR:
+        place, dash = OWN_COLOUR.index(method), 0
+        colour = COLOURS[place]
+    else:
+        place = METHODS.index(method) if method in METHODS else crc32(method.encode())
+        colour, dash = HUES[place % len(HUES)], place // len(HUES)
+        place += len(OWN_COLOUR)
+    if not parameters:
+        return LineStyle(colour, FILLED[place % len(FILLED)], DASHES[dash % len(DASHES)])
+    variant = crc32(parameters.encode())
+    marker = MARKERS[(place + 1 + variant) % len(MARKERS)]
+    return LineStyle(_shaded(colour, parameters, variant), marker, DASHES[1 + variant % (len(DASHES) - 1)])
 
 
 def line_styles(names: Collection[str], methods: Mapping[str, str] | None = None) -> dict[str, LineStyle]:
-    """Choose a colour and a symbol for each name in a figure; a method keeps its colour across figures.
+    """The style of each name in a figure: the colour is always that of its method, see `method_style`.
 
-    The first name of each of `FIXED_METHODS` has the style of that method. Any other name takes the colour
-    of its method if that is free, else the next free colour, else the next free symbol.
+    Names that would look alike, such as two seeds of a method, get other markers and dashes.
 
     Args:
         names: What the figure draws, mostly runs, in the order of the legend.
-        methods: The method of each name, such as {"my best run": "reo_rl"}. A name without an entry belongs
-            to the method that its text begins with, as "lead static=0.5" and "kimi-seed0" do.
+        methods: The method of each name, such as {"my best run": "reo_rl"}; default: the name itself.
 
     Returns:
-        The style of each name, in the order of `names`. No two are equal among the first 49.
+        The style of each name, in the order of `names`. No two names have the same colour and marker (up to
+        22 of a colour), nor the same colour and dash (up to six of a colour).
     """
-    method_of = {name: _known_method((methods or {}).get(name) or name) for name in names}
     styles: dict[str, LineStyle] = {}
-    for i, method in enumerate(FIXED_METHODS):
-        first = next((name for name in names if method_of[name] == method), None)
-        if first is not None:
-            styles[first] = line_style(i)
-    designs = [design for design in DESIGNS if design not in FIXED_METHODS]
-    all_methods = [*FIXED_METHODS, *designs, *OFFLINE_RECIPES]
     for name in names:
-        if name not in styles:
-            known = method_of[name]
-            colour = None if known is None else COLOURS[all_methods.index(known) % len(COLOURS)]
-            styles[name] = _free_style(colour, styles)
-    return {name: styles[name] for name in names}
+        own = method_style((methods or {}).get(name) or name)
+        others = [style for style in styles.values() if style.colour == own.colour]
+        styles[name] = own._replace(
+            symbol=_next_free(own.symbol, MARKERS, [style.symbol for style in others]),
+            dash=_next_free(own.dash, DASHES, [style.dash for style in others]),
+        )
+    return styles
 
 
-def _free_style(preferred_colour: str | None, styles: Mapping[str, LineStyle]) -> LineStyle:
-    old_styles = set(styles.values())
-    old_colours = {style.colour for style in old_styles}
-    free = [style for style in map(line_style, range(len(COLOURS) ** 2)) if style not in old_styles]
-    new_colour = [style for style in free if style.colour not in old_colours]
-    preferred = [style for style in new_colour if style.colour == preferred_colour]
-    return (preferred or new_colour or free or [line_style(len(styles))])[0]
+def _next_free(first: str, choices: Sequence[str], used: Collection[str]) -> str:
+    """The first choice from `first` on, in a circle, that is not used; `first` where all are."""
+    start = choices.index(first)
+    return next((c for c in (*choices[start:], *choices[:start]) if c not in used), first)
 
 
-def _known_method(text: str) -> str | None:
-    """The method that a text begins with; None where it begins with none."""
-    word = re.split(r"[ ,]|-seed", text)[0].lower().replace("-", "_")
-    word = METHOD_ALIASES.get(word, word)
-    return word if word in {*DESIGNS, *FIXED_METHODS, *OFFLINE_RECIPES} else None
+def _method_and_parameters(name: str) -> tuple[str, str]:
+    """Split a name into the design and the rest; spaces and underscores are the same, as in names of runs."""
+    text = re.sub(r"^[^=]*/|-seed\d+$", "", name.lower())
+    text = re.sub(r"[\s,_-]+", "_", text).strip("_")
+    text = METHOD_ALIASES.get(text, text)
+    known = [m for m in (*OWN_COLOUR, *METHODS) if text == m or text.startswith(f"{m}_")]
+    if known:
+        method = max(known, key=len)
+        return method, text[len(method) + 1 :]
+    start = re.search(r"_(after_|[^_=]+=)", text)  # in "tail_tax_rate=0.1" the parameter is "rate"
+    return (text[: start.start()], text[start.start() + 1 :]) if start else (text, "")
+
+
+def _shaded(colour: str, parameters: str, variant: int) -> str:
+    """A shade of the colour; a single number that doubles takes the next lighter shade, in a circle."""
+    number = re.fullmatch(r"[^=]+=(\d*\.?\d+)", parameters)
+    step = variant
+    if number and float(number[1]) > 0:
+        step = round(np.log2(float(number[1]))) + 4  # the circle begins at 1/16, and again at 2, 64, ...
+    linear = np.array([int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]) ** 2.2
+    own, target = float(linear @ (0.2126, 0.7152, 0.0722)), SHADES[step % len(SHADES)]
+    mixed = linear * target / own if target < own else linear + (1 - linear) * (target - own) / (1 - own)
+    return "#" + "".join(f"{round(255 * value):02X}" for value in mixed ** (1 / 2.2))

@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 from effwb._internal.benchmarks import averages_only
 from effwb.errors import one_of
 from effwb.plots.labels import Canvas, LabelledPoint, place_labels
+from effwb.plots.legends import add_note, legend_below
 from effwb.plots.style import (
-    DASHES,
     GREY,
     LineStyle,
     check_table,
@@ -40,13 +40,15 @@ def tradeoff_figure(
 
     Rows that agree in name, `family` and `parameter` are seeds of one method: they are drawn faint, and their
     mean in full colour without an interval. Of a table with several benchmarks the averages are drawn.
-    Columns that are not listed below appear in the hover box.
+    A note above the picture says what bars and faint markers are. Columns that are not listed below appear in
+    the hover box.
 
     Args:
         table: One row per run. Required: the columns that `x`, `y` and `label` name. Optional columns:
             `low` and `high` (interval of y), `length low` and `length high` (interval of x), `family` (points
             of a family are joined by a line; default: the name), `parameter` (text beside the point; default:
-            the name), `method` (decides the colour; default: read from the text of the family).
+            the name), `method` (decides the colour; default: read from the text of the family), `over` (what
+            the intervals are over, "problems" or "seeds"; default: problems).
         x: Column with the mean response length in tokens; the axis is logarithmic.
         y: Column with the accuracy in [0, 1].
         label: Column with the name of the row.
@@ -82,20 +84,20 @@ def tradeoff_figure(
         {p.family: _text(p.rows["method"].iloc[0]) or p.family for p in points} if "method" in table else None
     )
     styles = line_styles(families, methods)
-    for i, family in enumerate(families):
+    for family in families:
         members = [k for k, p in enumerate(points) if p.family == family]
         _add_seeds(fig, [points[k] for k in members], x, y, styles[family])
-        line = {"color": styles[family].colour, "width": 2, "dash": DASHES[i % len(DASHES)]}
+        line = {"color": styles[family].colour, "width": 2, "dash": styles[family].dash}
         _add_family(
             fig, [points[k] for k in members], [positions[k] for k in members], line, styles[family].symbol
         )
-    return fig
+    return legend_below(add_note(fig, _note(points)))
 
 
 # ------------------------------------------------------------------------------------------ the points
 def _points(table: pd.DataFrame, x: str, y: str, label: str) -> list[LabelledPoint]:
     keys = [label, *(k for k in ("family", "parameter") if k in table)]
-    own_columns = {x, y, *keys, "low", "high", "length low", "length high"}
+    own_columns = {x, y, *keys, "low", "high", "length low", "length high", "method", "over"}
     hover_columns = [c for c in table.columns if c not in own_columns]
     groups = table.groupby(keys, sort=False, dropna=False)
     return [_point(rows, x, y, label, hover_columns) for _, rows in groups]
@@ -108,7 +110,7 @@ def _point(rows: pd.DataFrame, x: str, y: str, label: str, hover_columns: list[s
     x_interval, y_interval = _interval(row, "length "), _interval(row, "")
     if seeds > 1:  # an interval over problems does not come from seeds
         x_interval = y_interval = (np.nan, np.nan)
-        tail = f"<br>mean of {seeds} seeds; no interval over problems"
+        tail = f"<br>mean of {seeds} seeds; no interval"
         for column, form, unit in ((y, ".3f", ""), (x, ",.1f", " tokens")):
             tail += f"<br>{column}, seeds: {rows[column].min():{form}} to {rows[column].max():{form}}{unit}"
     else:
@@ -116,8 +118,21 @@ def _point(rows: pd.DataFrame, x: str, y: str, label: str, hover_columns: list[s
     mean_x, mean_y = float(rows[x].mean()), float(rows[y].mean())
     hover = "<br>".join(dict.fromkeys((family, name, text)))
     hover += f"<br>{y} {mean_y:.3f}{interval_text(y_interval, '.3f')}"
-    hover += f"<br>{x} {mean_x:,.1f}{interval_text(x_interval, ',.1f')} tokens{tail}"
-    return LabelledPoint(mean_x, mean_y, x_interval, y_interval, name, family, text, hover, rows)
+    hover += f"<br>{x} {mean_x:,.1f}{interval_text(x_interval, ',.1f')} tokens"
+    if not np.isnan([*x_interval, *y_interval]).all():
+        tail += f"<br>in brackets: 95 % interval over {_over(row)}"
+    return LabelledPoint(mean_x, mean_y, x_interval, y_interval, name, family, text, hover + tail, rows)
+
+
+def _over(row: pd.Series) -> str:
+    return _text(row.get("over")) or "problems"
+
+
+def _note(points: list[LabelledPoint]) -> str:
+    """What the bars are over, and what faint markers are."""
+    barred = [p for p in points if not np.isnan([*p.x_interval, *p.y_interval]).all()]
+    texts = [f"bars: 95 % intervals over {' or '.join(dict.fromkeys(_over(p.rows.iloc[0]) for p in barred))}"]
+    return "; ".join(texts * bool(barred) + ["faint: single seeds"] * any(len(p.rows) > 1 for p in points))
 
 
 def _interval(row: pd.Series, prefix: str) -> tuple[float, float]:
@@ -135,18 +150,18 @@ def _value(value: Any) -> str:
 def _set_axes(fig: go.Figure, table: pd.DataFrame, x: str, y: str, points: list[LabelledPoint]) -> Canvas:
     """Set axis ranges that hold every point and interval with room for labels, so that pixels are known."""
     xs, ys = (
-        np.concatenate([table[c].to_numpy(dtype=float) for c in columns if c in table])
-        for columns in ((x, "length low", "length high"), (y, "low", "high"))
+        np.concatenate([table[column].to_numpy(dtype=float), *ends])
+        for column, ends in ((x, [p.x_interval for p in points]), (y, [p.y_interval for p in points]))
     )
     xs, ys = xs[xs > 0], ys[~np.isnan(ys)]
     axis = log_token_axis(xs.min() / 1.08, xs.max() * 1.08)
     room = 0.08 * np.ptp(ys) or 0.05
-    legend_width = max((60 + 8 * len(p.family) for p in points if p.family != p.text), default=0)
     left, right = axis["range"]
-    canvas = Canvas((left, right), (ys.min() - room, ys.max() + room), 760.0 - legend_width)
+    low = ys.min() - room if table[y].min() < 0 else max(ys.min() - room, 0)  # no accuracy is below 0
+    canvas = Canvas((left, right), (low, ys.max() + room), 760.0)
     fig.update_xaxes(title=f"{x} (tokens)", **axis)
     fig.update_yaxes(title=y, range=canvas.y_range)
-    fig.update_layout(legend={"x": 1.02, "y": 1.0, "yanchor": "top"}, showlegend=legend_width > 0)
+    fig.update_layout(showlegend=any(p.family != p.text for p in points))
     return canvas
 
 

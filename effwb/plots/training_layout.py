@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from effwb.plots.legends import AXIS, BELOW, legend_rows
+from effwb.plots.legends import ROW as ROW_OF_LEGEND
 from effwb.plots.style import DASHES, GREY, LineStyle, log_token_axis
 from effwb.plots.training_panels import LENGTH, MetricSeries, PanelSpec
 
+WIDTH = 980  # pixels of the figure
 ROW, GAP = 200, 45  # pixels of a panel, and between panels, where the legend of the lower one is
 SPACE = 0.1  # between columns of panels, as a share of the width
 
@@ -26,18 +29,19 @@ def figure_layout(
     """Columns of panels of equal size, with a legend above each."""
     rows = -(-len(panels) // columns)
     inner = rows * ROW + (rows - 1) * GAP  # pixels from the top of the first panel to the bottom of the last
-    margin_top, margin_bottom = 65 + 25 * bool(title) + 30 * bool(styles), 70
+    legend = ROW_OF_LEGEND * legend_rows(styles, WIDTH) if styles else 0
+    margin_top, margin_bottom = 65 + 25 * bool(title), AXIS + legend
     text = "each step" if window == 1 else f"thin: each step, thick: mean of up to {window}"
     place = {"x": 1, "xanchor": "right", "y": 1 + 30 / inner, "yanchor": "bottom"}
     style = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 12, "color": GREY}}
     layout: dict[str, Any] = {
         "template": "effwb",
         "title": title,
-        "width": 980,
+        "width": WIDTH,
         "height": inner + margin_top + margin_bottom,
         "margin": {"t": margin_top, "b": margin_bottom},
         "hovermode": "closest" if styles else "x unified",
-        "legend": {"orientation": "h", "x": 0, "y": 1 + 26 / inner, "yanchor": "bottom"},
+        "legend": BELOW,
         "shapes": [],
         "annotations": [{"text": text, **place, **style}, *_stage_notes(runs)],
     }

@@ -3,6 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from effwb import plots
+from effwb.curves import BudgetCurve
+from effwb.frontier import Frontier
+
 PHASES = ("sample", "grade", "probe", "train", "other")
 
 
@@ -65,3 +69,88 @@ def axis_titles(fig, axis):
     return [
         a["title"]["text"] for k, a in fig.to_dict()["layout"].items() if k.startswith(axis) and "title" in a
     ]
+
+
+def parameter_rows():
+    """A method without the parameter, and three values of it, one seed each."""
+    rows = [("vanilla", np.nan, 0.80, 180.0), ("length_group_norm alpha=0.05", 0.05, 0.79, 120.0)]
+    rows += [
+        ("length_group_norm alpha=0.1", 0.1, 0.78, 90.0),
+        ("length_group_norm alpha=0.4", 0.4, 0.7, 60.0),
+    ]
+    table = pd.DataFrame(rows, columns=["name", "alpha", "accuracy", "mean length"])
+    return table.assign(low=table["accuracy"] - 0.05, high=table["accuracy"] + 0.05, seed=0)
+
+
+# ------------------------------------------------------------------------- figures whose lines are methods
+BUDGETS = [0, 8, 16, 32, 64, 128]
+
+
+def curve_of(number):
+    """A rising curve of six problems, another one for each number."""
+    skill = np.linspace(0.3, 0.9, 6)[:, None] - 0.01 * number
+    per_problem = np.clip(skill * (1 - np.exp(-(np.array(BUDGETS) + 4) / 40)), 0, 1)
+    return BudgetCurve(BUDGETS, per_problem.mean(axis=0), per_problem, mean_tokens=50.0)
+
+
+def _curves(names):
+    return {name: curve_of(i) for i, name in enumerate(names)}
+
+
+def _frontier_of(names):
+    """A frontier with as many budgets as names, each owned by one of them."""
+    budgets = np.arange(1, len(names) + 1)
+    return Frontier(budgets, np.linspace(0.1, 0.9, len(names)), owner=tuple(names))
+
+
+def _table(names):
+    x = np.linspace(50, 400, len(names))
+    return pd.DataFrame({"name": names, "accuracy": 0.5, "mean length": x, "J(512)": 0.5}).assign(
+        **{"mean tokens": x, "REG": x}
+    )
+
+
+def _lengths(names):
+    return {name: pd.DataFrame({"problem_id": ["a", "b"], "length": [50, 70]}) for name in names}
+
+
+def _metrics(names):
+    table = pd.DataFrame({"step": [1, 2, 3], "accuracy": [0.1, 0.2, 0.3], "state/weight": [0.1, 0.2, 0.3]})
+    return dict.fromkeys(names, table)
+
+
+def _published(names):
+    table = pd.DataFrame({"model": "m", "method": names, "accuracy": 50.0, "length": 100.0})
+    return table.assign(reg=np.arange(len(names)) + 1.0)
+
+
+METHOD_FIGURES = {  # of the names of methods: a figure of each kind that draws methods
+    "curves": lambda names: plots.curve_figure(_curves(names), curve_of(0), bands=[]),
+    "curves, linear": lambda names: plots.curve_figure(_curves(names), bands=[], axis="linear"),
+    "frontiers": lambda names: plots.frontier_figure(_curves(names)),
+    "owners": lambda names: plots.owner_figure(_frontier_of(names), most=len(names)),
+    "benchmarks": lambda names: plots.benchmark_figure({"aime24": _curves(names)}, bands=[]),
+    "tradeoff": lambda names: plots.tradeoff_figure(_table(names)),
+    "reg tradeoff": lambda names: plots.reg_tradeoff_figure(_table(names)),
+    "parameter": lambda names: plots.parameter_figure(
+        _table(names).assign(alpha=[1.0, *[np.nan] * (len(names) - 1)], family=names), "alpha"
+    ),
+    "levels": lambda names: plots.level_figure(_lengths(names), {"a": 1, "b": 2}),
+    "training": lambda names: plots.training_figure(_metrics(names)),
+    "state": lambda names: plots.state_figure(_metrics(names)),
+    "published": lambda names: plots.reg_figure(_published(names), labels=tuple(names)),
+}
+
+
+def looks(fig, names):
+    """The (colour, marker, dash) of each name in a figure of `METHOD_FIGURES`."""
+    styles = {}
+    for trace in fig.data:
+        if trace.text is not None and isinstance(trace.marker.color, tuple):  # a colour per marker
+            colours_and_symbols = zip(trace.marker.color, trace.marker.symbol, strict=True)
+            styles |= dict(zip(trace.text, ((*pair, None) for pair in colours_and_symbols), strict=True))
+            continue
+        name = next((n for n in names if trace.name in (n, f"{n} (1)")), None)
+        if name is not None and name not in styles:
+            styles[name] = (trace.line.color or trace.marker.color, trace.marker.symbol, trace.line.dash)
+    return styles

@@ -8,7 +8,7 @@ from effwb import plots
 from effwb.budgets import scaled_grid
 from effwb.curves import BudgetCurve, Curve
 from effwb.errors import ConfigError, DataError
-from effwb.frontier import Frontier, reg
+from effwb.frontier import Frontier, reg, reg_interval
 from effwb.plots.style import line_styles
 
 GRID = scaled_grid(512)
@@ -45,7 +45,11 @@ def test_legend_has_the_reg_of_the_shaded_gap_and_hover_is_complete():
     curve = toy_curve()
     frontier = Curve(GRID, np.minimum(curve.accuracy + 0.1, 1))
     fig = plots.curve_figure({"toy": curve}, frontier, shade="toy", axis="linear")
-    assert any(t.name == f"gap to the frontier: REG {reg(frontier, curve, 512):,.1f}" for t in fig.data)
+    value, low, high = reg_interval(frontier, curve, 512)
+    assert value == pytest.approx(reg(frontier, curve, 512))
+    text = f"gap to the frontier: REG {value:,.1f} [{low:,.1f}, {high:,.1f}] (95% over problems)"
+    assert text in [t.name for t in fig.data]
+    assert "band: 95% interval over problems" in [t.name for t in fig.data]
     assert fig.layout.xaxis.type != "log"
     hover = next(t for t in fig.data if t.name == "toy").customdata[-1][1]
     low, high = (end[-1] for end in curve.interval())

@@ -53,6 +53,13 @@ def test_loss_figure_is_a_moving_mean():
 TABLE = pd.DataFrame({"problem_id": ["a", "a"], "length": [1, 2], "verdict": "correct"})
 
 
+def test_levels_are_in_order_whatever_the_order_of_the_problems():
+    ids = pd.Categorical(["x", "y", "z"], categories=["x", "y", "z"])  # as in the tables of a RunSet
+    table = pd.DataFrame({"problem_id": ids, "length": [300, 100, 200]})
+    line = plots.level_figure({"base": table}, {"x": 3, "y": 1, "z": 2}).data[0]
+    assert (list(line.x), line.y.tolist()) == ([1, 2, 3], [100, 200, 300])
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

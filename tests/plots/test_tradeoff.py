@@ -35,6 +35,24 @@ def test_tradeoff_draws_both_intervals_and_hover_is_complete():
     assert "mean length 400.0 [90.0, 450.0] tokens<br>problems: 210" in base.customdata[0]
 
 
+def test_the_figure_says_what_bars_are_over():
+    table = method_rows().assign(low=0.4, high=0.7)
+    fig = plots.tradeoff_figure(table)
+    assert [a.text for a in fig.layout.annotations] == ["bars: 95 % intervals over problems"]
+    assert fig.data[0].customdata[0].endswith("in brackets: 95 % interval over problems")
+    seeds = plots.tradeoff_figure(table.assign(over="seeds"))
+    assert [a.text for a in seeds.layout.annotations] == ["bars: 95 % intervals over seeds"]
+    assert seeds.data[0].customdata[0].endswith("in brackets: 95 % interval over seeds")
+    assert not plots.tradeoff_figure(method_rows()).layout.annotations  # no bars, no note
+    several = plots.tradeoff_figure(pd.concat([table, table]))
+    assert [a.text for a in several.layout.annotations] == ["faint: single seeds"]
+
+
+def test_an_accuracy_axis_never_begins_below_zero():
+    table = method_rows().assign(low=-0.2, high=1.1)
+    assert plots.tradeoff_figure(table).layout.yaxis.range[0] == 0
+
+
 def test_tradeoff_shows_the_mean_of_seeds_and_faint_seeds():
     table = pd.concat([method_rows(), method_rows().assign(accuracy=0.7)], ignore_index=True).assign(
         low=0.1, high=0.9
@@ -71,4 +89,4 @@ def test_labels_of_close_points_take_different_sides():
 def test_the_method_column_decides_the_colour():
     table = pd.DataFrame({"name": ["a", "b"], "accuracy": [0.5, 0.6], "mean length": [100, 200]})
     colours = {t.name: t.line.color for t in plots.tradeoff_figure(table.assign(method=["lead", None])).data}
-    assert colours == {"a": line_styles(["lead"])["lead"].colour, "b": plots.COLOURS[0]}
+    assert colours == {"a": line_styles(["lead"])["lead"].colour, "b": line_styles(["b"])["b"].colour}

@@ -6,6 +6,7 @@ import pytest
 
 from effwb import plots
 from effwb.errors import DataError
+from effwb.plots.style import line_styles
 from tests.plots.examples import PHASES, axis_titles, line_named, run_metrics
 
 
@@ -121,9 +122,11 @@ def test_runs_are_told_apart_by_colour_and_symbol():
     drawn = {
         t.legendgroup: (t.line.color, t.marker.symbol) for t in fig.data if t.marker.symbol and t.line.color
     }
-    assert drawn == {n: (plots.COLOURS[i], plots.SYMBOLS[i]) for i, n in enumerate(("a", "waiting", "b"))}
+    styles = line_styles(("a", "waiting", "b"))
+    assert drawn == {name: style[:2] for name, style in styles.items()}
+    assert len({colour for colour, _ in drawn.values()}) == 3
     assert not any(t.stackgroup for t in fig.data)  # totals: areas of two runs would hide each other
-    assert {s.line.color for s in fig.layout.shapes} == {plots.COLOURS[0], plots.COLOURS[2]}
+    assert {s.line.color for s in fig.layout.shapes} == {styles[name].colour for name in "ab"}
 
 
 def test_long_runs_are_thinned_without_losing_a_spike_or_the_last_step():
