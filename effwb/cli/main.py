@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from effwb import __version__
-from effwb.cli import check, commands, sweeps
+from effwb.cli import check, commands, explore, sweeps
 from effwb.cli.options import in_terms_of_options
 from effwb.errors import EffwbError
 
@@ -29,6 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_export(subparsers)
     commands.add_report(subparsers)
     check.add_check(subparsers)
+    explore.add_explore(subparsers)
     commands.add_doctor(subparsers)
     args = parser.parse_args(argv)
     try:

@@ -1,0 +1,112 @@
+"""The command `effwb explore`: the explorer in a browser, without JupyterLab."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from effwb.cli.commands import add_command
+from effwb.errors import ConfigError, EngineError, one_of
+
+EXPLORE_EXAMPLES = """\
+examples:
+  effwb explore data/runs
+  effwb explore data/runs --port 9000 --no-browser      prints the address to open
+  effwb explore data/runs --runs free low --frontier "best of all runs"
+
+Only this machine can open the page, and only with the token in the printed address. From another machine:
+ssh -L 8866:localhost:8866 <machine>, then the same address. Ctrl-C ends it.
+"""
+PORT = 8866
+THEMES = ("light", "dark")
+
+
+def add_explore(subparsers: Any) -> None:
+    """Add the command `effwb explore`."""
+    summary = "look at runs in a browser, those under way included"
+    add = add_command(subparsers, run_explore, summary, EXPLORE_EXAMPLES).add_argument
+    add("root", type=Path, nargs="?", default=Path("data/runs"), help="default: data/runs")
+    add("--runs", nargs="+", help="names of the runs that are chosen first")
+    add("--frontier", help="the frontier that is chosen first, such as 'best of all runs'")
+    add("--port", type=port, default=PORT, help=f"port of the page (default {PORT})")
+    add("--theme", default="light", help="light or dark (default light)")
+    add("--no-browser", action="store_true", help="print the address only")
+
+
+def port(text: str) -> int:
+    """A port that a user may listen on."""
+    if not text.isdigit() or not 1024 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1024 to 65535, got {text!r}")
+    return int(text)
+
+
+def run_explore(args: argparse.Namespace) -> int:
+    """Serve the explorer until Ctrl-C."""
+    one_of("theme", args.theme, THEMES)
+    if find_spec("voila") is None:
+        raise EngineError("effwb explore needs Voila, which is not installed: pip install 'effwb[explore]'")
+    check_choice(args.root, args.runs, args.frontier)
+    from voila.app import Voila
+
+    with tempfile.TemporaryDirectory(prefix="effwb-explore-") as folder:
+        file = write_notebook(Path(folder), args.root, args.runs, args.frontier)
+        Voila.launch_instance(argv=server_options(file, args.port, args.theme, browser=not args.no_browser))
+    return 0
+
+
+def check_choice(root: Path, runs: list[str] | None, frontier: str | None) -> None:
+    """Check what the page is to show, before a server is started.
+
+    Raises:
+        ConfigError: There is no such directory, or no run or frontier of that name.
+        DataError: Nothing below the directory can be shown.
+    """
+    from effwb.analysis.explorer import FRONTIERS
+    from effwb.analysis.run_root import survey
+
+    content = survey(root)
+    if not content.finished and not content.trainings:
+        raise ConfigError(f"no finished evaluation and no training below {root}; `effwb eval` makes one")
+    for name in runs or ():
+        one_of("run", name, content.finished)
+    if frontier is not None:
+        one_of("frontier", frontier, FRONTIERS)
+
+
+def write_notebook(folder: Path, root: Path, runs: list[str] | None, frontier: str | None) -> Path:
+    """Write the notebook that the page is made from, and return its path.
+
+    Args:
+        folder: Where to write it.
+        root: The run root.
+        runs: Names of the runs that are chosen first; None: the explorer's choice.
+        frontier: The frontier that is chosen first; None: the explorer's choice.
+    """
+    import nbformat
+
+    options = {"runs": runs, "frontier": frontier}
+    given = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
+    code = f"from effwb import explore\n\nexplore({str(root.resolve())!r}{given})"
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [nbformat.v4.new_code_cell(code)]
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    file = folder / "effwb.ipynb"
+    nbformat.write(notebook, file)
+    return file
+
+
+def server_options(file: Path, port: int, theme: str, *, browser: bool) -> list[str]:
+    """Return the command line of Voila: this machine only, with a token of its own.
+
+    Args:
+        file: The notebook.
+        port: The port of the page; where it is taken, the server stops.
+        theme: "light" or "dark".
+        browser: Whether a browser is opened.
+    """
+    options = [str(file), f"--port={port}", f"--theme={theme}", "--Voila.ip=localhost", "--Voila.port_retries=0"]
+    options += ["--Voila.auto_token=True", "--VoilaConfiguration.show_tracebacks=True"]
+    return options if browser else [*options, "--no-browser"]
