@@ -86,11 +86,13 @@ def _write_tables(run, problems, identity, rollouts, probes, budgets, shards, un
             run.fill(table, parts, lambda part: part, unit="", progress=False)
 
 
-def write_training(folder, design, params=(), seed=0, learning_rate=1e-3, *, steps=12, finished=True):
+def write_training(
+    folder, design, params=(), seed=0, learning_rate=1e-3, *, model="pocket", steps=12, finished=True
+):
     """Write a training's config and metrics: its accuracy rises, and its lengths fall with the seed."""
     run = RunDir(folder)
     identity = {
-        "model": "pocket",
+        "model": model,
         "design": {"name": design, **dict(params)},
         "settings": {"steps": steps, "learning_rate": learning_rate, "kl": 0.0},
         "max_tokens": 512,

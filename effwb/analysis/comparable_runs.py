@@ -40,7 +40,7 @@ def measured_on(runs: RunSet) -> str:
     """Say in words on how many problems and at which budgets runs were measured."""
     measure = json.loads(runs.measure(runs.names[0]))
     problems, budgets = (DIGEST.sub("", measure[key]) for key in ("problems", "budgets"))
-    return f"{problems} problems, budgets: {budgets}"
+    return f"{problems} problems, {budgets.replace(' from 0 to ', ' budgets to ')}"
 
 
 def why_not_comparable(runs: RunSet, name: str, reference: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from effwb.errors import ConfigError, one_of
 
 CONDITION = re.compile(r"([A-Za-z_][\w.]*)(!=|<=|>=|=|<|>)(.+)")
+SPACED = re.compile(r"\s*(!=|<=|>=|=|<|>)\s*")
 WORD = re.compile(r"[\w.,:/@+=-]*\w[\w.,:/@+=-]*")
 ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 EXAMPLE = "lead seed=0,1 alpha>0.1"
@@ -53,7 +54,7 @@ def matching_runs(text: str, names: Iterable[str], settings: Callable[[str], Map
     """
     names = list(names)
     words, conditions = [], []
-    for part in text.split():
+    for part in SPACED.sub(r"\1", text).split():
         condition = CONDITION.fullmatch(part)
         if any(part in name for name in names) and not condition:
             words.append(part)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import secrets
+import socket
 import tempfile
+import time
+import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from effwb.cli.commands import add_command
@@ -49,12 +54,39 @@ def run_explore(args: argparse.Namespace) -> int:
     if find_spec("voila") is None:
         raise EngineError("effwb explore needs Voila, which is not installed: pip install 'effwb[explore]'")
     check_choice(args.root, args.runs, args.frontier)
+    check_port(args.port)
     from voila.app import Voila
 
+    token = secrets.token_urlsafe(24)
+    address = f"http://localhost:{args.port}/?token={token}"
     with tempfile.TemporaryDirectory(prefix="effwb-explore-") as folder:
         file = write_notebook(Path(folder), args.root, args.runs, args.frontier)
-        Voila.launch_instance(argv=server_options(file, args.port, args.theme, browser=not args.no_browser))
+        print(f"{args.root} is shown at {address}\nCtrl-C ends it", flush=True)
+        if not args.no_browser:
+            Thread(target=open_when_served, args=(args.port, address), daemon=True).start()
+        Voila.launch_instance(argv=server_options(file, args.port, args.theme, token))
     return 0
+
+
+def check_port(number: int) -> None:
+    """Raise `ConfigError` if another program listens on a port."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("localhost", number))
+        except OSError as error:
+            message = f"port={number!r} cannot be used ({error.strerror}); give another one"
+            raise ConfigError(message) from None
+
+
+def open_when_served(number: int, address: str) -> None:
+    """Open a browser once something listens on a port; give up after a minute."""
+    for _ in range(300):
+        with socket.socket() as client:
+            if client.connect_ex(("localhost", number)) == 0:
+                webbrowser.open(address)
+                return
+        time.sleep(0.2)
 
 
 def check_choice(root: Path, runs: list[str] | None, frontier: str | None) -> None:
@@ -98,15 +130,15 @@ def write_notebook(folder: Path, root: Path, runs: list[str] | None, frontier: s
     return file
 
 
-def server_options(file: Path, port: int, theme: str, *, browser: bool) -> list[str]:
-    """Return the command line of Voila: this machine only, with a token of its own.
+def server_options(file: Path, number: int, theme: str, token: str) -> list[str]:
+    """Return the command line of Voila: for this machine only, and with a token.
 
     Args:
         file: The notebook.
-        port: The port of the page; where it is taken, the server stops.
+        number: The port of the page.
         theme: "light" or "dark".
-        browser: Whether a browser is opened.
+        token: What the address must end with.
     """
-    options = [str(file), f"--port={port}", f"--theme={theme}", "--Voila.ip=localhost", "--Voila.port_retries=0"]
-    options += ["--Voila.auto_token=True", "--VoilaConfiguration.show_tracebacks=True"]
-    return options if browser else [*options, "--no-browser"]
+    options = [f"--port={number}", f"--theme={theme}", f"--Voila.token={token}", "--no-browser"]
+    options += ["--Voila.ip=localhost", "--Voila.port_retries=0", "--Voila.log_level=WARN"]
+    return [str(file), *options, "--VoilaConfiguration.show_tracebacks=True"]

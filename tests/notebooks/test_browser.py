@@ -116,9 +116,7 @@ def lab(browser, finished, tmp_path):
         path = settings / f"@jupyterlab/{file}.jupyterlab-settings"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(values))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     options = ["--no-browser", "--allow-root", f"--ServerApp.port={port}", f"--ServerApp.root_dir={tmp_path}"]
     options += [
         "--IdentityProvider.token=",
@@ -136,6 +134,12 @@ def lab(browser, finished, tmp_path):
         server.terminate()
         server.wait(30)
         log.close()
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def answers(address, server, log, seconds=60):

@@ -14,6 +14,8 @@ from plotly.graph_objects import FigureWidget
 from effwb.errors import EngineError
 
 HEIGHT = 430  # pixels of a figure with one panel: with the numbers below it fits a laptop's screen
+TALL = 520  # pixels of such a figure on paper
+EMPTY = {"template": "effwb", "height": HEIGHT, "xaxis": {"visible": False}, "yaxis": {"visible": False}}
 SETTLED = (1.0, 4.0)  # seconds after which a page that shows the widgets has laid them out
 COVER = 4.0  # pixels between the middles of two markers below which the upper one hides the lower one's
 WIDTH = 700  # pixels of the drawing area where the page does not tell
@@ -36,15 +38,17 @@ def draw(canvas: FigureWidget, figure: go.Figure, on_click: Callable | None = No
 
     Args:
         canvas: The figure in the page.
-        figure: What it is to show; its size is fitted to the page.
+        figure: What it is to show; its size is fitted to the page, which has its own switch of the axis.
         on_click: Called with the trace, the points and the state of the keys when a point is clicked.
     """
-    several = sum(key.startswith("xaxis") for key in figure.layout.to_plotly_json()) > 1
-    height = figure.layout.height if several else HEIGHT
+    height = figure.layout.height or TALL
+    height = height - TALL + HEIGHT if height < TALL + HEIGHT else height  # one panel; several keep theirs
     with canvas.batch_update():
         canvas.data = []
         canvas.add_traces(list(figure.data))
-        canvas.layout = figure.update_layout(width=None, height=height, autosize=True).layout
+        figure.update_layout(width=None, height=height, autosize=True, updatemenus=[])
+        canvas.layout = figure.layout
+    _store_state(canvas)
     if on_click is not None:
         for trace in canvas.data:
             trace.on_click(on_click)
@@ -55,9 +59,17 @@ def empty(canvas: FigureWidget) -> None:
     if len(canvas.data) or canvas.layout.title.text or canvas.layout.height:
         with canvas.batch_update():
             canvas.data = []
-            canvas.layout = go.Layout(
-                template="effwb", height=HEIGHT, xaxis_visible=False, yaxis_visible=False
-            )
+            canvas.layout = go.Layout(EMPTY)
+        _store_state(canvas)
+
+
+def _store_state(canvas: FigureWidget) -> None:
+    """Let a page that is opened or loaded again later show the figure as it is now.
+
+    A change is a message to the pages that are open; what others begin with is stored when the figure itself
+    is displayed, and here it is a part of a larger widget.
+    """
+    canvas._repr_mimebundle_()
 
 
 def fit_soon(canvases: Iterable[FigureWidget]) -> None:
@@ -95,14 +107,15 @@ def point_on_top(figure: Any, trace: Any, index: int, names: Collection[str]) ->
     Returns:
         None where there is no point of a run.
     """
-    x, y = _pixels(figure, trace.x[index], trace.y[index])
+    x, y = _pixels(figure, trace, index)
     top = None
     for other in figure.data:
         name = other.legendgroup or other.name
-        if name not in names or "markers" not in (other.mode or "") or other.x is None:
+        same_panel = (other.xaxis, other.yaxis) == (trace.xaxis, trace.yaxis)
+        if name not in names or "markers" not in (other.mode or "") or not same_panel:
             continue
-        for i, (at, height) in enumerate(zip(other.x, other.y, strict=True)):
-            own_x, own_y = _pixels(figure, at, height)
+        for i in range(len(other.x)):
+            own_x, own_y = _pixels(figure, other, i)
             if np.hypot(own_x - x, own_y - y) < COVER:
                 top = Point(name, _budget(other, i))
     return top
@@ -116,15 +129,19 @@ def _budget(trace: Any, index: int) -> int | None:
     return int(value) if isinstance(value, int | np.integer) else None
 
 
-def _pixels(figure: Any, x: float, y: float) -> tuple[float, float]:
-    """Where a point lies in the drawing area, in pixels, as far as Python knows its size."""
+def _pixels(figure: Any, trace: Any, index: int) -> tuple[float, float]:
+    """Where a point lies in its panel, in pixels, as far as Python knows the panel's size."""
     layout = figure.layout
     margin = layout.margin
-    width = (layout.width or WIDTH) if layout.width else WIDTH
-    height = (layout.height or HEIGHT) - (margin.t or 60) - (margin.b or 65)
+    height = (layout.height or TALL) - (margin.t or 60) - (margin.b or 65)
     places = []
-    for value, axis, size in ((x, layout.xaxis, width), (y, layout.yaxis, height)):
-        value = np.log10(value) if axis.type == "log" and value > 0 else value
-        low, high = axis.range if axis.range else (0.0, 1.0)
-        places.append(float(value - low) / float(high - low) * size)
+    for letter, size in (("x", WIDTH), ("y", height)):
+        axis = layout[(trace[f"{letter}axis"] or letter).replace(letter, f"{letter}axis", 1)]
+        ends = axis.range or (0.0, 1.0)
+        value = trace[letter][index]
+        if axis.type == "log":
+            value = np.log10(value) if value and value > 0 else ends[0]
+        start, end = axis.domain or (0.0, 1.0)
+        share = (float(value) - float(ends[0])) / (float(ends[1]) - float(ends[0]))
+        places.append(share * (end - start) * size)
     return places[0], places[1]

@@ -70,6 +70,7 @@ class Explorer:
         best: The `Frontier` that REG is measured against; None where nothing is shown.
         table: The numbers below the figures, a row per run and benchmark (`comparison.compare`).
         training: The page of training curves.
+        widget: All of it, as one widget.
 
     Args:
         runs: The runs to choose from.
@@ -130,6 +131,7 @@ class Explorer:
         self.focus, self.show, self.rollouts, self.reader = pane.focus, pane.show, pane.rollouts, pane.reader
         self.regrade, self.count = pane.regrade, pane.count
         self.training = TrainingPane(self.notice, self.root or "", self.content.trainings, names)
+        self.widget = arrange(self)
 
     def _listen(self) -> None:
         when = self.notice.when
@@ -156,11 +158,6 @@ class Explorer:
     def clicked(self) -> int | None:
         """The budget in tokens at which the verdicts in the list are shown; None: no budget."""
         return self.pane.clicked
-
-    @property
-    def widget(self) -> widgets.Widget:
-        """All of it, as one widget."""
-        return arrange(self)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -346,7 +343,8 @@ class Explorer:
         self.training.renew(self.content.trainings)
         self.chooser.list_left_out(self.content.unfinished)
         under_way = sum(not training.finished for training in self.content.trainings.values())
-        counts = f"{len(self.all_runs)} finished runs, {under_way} trainings not finished"
+        trainings = f"{under_way} training{'s' * (under_way != 1)} not finished"
+        counts = f"{len(self.all_runs)} finished runs, {trainings}"
         self.status.value = f"<span class='effwb-note'>{time.strftime('%H:%M:%S')}: {counts}</span>"
 
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 PAGES = ("evaluations", "training curves")
 STYLE = """<style>
+.effwb-explorer .lm-TabBar .lm-TabBar-content {flex-wrap: wrap}
+.effwb-explorer .lm-TabBar .lm-TabBar-content .lm-TabBar-tab {flex: 0 0 auto !important;
+min-width: 40px !important; max-width: none !important; padding: 0 8px}
+.effwb-explorer .widget-html > .widget-html-content {min-width: 0; flex: 1 1 auto}
 .effwb-list select {font-family: ui-monospace, monospace; font-size: 12px}
 .effwb-numbers {border-collapse: collapse; font-size: 13px; margin: 4px 0}
 .effwb-numbers th, .effwb-numbers td {padding: 2px 8px; text-align: right; white-space: nowrap}
@@ -23,7 +27,7 @@ STYLE = """<style>
 .effwb-cell {font-size: 12px; overflow: auto; max-height: 240px; user-select: all}
 .effwb-explorer details > summary {cursor: pointer; color: var(--jp-ui-font-color2, #595959)}
 </style>"""
-LEFT = {"width": "280px", "flex": "0 0 auto", "margin": "0 12px 0 0"}
+LEFT = {"width": "300px", "flex": "0 0 auto", "margin": "0 12px 0 0"}
 WIDE = {"flex": "1 1 auto", "min_width": "0"}
 
 
@@ -33,7 +37,7 @@ def arrange(view: Explorer) -> widgets.Widget:
         "runs (several: with Ctrl or Shift)": [view.alike, view.filter, view.runs],
         "benchmark": [view.benchmark],
         "frontier": [view.frontier, view.frontier_note],
-        "L_max: REG counts budgets up to here": [view.l_max],
+        "L_max: REG counts up to here": [view.l_max],
         "baseline run for AES": [view.base],
         "token axis": [view.axis],
         "": [view.copy.widget],

@@ -98,7 +98,7 @@ class RolloutPane:
         for reader in (self.reader, self.reader_beside):
             reader.layout = widgets.Layout(**half)
         readers = widgets.HBox([self.reader, self.reader_beside])
-        fixed = {"width": "330px", "flex": "0 0 auto", "margin": "0 12px 0 0"}
+        fixed = {"width": "380px", "flex": "0 0 auto", "margin": "0 12px 0 0"}
         right = widgets.VBox([beside, readers, legend], layout={"flex": "1 1 auto", "min_width": "0"})
         return widgets.HBox([widgets.VBox(left, layout=fixed), right])
 
@@ -197,13 +197,14 @@ class RolloutPane:
     def _read_beside(self) -> None:
         name, sample = self.beside.value, self.sample.value
         if name == ALONE or self.rollouts.value is None:
-            self.reader_beside.value = ""
+            text = ""
         elif sample is None:
-            self.reader_beside.value = f"{markup.escape(name)} has no rollout of this problem"
+            text = f"{markup.escape(name)} has no rollout of this problem"
         else:
-            problem = self.rollouts.value[0]
             title = f"<p style='margin:4px 0'><b>{markup.escape(name)}</b>, rollout {sample}</p>"
-            self.reader_beside.value = title + self._html(name, problem, sample)
+            text = title + self._html(name, self.rollouts.value[0], sample)
+        self.reader_beside.value = text
+        self.reader_beside.layout.display = None if text else "none"
 
     def _html(self, name: str, problem: str, sample: int) -> str:
         assert self.runs is not None

@@ -64,7 +64,7 @@ class RunChooser:
         self.sets = sets_alike(runs)
 
     def _offer_sets(self) -> None:
-        labels = [(f"{len(runs)} runs on {measured_on(runs)}", i) for i, runs in enumerate(self.sets)]
+        labels = [(f"{len(runs)} runs: {measured_on(runs)}", i) for i, runs in enumerate(self.sets)]
         self._notice.offer(self.alike, labels or [("no finished run", None)])
         self.alike.layout.display = "none" if len(labels) < 2 else None
 

@@ -73,7 +73,7 @@ class TrainingPane:
         left = [
             part for title, parts in choices.items() for part in (widgets.HTML(f"<b>{title}</b>"), *parts)
         ]
-        fixed = {"width": "280px", "flex": "0 0 auto", "margin": "0 12px 0 0"}
+        fixed = {"width": "300px", "flex": "0 0 auto", "margin": "0 12px 0 0"}
         wide = {"flex": "1 1 auto", "min_width": "0"}
         return widgets.HBox([widgets.VBox(left, layout=fixed), widgets.VBox([self.canvas], layout=wide)])
 
