@@ -124,7 +124,7 @@ def write_messy_root(root):
     for i, (name, training) in enumerate(TRAININGS.items()):
         folder = write_training(root / "training/pocket" / name, *training)
         write_run(folder / "eval", seventy, POCKET_BUDGETS, model=name, speed=1.5 + 0.2 * i)
-    for name, speed in (("a-free", 1.0), ("a-low", 1.2), ("b-high", 0.8)):
+    for name, speed in (("a-plain", 1.0), ("a-low", 1.2), ("b-high", 0.8)):
         write_run(root / "more" / name, many, POCKET_BUDGETS, speed=speed)
     both = problems_on(["aime24", "amc23"], 40)
     for name, speed in (("free", 1.0), ("low", 1.4)):

@@ -54,11 +54,6 @@ def test_the_model_behind_a_chain_of_trainings(messy, tmp_path):
 def test_settings(content):
     training = content.trainings["training/pocket/kimi_weight=0.5-seed1"]
     settings = settings_of(training.folder / "eval", training.info)
-    assert settings.items() >= {
-        "design": "kimi",
-        "seed": 1,
-        "weight": 0.5,
-        "base": "pocket",
-        "learning_rate": 1e-3,
-    }
+    assert (settings["design"], settings["seed"], settings["weight"]) == ("kimi", 1, 0.5)
+    assert settings["base"] == "pocket"
     assert (settings["settings.learning_rate"], settings["temperature"]) == (1e-3, 1.0)

@@ -93,7 +93,6 @@ async def every_point_opens_what_is_seen(page):
             await asyncio.sleep(0.2)
         else:
             missed.append(seen)
-    print(f"{len(missed)} of {len(points)} clicks missed")
     assert missed == [], f"{len(missed)} of {len(points)} clicks missed"
 
 
@@ -122,7 +121,8 @@ async def training_curves_go_on(page, root):
     await page.ask(f"document.querySelectorAll('{EXPLORER} .lm-TabBar-tab')[1].id = 'trainings'")
     await page.ask("document.querySelector('#trainings').scrollIntoView()")
     await page.click("#trainings")
-    plot = f"[...document.querySelectorAll('{EXPLORER} .js-plotly-plot')].find(e => e.offsetParent && e._fullData)"
+    plots = f"[...document.querySelectorAll('{EXPLORER} .js-plotly-plot')]"
+    plot = f"{plots}.find(e => e.offsetParent && e._fullData)"
     await page.until(f"{plot}?.data.length > 3", "the training curves", 30)
     await asyncio.sleep(5)
     await page.shoot("explore-training")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -92,32 +93,31 @@ class Point(NamedTuple):
     budget: int | None
 
 
-def point_on_top(figure: Any, trace: Any, index: int, names: Collection[str]) -> Point | None:
+def point_on_top(figure: Any, x: float, y: float, names: Collection[str]) -> Point | None:
     """Return the point that is seen where a point was clicked.
 
-    Where markers lie upon one another, plotly reports any of them; the one that was drawn last is seen. The
-    frontier lies upon the curves that own it and is no run.
+    Where markers lie upon one another, the one that was drawn last is seen. The frontier lies upon the curves
+    that own it and is no run. Which trace plotly reports is of no use: after a figure was drawn anew with its
+    traces in another order, it still counts them in the old one.
 
     Args:
         figure: The figure, or its canvas.
-        trace: The trace that plotly reports.
-        index: The number of the point in it.
+        x: Where the point that was clicked lies on its x axis, as plotly reports it.
+        y: The same for the y axis.
         names: Names of the runs that can be opened.
 
     Returns:
         None where there is no point of a run.
     """
-    x, y = _pixels(figure, trace, index)
     top = None
-    for other in figure.data:
-        name = other.legendgroup or other.name
-        same_panel = (other.xaxis, other.yaxis) == (trace.xaxis, trace.yaxis)
-        if name not in names or "markers" not in (other.mode or "") or not same_panel:
+    for trace in figure.data:
+        name = trace.legendgroup or trace.name
+        if name not in names or "markers" not in (trace.mode or ""):
             continue
-        for i in range(len(other.x)):
-            own_x, own_y = _pixels(figure, other, i)
-            if np.hypot(own_x - x, own_y - y) < COVER:
-                top = Point(name, _budget(other, i))
+        place = _pixels(figure, trace, x, y)
+        for i in range(len(trace.x)):
+            if math.dist(_pixels(figure, trace, trace.x[i], trace.y[i]), place) < COVER:
+                top = Point(name, _budget(trace, i))
     return top
 
 
@@ -129,19 +129,17 @@ def _budget(trace: Any, index: int) -> int | None:
     return int(value) if isinstance(value, int | np.integer) else None
 
 
-def _pixels(figure: Any, trace: Any, index: int) -> tuple[float, float]:
-    """Where a point lies in its panel, in pixels, as far as Python knows the panel's size."""
+def _pixels(figure: Any, trace: Any, *point: float) -> tuple[float, float]:
+    """Where a point lies in the panel of a trace, in pixels, as far as Python knows the panel's size."""
     layout = figure.layout
     margin = layout.margin
     height = (layout.height or TALL) - (margin.t or 60) - (margin.b or 65)
     places = []
-    for letter, size in (("x", WIDTH), ("y", height)):
+    for value, letter, size in zip(point, "xy", (WIDTH, height), strict=True):
         axis = layout[(trace[f"{letter}axis"] or letter).replace(letter, f"{letter}axis", 1)]
-        ends = axis.range or (0.0, 1.0)
-        value = trace[letter][index]
+        low, high = axis.range or (0.0, 1.0)
         if axis.type == "log":
-            value = np.log10(value) if value and value > 0 else ends[0]
+            value = math.log10(value) if value and value > 0 else low
         start, end = axis.domain or (0.0, 1.0)
-        share = (float(value) - float(ends[0])) / (float(ends[1]) - float(ends[0]))
-        places.append(share * (end - start) * size)
+        places.append((float(value) - float(low)) / (float(high) - float(low)) * (end - start) * size)
     return places[0], places[1]

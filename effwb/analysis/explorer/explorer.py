@@ -305,12 +305,12 @@ class Explorer:
     def _guarded_click(self, *clicked: Any) -> None:
         self.notice.guarded(self._click, *clicked)
 
-    def _click(self, trace: Any, points: Any, _state: object = None) -> None:
+    def _click(self, _trace: Any, points: Any, _state: object = None) -> None:
         """A point of a curve opens its run at its budget; a point of the second figure opens its run."""
         if not points.point_inds:
             return
         canvas = self.tabs.children[self.tabs.selected_index or 0]
-        point = point_on_top(canvas, trace, points.point_inds[0], self._choice().runs.names)
+        point = point_on_top(canvas, points.xs[0], points.ys[0], self._choice().runs.names)
         if point is not None:
             self.open(point.run, point.budget)
 

@@ -24,8 +24,9 @@ def view(finished):
 class Points:
     """What plotly hands to a click."""
 
-    def __init__(self, *inds):
+    def __init__(self, trace, *inds):
         self.point_inds = list(inds)
+        self.xs, self.ys = ([values[i] for i in inds] for values in (trace.x, trace.y))
 
 
 def line(view, name, at=0):
@@ -132,14 +133,14 @@ class TestChoices:
 class TestClicks:
     def test_a_point_opens_the_run_at_its_budget(self, view):
         trace = line(view, "low")
-        view._click(trace, Points(3), None)
+        view._click(trace, Points(trace, 3), None)
         assert view.focus.value == "low"
         assert view.clicked == trace.customdata[3][0]
         assert f"at {view.clicked} tokens" in view.count.value
 
     def test_a_point_in_the_plane_opens_the_run(self, view):
         view.tabs.selected_index = 1
-        view._click(line(view, "low", 1), Points(0), None)
+        view._click(line(view, "low", 1), Points(line(view, "low", 1), 0), None)
         assert (view.focus.value, view.clicked) == ("low", None)
 
     def test_what_goes_wrong_in_a_click_is_shown(self, view, monkeypatch):
@@ -153,7 +154,7 @@ class TestClicks:
             view.open("other")
 
     def test_beside_every_point_nothing_happens(self, view):
-        view._click(line(view, "low"), Points(), None)
+        view._click(line(view, "low"), Points(line(view, "low")), None)
         assert view.focus.value == "free"
 
     def test_lists_are_what_they_say(self, view):

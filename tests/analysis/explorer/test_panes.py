@@ -18,10 +18,11 @@ class TestRollouts:
     def test_search_in_questions_and_answers(self, view):
         view.pane.search.value = "what IS 12 +"
         problems = {value[0] for _, value in view.rollouts.options}
-        assert problems == {"pocket-" + f"{12:012x}"}
+        assert problems == {f"pocket-{i:012x}" for i in range(70) if "12" in f"{i} {2 * i}"}
         view.pane.search.value = "guess"  # what the model wrote
         assert 0 < len(view.rollouts.options) < 140
-        assert all("✗" in label for label, _ in view.rollouts.options)
+        verdicts = view.chosen["free"].outcomes["verdict"]
+        assert {verdicts[value] for _, value in view.rollouts.options} == {"wrong"}
         view.pane.search.value = "nothing of that kind"
         assert view.rollouts.options == ()
         assert view.reader.value == "no rollout to show"
@@ -143,7 +144,7 @@ class TestTrainingCurves:
     def test_one_quantity(self, pane):
         pane.quantity.value = "length"
         assert pane.canvas.layout.yaxis.title.text == "length (tokens)"
-        assert pane.canvas.layout.yaxis2.title.text is None
+        assert "yaxis2" not in pane.canvas.layout.to_plotly_json()
 
     def test_a_refusal_leaves_nothing(self, messy):
         view = E.explore(messy)
