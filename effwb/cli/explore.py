@@ -8,6 +8,7 @@ import socket
 import tempfile
 import time
 import webbrowser
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
@@ -53,14 +54,18 @@ def run_explore(args: argparse.Namespace) -> int:
     one_of("theme", args.theme, THEMES)
     if find_spec("voila") is None:
         raise EngineError("effwb explore needs Voila, which is not installed: pip install 'effwb[explore]'")
-    check_choice(args.root, args.runs, args.frontier)
+    from effwb.analysis.explorer import explore
+
     check_port(args.port)
+    choice = {"runs": args.runs, "frontier": args.frontier}
+    options = {name: value for name, value in choice.items() if value is not None}
+    explore(args.root, **options)  # what cannot be shown is refused here, not in the page
     from voila.app import Voila
 
     token = secrets.token_urlsafe(24)
     address = f"http://localhost:{args.port}/?token={token}"
     with tempfile.TemporaryDirectory(prefix="effwb-explore-") as folder:
-        file = write_notebook(Path(folder), args.root, args.runs, args.frontier)
+        file = write_notebook(Path(folder), args.root, options)
         print(f"{args.root} is shown at {address}\nCtrl-C ends it", flush=True)
         if not args.no_browser:
             Thread(target=open_when_served, args=(args.port, address), daemon=True).start()
@@ -89,39 +94,18 @@ def open_when_served(number: int, address: str) -> None:
         time.sleep(0.2)
 
 
-def check_choice(root: Path, runs: list[str] | None, frontier: str | None) -> None:
-    """Check what the page is to show, before a server is started.
-
-    Raises:
-        ConfigError: There is no such directory, or no run or frontier of that name.
-        DataError: Nothing below the directory can be shown.
-    """
-    from effwb.analysis.explorer import FRONTIERS
-    from effwb.analysis.run_root import survey
-
-    content = survey(root)
-    if not content.finished and not content.trainings:
-        raise ConfigError(f"no finished evaluation and no training below {root}; `effwb eval` makes one")
-    for name in runs or ():
-        one_of("run", name, content.finished)
-    if frontier is not None:
-        one_of("frontier", frontier, FRONTIERS)
-
-
-def write_notebook(folder: Path, root: Path, runs: list[str] | None, frontier: str | None) -> Path:
+def write_notebook(folder: Path, root: Path, options: Mapping[str, Any]) -> Path:
     """Write the notebook that the page is made from, and return its path.
 
     Args:
         folder: Where to write it.
         root: The run root.
-        runs: Names of the runs that are chosen first; None: the explorer's choice.
-        frontier: The frontier that is chosen first; None: the explorer's choice.
+        options: Other parameters of `explore`.
     """
     import nbformat
 
-    options = {"runs": runs, "frontier": frontier}
-    given = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
-    code = f"from effwb import explore\n\nexplore({str(root.resolve())!r}{given})"
+    choice = "".join(f", {name}={value!r}" for name, value in options.items())
+    code = f"from effwb import explore\n\nexplore({str(root.resolve())!r}{choice})"
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     cells = [nbformat.v4.new_code_cell(code)]
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})

@@ -1,4 +1,4 @@
-"""Which point is seen where markers and the frontier lie upon one another, and what an emptied figure shows."""
+"""Which point is seen where markers and the frontier lie upon one another; what an emptied figure shows."""
 
 import pytest
 
