@@ -173,7 +173,8 @@ class Explorer:
 
     def _open_page(self) -> None:
         if self.pages.selected_index == 1:
-            self.training.draw()
+            if not self.training.copy.code:  # nothing is drawn: say why
+                self.training.draw()
             fit_soon([self.training.canvas])
 
     # --------------------------------------------------------------------------------- the numbers

@@ -46,12 +46,12 @@ class RunChooser:
         self.runs = runs
         self.unreadable: dict[str, str] = {}
         self.left_out = pd.DataFrame(columns=["run", "reason"])
-        self._group()
-        first = list(names or (self.first_of(self.sets[0]) if self.sets else ()))
         wide = widgets.Layout(width="auto")
         words = f"for example {EXAMPLE}"
-        self.alike = widgets.Dropdown(options=[], layout=widgets.Layout(width="auto"))
         self.filter = widgets.Text(placeholder=words, continuous_update=False, layout=wide)
+        self.alike = widgets.Dropdown(options=[], layout=widgets.Layout(width="auto"))
+        self._group()
+        first = list(names or next(filter(None, map(self.first_of, self.sets)), ()))
         rows = min(14, max(4, len(runs)))
         self.chosen = widgets.SelectMultiple(options=self._names(first), value=first, rows=rows, layout=wide)
         self.left_out_note = widgets.HTML()
@@ -70,13 +70,11 @@ class RunChooser:
 
     def _names(self, chosen: Iterable[str]) -> list[str]:
         """The chosen runs, then those that the filter describes: first those of the largest set."""
-        text = self.filter.value if hasattr(self, "filter") else ""
         names = [name for runs in self.sets for name in runs.names]
-        names += [name for name in self.runs.names if name not in set(names)]
-        chosen = list(chosen)
-        matching = matching_runs(text, names, self._settings_of)
-        taken = set(chosen)
-        return [*chosen, *(name for name in matching if name not in taken)]
+        grouped, chosen = set(names), list(chosen)
+        names += [name for name in self.runs.names if name not in grouped]
+        matching = matching_runs(self.filter.value, names, self._settings_of)
+        return [*chosen, *(name for name in matching if name not in chosen)]
 
     def _settings_of(self, name: str) -> Mapping:
         if name not in self._settings:

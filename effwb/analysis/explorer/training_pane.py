@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import ipywidgets as widgets
 import pandas as pd
@@ -16,7 +17,7 @@ from effwb.analysis.explorer.notice import Notice
 from effwb.analysis.run_filter import EXAMPLE, matching_runs
 from effwb.analysis.run_root import TrainingRun, settings_of
 from effwb.analysis.training_metrics import QUANTITIES, STATE, metrics_about
-from effwb.errors import ConfigError
+from effwb.errors import ConfigError, EffwbError
 
 MAX_WINDOW = 50  # steps
 CHOSEN_AT_START = 6
@@ -60,6 +61,8 @@ class TrainingPane:
         notice.when(self.filter, self._filter)
         for widget in (self.chosen, self.window, self.quantity):
             notice.when(widget, self.draw)
+        with suppress(EffwbError):  # said when the page is opened
+            self.draw()
 
     @property
     def widget(self) -> widgets.Widget:
