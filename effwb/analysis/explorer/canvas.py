@@ -34,16 +34,18 @@ def new_canvas() -> FigureWidget:
         raise EngineError("a figure that can be clicked needs anywidget: pip install anywidget") from error
 
 
-def draw(canvas: FigureWidget, figure: go.Figure, on_click: Callable | None = None) -> None:
+def draw(
+    canvas: FigureWidget, figure: go.Figure, on_click: Callable | None = None, *, one_panel: bool = False
+) -> None:
     """Show a figure in the page.
 
     Args:
         canvas: The figure in the page.
         figure: What it is to show; its size is fitted to the page, which has its own switch of the axis.
         on_click: Called with the trace, the points and the state of the keys when a point is clicked.
+        one_panel: The figure is made less tall than on paper; one of several panels keeps its height.
     """
-    height = figure.layout.height or TALL
-    height = height - TALL + HEIGHT if height < TALL + HEIGHT else height  # one panel; several keep theirs
+    height = (figure.layout.height or TALL) - (TALL - HEIGHT if one_panel else 0)
     with canvas.batch_update():
         canvas.data = []
         canvas.add_traces(list(figure.data))

@@ -140,7 +140,7 @@ class Explorer:
         when(self.alike, self._choose_set)
         when(self.filter, self.chooser.apply_filter)
         when(self.focus, lambda: self.open(self.focus.value, self.clicked))
-        when(self.tabs, self._draw, "selected_index")
+        when(self.tabs, self._open_tab, "selected_index")
         when(self.pages, self._open_page, "selected_index")
         self.look_again.on_click(lambda _: self.notice.guarded(self.refresh))
 
@@ -170,6 +170,10 @@ class Explorer:
     def _choose_set(self) -> None:
         self.chooser.choose_set()
         self.update()
+
+    def _open_tab(self) -> None:
+        self._draw()
+        fit_soon([self.tabs.children[self.tabs.selected_index or 0]])
 
     def _open_page(self) -> None:
         if self.pages.selected_index == 1:
@@ -250,6 +254,11 @@ class Explorer:
             note += " Its budgets differ: REG is computed from linear interpolations and has no interval."
         return f"{_table(self.table)}<p class='effwb-note'>{markup.escape(note)}</p>"
 
+    def _levels(self) -> str:
+        """The table below the figures of levels."""
+        columns = {"low": "accuracy low", "high": "accuracy high"}
+        return _table(self._choice().runs.by_level().rename(columns=columns))
+
     # ---------------------------------------------------------------------------------- the figures
     def _choice(self) -> Choice:
         if self.chosen is None or self.best is None:
@@ -295,8 +304,9 @@ class Explorer:
         self._stale = {tab}
         try:
             drawing = self.drawing(name)
-            draw(canvas, drawing.figure(), self._guarded_click if name in CLICKED else None)
-            self.numbers.value = _table(self.chosen.by_level()) if name in BY_LEVEL else self._html
+            on_click = self._guarded_click if name in CLICKED else None
+            draw(canvas, drawing.figure(), on_click, one_panel=drawing.function != "benchmark_figure")
+            self.numbers.value = self._levels() if name in BY_LEVEL else self._html
         except Exception:
             empty(canvas)
             self.copy.code = ""

@@ -16,6 +16,7 @@ STYLE = """<style>
 .effwb-explorer .lm-TabBar .lm-TabBar-content .lm-TabBar-tab {flex: 0 0 auto !important;
 min-width: 40px !important; max-width: none !important; padding: 0 8px}
 .effwb-explorer .widget-html > .widget-html-content {min-width: 0; flex: 1 1 auto}
+[data-jp-theme-light="false"] .effwb-explorer, .theme-dark .effwb-explorer {color-scheme: dark}
 .effwb-list select {font-family: ui-monospace, monospace; font-size: 12px}
 .effwb-numbers {border-collapse: collapse; font-size: 13px; margin: 4px 0}
 .effwb-numbers th, .effwb-numbers td {padding: 2px 8px; text-align: right; white-space: nowrap}

@@ -61,7 +61,7 @@ def test_the_plane_has_no_budgets():
 def test_a_page_that_is_loaded_later_shows_what_is_drawn_now(figure):
     """What a page begins with is the stored state; messages reach only pages that are open."""
     shown = new_canvas()
-    draw(shown, figure)
+    draw(shown, figure, one_panel=True)
     assert [trace.get("name") for trace in shown._widget_data] == [t.name for t in figure.data]
     assert shown._widget_layout["height"] == canvas.HEIGHT
     empty(shown)
