@@ -141,7 +141,6 @@ def reactions(view) -> dict[str, Callable[[int], object]]:
     best = "best of the chosen runs"
     return {
         "L_max": set_to(view.l_max, longest, longest // 2, longest // 4, longest // 8),
-        "frontier of the repository": set_to(view.frontier, "pocket", best),
         "cross-fitted frontier": set_to(view.frontier, f"{best}, cross-fitted", best),
         "one more run": lambda i: choose(names[: 5 + i]),
         "other four runs": lambda i: choose(names[8 + 4 * i : 12 + 4 * i]),
@@ -152,6 +151,9 @@ def reactions(view) -> dict[str, Callable[[int], object]]:
         "benchmark": set_to(view.benchmark, "aime24", "average"),
         "accuracy and tokens": set_tab(1),
         "lengths": set_tab(2),
+        "curves by benchmark": set_tab(5),
+        "another order": set_to(view.pane.order, "longest first", "by problem"),
+        "words in question or answer": lambda i: setattr(view.pane.search, "value", f"wait {'check ' * i}"),
     }
 
 

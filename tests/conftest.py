@@ -48,6 +48,14 @@ def finished(pocket, few, tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session")
+def messy(tmp_path_factory):
+    """An ordinary run root with made-up runs of every kind (`tests.messy_root`); read only."""
+    from tests.messy_root import write_messy_root
+
+    return write_messy_root(tmp_path_factory.mktemp("messy"))
+
+
 @pytest.fixture
 def copy_read_only(tmp_path):
     """A function that copies a directory to a disk that cannot be written, without its locks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from effwb._internal.benchmarks import benchmark_of
+from effwb._internal.benchmarks import averages_only, benchmark_of
 from effwb.analysis.benchmark_tables import frontier_on, stack_benchmarks
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
@@ -50,6 +50,17 @@ def compare(
         best, base = frontier_on(frontier, benchmark, len(parts)), part[baseline]
         tables[benchmark] = pd.DataFrame([_row(run, best, l_max, base, resamples) for run in part])
     return stack_benchmarks(tables)
+
+
+def tradeoff_table(table: pd.DataFrame, runs: RunSet) -> pd.DataFrame:
+    """Return the numbers of `compare` as `plots.tradeoff_figure` takes them.
+
+    Args:
+        table: As `compare` returns it; of several benchmarks the averages are taken.
+        runs: The runs of the table; their methods decide the colours.
+    """
+    table = averages_only(table).rename(columns={"accuracy low": "low", "accuracy high": "high"})
+    return table.assign(method=[runs.method(name) for name in table["name"]])
 
 
 def _row(run: RunAnalysis, frontier: Frontier | None, l_max: int, base: RunAnalysis, resamples: int) -> dict:

@@ -1,5 +1,6 @@
 """Find finished evaluations on disk, read one back, and check that several were measured alike."""
 
+import hashlib
 import json
 import logging
 import re
@@ -176,25 +177,40 @@ def _changed(params: dict[str, Any], design: str, trained: Mapping[str, Any]) ->
 
 
 # --------------------------------------------------------------------------- what is comparable
-def measure_of(run: RunDir) -> str:
+def measure_of(run: RunDir, known_problems: dict[tuple, str] | None = None) -> str:
     """Say what two evaluations must share to be compared, in words and digests.
+
+    Args:
+        run: The evaluation.
+        known_problems: What earlier calls said of the same problem files; they are not read again.
 
     Returns:
         A JSON object with the problems, the budgets, the forced answer and the verifier.
     """
     rollouts, probes = (run.stored_identity(table) for table in ("rollouts", "probes"))
-    problems = problems_of(run.path, ["problem_id", "answer"]).sort_values("problem_id")
+    problems = _problems_in_words(run, rollouts, {} if known_problems is None else known_problems)
     budgets, verifiers = probes["budgets"], [rollouts["verifier"], probes["verifier"]]
     snap = f", cut down to blocks of {probes['snap']}" if "snap" in probes else ""
     verifier = verifiers[0]["verifier"]
     return json.dumps(
         {
-            "problems": f"{len(problems)} ({digest(problems.to_numpy().tolist())})",
+            "problems": problems,
             "budgets": f"{len(budgets)} from {budgets[0]} to {budgets[-1]} ({digest(budgets)}){snap}",
             "forced answer": f"{probes['suffix']!r} and {probes['answer_tokens']} tokens",
             "verifier": f"{verifier['name']} {verifier['version']} ({digest(verifiers)})",
         }
     )
+
+
+def _problems_in_words(run: RunDir, identity: Mapping[str, Any], known: dict[tuple, str]) -> str:
+    """The number of problems and a digest of their ids and golds."""
+    file = run.path / "problems.parquet"
+    content = hashlib.sha256(file.read_bytes()).digest() if file.is_file() else b""
+    key = (content, identity.get("problems"))
+    if key not in known:
+        problems = problems_of(run.path, ["problem_id", "answer"]).sort_values("problem_id")
+        known[key] = f"{len(problems)} ({digest(problems.to_numpy().tolist())})"
+    return known[key]
 
 
 def group_alike(measures: Mapping[str, str]) -> dict[str, list[str]]:

@@ -156,6 +156,7 @@ class Library:
         self._infos: dict[str, RunInfo] = {}
         self._measures: dict[str, str] = {}
         self._benchmarks: dict[str, list[str]] = {}
+        self._problems: dict[tuple, str] = {}
 
     def info(self, name: str) -> RunInfo:
         """What a run is, from its config.json."""
@@ -166,7 +167,7 @@ class Library:
     def measure(self, name: str) -> str:
         """What a run must share with another to be compared with it."""
         if name not in self._measures:
-            self._measures[name] = measure_of(self.runs[name])
+            self._measures[name] = measure_of(self.runs[name], self._problems)
         return self._measures[name]
 
     def benchmarks(self, name: str) -> list[str]:

@@ -229,8 +229,25 @@ class RunSet:
             raise DataError(f"these evaluations are not measured alike ({differences(sets)}){advice}")
         return self
 
+    def measure(self, name: str) -> str:
+        """What another run must share with this one to be compared with it; see `finished.measure_of`."""
+        return self._library.measure(name)
+
+    def run_dir(self, name: str) -> Path:
+        """The directory of a run's evaluation."""
+        return self._library.runs[name].path
+
+    def extended(self, runs: Mapping[str, RunDir]) -> RunSet:
+        """This set and more finished runs, sorted by name; what was read before stays in memory.
+
+        Args:
+            runs: Run directories by name.
+        """
+        self._library.runs.update(runs)
+        return self._with(sorted({*self.names, *runs}))
+
     def _measures(self) -> dict[str, str]:
-        return {name: self._library.measure(name) for name in self.names}
+        return {name: self.measure(name) for name in self.names}
 
     def _with(self, names: Iterable[str]) -> RunSet:
         return RunSet(self._library, names, self.benchmark, self._labels)

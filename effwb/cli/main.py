@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from effwb import __version__
-from effwb.cli import check, commands, init, lists, runs, sweeps
+from effwb.cli import check, commands, explore, init, lists, runs, sweeps
 from effwb.cli.completion import answer_shell
 from effwb.cli.options import cannot_write, in_terms_of_options
 from effwb.errors import EffwbError
@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     runs.add_runs(subparsers)
     check.add_check(subparsers)
     lists.add_lists(subparsers)
+    explore.add_explore(subparsers)
     commands.add_doctor(subparsers)
     answer_shell(parser)
     args = parser.parse_args(argv)

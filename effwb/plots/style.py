@@ -38,7 +38,8 @@ METHODS = (
     *("l1_exact", "lapo_discovery", "l1_max", "gfpo", "cosine", "hapo", "gr3", "alp", "laser_d", "grpo_lead"),
     *("laser_de", "shorter_better", "soft_overlong", "think_prune", "grpo_lambda"),
     *("low_effort", "medium_effort", "high_effort"),
-    *("sft_shortest", "sft_tops", "sft_rejection", "sft_random", "simpo_shortest", "simpo_tops", "simpo_dast"),
+    *("sft_shortest", "sft_tops", "sft_rejection", "sft_random"),
+    *("simpo_shortest", "simpo_tops", "simpo_dast"),
     *("dast", "o1_pruner", "dpo_shortest", "dpo_tops"),
 )
 METHOD_ALIASES = {"lapo_i": "lapo_internalization", "lapo_d": "lapo_discovery", "free": "base"}

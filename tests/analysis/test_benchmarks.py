@@ -246,15 +246,21 @@ class TestExplorer:
         view.benchmark.value = "pooled"
         assert "aime24 and amc23, pooled" in view.figure().layout.yaxis.title.text
 
-    def test_released_frontiers(self, view):
-        view.frontier.value = "qwen3-8b"
+    def test_released_frontiers(self, messy):
+        from effwb.analysis.explorer import explore
+
+        view = explore(messy, runs=["qwen/free", "qwen/low"], frontier="qwen3-8b")
         assert view.best.benchmarks == ("aime24", "amc23")
-        assert "interpolations" in view.numbers.value
-        assert "not over problems" not in view.numbers.value
+        assert "interpolations" not in view.numbers.value
+        assert view.table["REG low"].notna().all()
         view.benchmark.value = "amc23"
         assert view.best.benchmark == "amc23"
         view.benchmark.value = "pooled"
-        assert "equally (pooled)" in view.note.value
+        assert "not for their pool" in view.note.value
+
+    def test_those_of_another_model_are_not_offered(self, view):
+        assert "qwen3-8b" not in view.frontier.options
+        assert "starts from none" in view.frontier_note.value
 
 
 def test_the_figures_of_the_reg_paper(runs):

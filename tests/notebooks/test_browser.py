@@ -116,9 +116,7 @@ def lab(browser, finished, tmp_path):
         path = settings / f"@jupyterlab/{file}.jupyterlab-settings"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(values))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     options = ["--no-browser", "--allow-root", f"--ServerApp.port={port}", f"--ServerApp.root_dir={tmp_path}"]
     options += [
         "--IdentityProvider.token=",
@@ -136,6 +134,12 @@ def lab(browser, finished, tmp_path):
         server.terminate()
         server.wait(30)
         log.close()
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def answers(address, server, log, seconds=60):
@@ -170,6 +174,7 @@ async def drive(browser, address):
         await moved(page)
         await clicked(page)
         await read(page)
+        await fits_every_screen(page)
 
 
 async def opened(page):
@@ -245,3 +250,24 @@ async def read(page):
     )
     await page.middle(f"{EXPLORER} .effwb-reasoning")
     await page.shoot("explorer-reader")
+
+
+async def fits_every_screen(page):
+    """On a laptop and on a large screen, light and dark, nothing of the explorer lies outside its place."""
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        command = f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{theme}'}})"
+        await page.ask(f"void {command}")
+        for width, height in ((1440, 900), (1920, 1080)):
+            size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+            await page.send("Emulation.setDeviceMetricsOverride", **size)
+            await asyncio.sleep(3)
+            await page.ask(f"document.querySelector('{EXPLORER}').scrollIntoView({{block: 'start'}})")
+            await page.shoot(f"explorer-{width}-{theme[11:].lower()}")
+            outside = f"""(() => {{const place = document.querySelector('{EXPLORER}').getBoundingClientRect();
+                const parts = '.widget-tab, .js-plotly-plot .main-svg, .widget-select, .effwb-note';
+                return [...document.querySelectorAll('{EXPLORER} ' + parts.replaceAll(', ', ', {EXPLORER} '))]
+                    .filter(e => e.getBoundingClientRect().right > place.right + 1)
+                    .map(e => e.getAttribute('class'))}})()"""
+            assert await page.ask(outside) == [], f"{theme}, {width} x {height}"
+            figure = f"document.querySelector('{EXPLORER} .js-plotly-plot').getBoundingClientRect().height"
+            assert await page.ask(figure) < height / 2
