@@ -244,6 +244,7 @@ EXPORT_EXAMPLES = """\
 examples:
   effwb export figures/23_*.html --column icml             PDF as wide as a column, text of 8 points
   effwb export figures/*.html --to pdf svg png --column neurips --points 9 -o paper
+  effwb export figures/23_curves.html --column acl --font sans --height 2.5
   effwb export figures/23_reg.csv                          LaTeX (booktabs) and Markdown
   effwb export figures/23_owners.html --to html            opens without a network
 

@@ -1,12 +1,13 @@
-"""Figures in notebooks: beside the interactive figure each output holds an image, which travels further.
+"""Figures in notebooks: beside the interactive figure each output holds drawings of it, which travel further.
 
-`nbconvert`, GitHub, a mail and a page without a network show the image; JupyterLab shows the figure.
+JupyterLab shows the interactive figure. `nbconvert`, GitHub and a page without a network show the SVG, and
+`nbconvert --to pdf` takes the PDF. There is no PNG, because plotly's part of JupyterLab would show it in
+place of the figure until the mouse comes near.
 """
 
 from __future__ import annotations
 
 import base64
-import io
 import sys
 import warnings
 from typing import Any
@@ -17,15 +18,13 @@ from plotly.io._base_renderers import ExternalRenderer, PlotlyRenderer
 from effwb.errors import EngineError
 from effwb.export import chrome
 
-SCALE = 2.0  # image pixels per CSS pixel: sharp on paper and on screens with small pixels
-COLOURS = 128  # of an image in a notebook; a quarter of the bytes of all colours, and no difference to see
 FAILURES = 2  # after so many in a row Chrome is not tried again in this process
-PLOTLY = "application/vnd.plotly.v1+json"
+PLOTLY, SVG, PDF = "application/vnd.plotly.v1+json", "image/svg+xml", "application/pdf"
 RENDERER = "effwb"
 
 
 class ImageRenderer(ExternalRenderer):
-    """Plotly's renderer `effwb`: shows the interactive figure with a PNG of the same size beside it."""
+    """Plotly's renderer `effwb`: shows the interactive figure, with drawings of the same size beside it."""
 
     def render(self, figure: dict[str, Any]) -> None:
         """Show a figure.
@@ -35,18 +34,12 @@ class ImageRenderer(ExternalRenderer):
         """
         from IPython.display import display
 
-        data, metadata = PlotlyRenderer().to_mimebundle(figure), {}
-        width, height = size(figure)
-        try:
-            data["image/png"] = base64.b64encode(png(figure)).decode("ascii")
-            metadata["image/png"] = {"width": width, "height": height}
-        except Exception as error:  # a run of hours must not end here
-            warnings.warn(f"the figure has no image beside it: {error}", stacklevel=2)
-        display(data, metadata=metadata, raw=True)
+        data = PlotlyRenderer().to_mimebundle(figure)
+        display({**data, **drawings(figure)}, raw=True)
 
 
 def show_with_images() -> None:
-    """From now on this notebook's figures have an image beside them.
+    """From now on this notebook's figures have drawings beside them.
 
     Importing `effwb.plots` calls it. It changes nothing outside Jupyter, in notebooks that show figures in
     another way (Colab, Kaggle), and where `plotly.io.renderers.default` or `PLOTLY_RENDERER` was set by hand.
@@ -59,29 +52,38 @@ def show_with_images() -> None:
     formatter.for_type_by_name("plotly.graph_objs._figurewidget", "FigureWidget", _widget_with_image)
 
 
-def png(figure: dict[str, Any]) -> bytes:
-    """Draw a figure as a small PNG: with Chrome, or plainly where there is none.
+def drawings(figure: dict[str, Any]) -> dict[str, str]:
+    """Draw a figure as SVG and PDF: with Chrome, or plainly where there is none.
 
     Args:
         figure: The figure as a dictionary.
 
     Returns:
-        The bytes of the file, `SCALE` image pixels per CSS pixel.
+        By media type, the SVG as text and the PDF as base64. Nothing where both ways failed, with a warning:
+        a run of hours must not end here.
     """
+    try:
+        svg, pdf = (_draw(figure, suffix) for suffix in (".svg", ".pdf"))
+    except Exception as error:
+        warnings.warn(f"the figure has no drawing beside it: {error}", stacklevel=2)
+        return {}
+    return {SVG: svg.decode(), PDF: base64.b64encode(pdf).decode("ascii")}
+
+
+def _draw(figure: dict[str, Any], suffix: str) -> bytes:
     global _failures
-    width, height = size(figure)
     if _failures < FAILURES and chrome.can_draw():
         try:
-            image = chrome.draw(figure, ".png", width, height, SCALE)
+            image = chrome.draw(figure, suffix, *size(figure))
             _failures = 0
-            return _with_few_colours(image)
+            return image
         except EngineError as error:
             _failures += 1
             if _failures == FAILURES:
-                warnings.warn(f"{error}; images beside figures are plain from here on", stacklevel=2)
+                warnings.warn(f"{error}; drawings beside figures are plain from here on", stacklevel=3)
     from effwb.export import plain  # matplotlib takes a second to import
 
-    return plain.draw(figure, width, height, SCALE)
+    return plain.draw(figure, suffix, *size(figure))
 
 
 def size(figure: dict[str, Any]) -> tuple[int, int]:
@@ -99,23 +101,9 @@ def size(figure: dict[str, Any]) -> tuple[int, int]:
     return round(width), round(height)
 
 
-def _with_few_colours(image: bytes) -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    with Image.open(io.BytesIO(image)) as picture:
-        picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(file, "PNG")
-    return file.getvalue()
-
-
 def _widget_with_image(widget: Any, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-    """What IPython shows of a `FigureWidget`: the widget, and an image where no kernel runs."""
-    data = widget._repr_mimebundle_()
-    try:
-        data["image/png"] = base64.b64encode(png(widget.to_dict())).decode("ascii")
-    except Exception as error:
-        warnings.warn(f"the figure has no image beside it: {error}", stacklevel=2)
-    return data
+    """What IPython shows of a `FigureWidget`: the widget, and drawings where no kernel runs."""
+    return {**widget._repr_mimebundle_(), **drawings(widget.to_dict())}
 
 
 _failures = 0

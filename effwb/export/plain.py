@@ -26,14 +26,14 @@ VERTICAL = {"top": "top", "bottom": "bottom"}
 LEGEND = {"fontsize": 9, "framealpha": 0.8, "edgecolor": "none"}
 
 
-def draw(figure: Mapping[str, Any], width: float, height: float, scale: float = 1.0) -> bytes:
-    """Draw a figure as PNG.
+def draw(figure: Mapping[str, Any], suffix: str, width: float, height: float) -> bytes:
+    """Draw a figure.
 
     Args:
         figure: A plotly figure as a dictionary.
+        suffix: ".svg", ".pdf" or ".png".
         width: Width in CSS pixels.
         height: Height in CSS pixels.
-        scale: Image pixels per CSS pixel.
 
     Returns:
         The bytes of the file.
@@ -45,7 +45,7 @@ def draw(figure: Mapping[str, Any], width: float, height: float, scale: float = 
             drawing.add_trace(trace, drawing.colours[i % len(drawing.colours)])
     drawing.finish()
     file = io.BytesIO()
-    drawing.page.savefig(file, format="png", dpi=DPI * scale)
+    drawing.page.savefig(file, format=suffix[1:])
     return file.getvalue()
 
 

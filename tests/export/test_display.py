@@ -1,4 +1,4 @@
-"""Figures in notebooks: each output has an image beside the interactive figure, with Chrome and without."""
+"""Figures in notebooks: each output has drawings beside the interactive figure, with Chrome and without."""
 
 import base64
 import io
@@ -8,13 +8,13 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
-from nbconvert import HTMLExporter, MarkdownExporter
+from nbconvert import HTMLExporter, LatexExporter
 from PIL import Image
 
 from effwb.errors import EngineError
-from effwb.export import chrome, display
+from effwb.export import chrome, display, plain
 from tests.export.kinds import KINDS, METHODS
-from tests.export.pages import count, need_chrome_or_skip, pixels_of
+from tests.export.pages import need_chrome_or_skip, pixels_of
 
 CELLS = (
     "import pandas as pd, plotly.graph_objects as go\nfrom effwb import plots",
@@ -44,54 +44,58 @@ def outputs(notebook):
     return [output for cell in notebook.cells for output in cell.outputs]
 
 
-def check(output, width=860, height=520):
-    """An output has the interactive figure, and a PNG that shows its line."""
-    assert {display.PLOTLY, "application/vnd.jupyter.widget-view+json"} & set(output["data"])
-    picture = Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"])))
-    assert picture.size == (display.SCALE * width, display.SCALE * height)
-    assert count(np.asarray(picture.convert("RGB"), dtype=int), BLUE) > 500
+def check(output, blue):
+    """An output has the figure, and an SVG and a PDF of its line; JupyterLab would show a PNG instead."""
+    data = output["data"]
+    assert {display.PLOTLY, "application/vnd.jupyter.widget-view+json"} & set(data)
+    assert blue in data["image/svg+xml"]
+    assert base64.b64decode(data["application/pdf"]).startswith(b"%PDF")
+    assert "image/png" not in data
 
 
 @pytest.mark.browser
 class TestNotebook:
-    def test_every_figure_has_an_image_beside_it(self, notebook):
+    def test_every_figure_has_drawings_beside_it(self, notebook):
         assert len(outputs(notebook)) == 5
         for output in outputs(notebook):
-            check(output)
-        shown = outputs(notebook)[0]
-        assert shown["metadata"]["image/png"] == {"width": 860, "height": 520}
-        assert len(shown["data"]["image/png"]) < 100_000
+            check(output, "rgb(0, 114, 178)")
+            assert 'width="860" height="520"' in output["data"]["image/svg+xml"][:300]
+            assert len(output["data"]["image/svg+xml"]) < 60_000
 
     def test_its_page_shows_the_figures_without_a_network(self, notebook, tmp_path):
         page = tmp_path / "notebook.html"
         page.write_text(HTMLExporter().from_notebook_node(notebook)[0])
         assert pixels_of(page, BLUE) > 1000
 
-    def test_markdown_has_the_images_as_files(self, notebook):
-        text, resources = MarkdownExporter().from_notebook_node(notebook)
-        assert text.count("![png]") == 5
-        assert sum(name.endswith(".png") for name in resources["outputs"]) == 5
+    def test_a_paper_made_of_it_takes_the_vector_drawings(self, notebook):
+        text, resources = LatexExporter().from_notebook_node(notebook)
+        assert sum(name.endswith(".pdf") for name in resources["outputs"]) == 5
+        assert text.count(".pdf}") == 5
 
 
-def test_a_notebook_without_chrome_has_plain_images(monkeypatch, tmp_path):
+@pytest.mark.long
+def test_a_notebook_without_chrome_has_plain_drawings(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("BROWSER_PATH", raising=False)
-    for output in outputs(execute()):
-        check(output)
+    notebook = execute()
+    for output in outputs(notebook):
+        check(output, "#0072b2")
+    page = tmp_path / "notebook.html"
+    page.write_text(HTMLExporter(exclude_input=True).from_notebook_node(notebook)[0])
+    monkeypatch.undo()
+    assert pixels_of(page, BLUE) > 1000
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_figure_can_be_drawn_plainly(kind, monkeypatch):
-    monkeypatch.setattr(chrome, "find_chrome", lambda: None)
-    figure = KINDS[kind]("A title").to_dict()
+def test_any_figure_can_be_drawn_plainly(kind):
+    width, height = display.size(KINDS[kind]("").to_dict())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        picture = Image.open(io.BytesIO(display.png(figure))).convert("RGB")
-    width, height = display.size(figure)
-    assert picture.size == (display.SCALE * width, display.SCALE * height)
-    drawn = np.asarray(picture.resize((width, height)), dtype=int)
-    panels = drawn.reshape(-1, 3)[np.ptp(drawn.reshape(-1, 3), axis=1) > 60]  # coloured, so data
-    assert len(panels) > 300
+        image = plain.draw(KINDS[kind]("A title").to_dict(), ".png", width, height)
+    picture = Image.open(io.BytesIO(image)).convert("RGB")
+    assert picture.size == (width, height)
+    drawn = np.asarray(picture, dtype=int).reshape(-1, 3)
+    assert (np.ptp(drawn, axis=1) > 60).sum() > 300  # colours, so data
 
 
 def test_after_two_failures_images_are_plain_and_it_is_said_once(monkeypatch):
@@ -104,18 +108,15 @@ def test_after_two_failures_images_are_plain_and_it_is_said_once(monkeypatch):
     monkeypatch.setattr(chrome, "can_draw", lambda: True)
     monkeypatch.setattr(chrome, "draw", fail)
     figure = KINDS["loss_figure"]("").to_dict()
-    assert display.png(figure).startswith(b"\x89PNG")
-    with pytest.warns(UserWarning, match="images beside figures are plain from here on"):
-        display.png(figure)
+    with pytest.warns(UserWarning, match="drawings beside figures are plain from here on"):
+        assert "<svg" in display.drawings(figure)["image/svg+xml"]  # SVG and PDF failed
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert display.png(figure).startswith(b"\x89PNG")
+        assert "<svg" in display.drawings(figure)["image/svg+xml"]
     assert len(calls) == 2
 
 
 def test_the_plain_drawing_has_the_texts_of_the_figure():
-    from effwb.export import plain
-
     drawing = plain._Drawing(plain.decoded(KINDS["curve_figure"]("A title").to_dict()), 860, 520)
     for trace in plain.decoded(KINDS["curve_figure"]("A title").to_dict())["data"]:
         drawing.add_trace(trace, "#000000")
@@ -126,6 +127,13 @@ def test_the_plain_drawing_has_the_texts_of_the_figure():
     names = {text.get_text() for legend in drawing.page.legends for text in legend.get_texts()}
     assert names >= {*METHODS, "frontier"}
     assert "A title" in [text.get_text() for text in drawing.page.texts]
+
+
+def test_a_figure_that_cannot_be_drawn_is_shown_without_a_drawing(monkeypatch):
+    monkeypatch.setattr(chrome, "can_draw", lambda: False)
+    monkeypatch.setattr(plain, "draw", lambda *_: 1 / 0)
+    with pytest.warns(UserWarning, match="no drawing beside it: division by zero"):
+        assert display.drawings(KINDS["loss_figure"]("").to_dict()) == {}
 
 
 def test_nothing_changes_outside_jupyter():

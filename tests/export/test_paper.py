@@ -65,9 +65,12 @@ def test_a_height_is_kept(kind, figures):
 @pytest.mark.browser
 def test_the_measure_sees_what_is_wrong(figures):
     """The figures as they are on the screen, at a column's width: what this layout is for."""
-    narrow = go.Figure(figures["reg_tradeoff_figure"]).update_layout(width=PIXELS["icml"], height=300)
-    assert any("leaves the page" in line for line in faults(narrow, PIXELS["icml"], 300))
-    assert "a legend covers data" in faults(figures["curve_figure"], 860, 520)
+    long = go.Figure(
+        go.Scatter(y=[1, 2]), {"yaxis_title": "the share of all rollouts in the bin", "height": 200}
+    )
+    assert any("leaves the page" in line for line in faults(long, 300, 200))
+    inside = go.Figure([go.Scatter(y=[1, 2], name=n) for n in "ab"], {"legend": {"x": 0, "y": 1}})
+    assert "a legend covers data" in faults(inside, 500, 400)
     note = {"x": 1, "y": 1, "showarrow": False, "xref": "paper", "yref": "paper"}
     twice = go.Figure(layout={"annotations": [note | {"text": "one"}, note | {"text": "two"}]})
     assert "'one' over 'two'" in faults(twice.add_scatter(y=[1, 2]), 500, 400)

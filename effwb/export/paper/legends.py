@@ -52,10 +52,11 @@ def place_legends(fig: go.Figure, panels: list[Panel], page: float) -> tuple[dic
 def _lay_out(fig: go.Figure, name: str, entries: list[str], room: float, page: float) -> float:
     """Set rows and columns of a legend; return its height in CSS pixels."""
     title = fig.layout[name].title.text or ""
-    room -= width(title) + GAP if title else 0
+    beside = width(title) + GAP if title else 0.0
     style: dict[str, Any] = {"orientation": "h", "traceorder": "normal", "maxheight": 1}
     texts, columns = entries, len(entries)
-    if sum(map(width, entries)) + ENTRY * len(entries) > room:
+    if sum(map(width, entries)) + ENTRY * len(entries) > room - beside:
+        style["title"] = {"side": "top", "font": {"size": SMALL}} if title else {}
         texts, columns = _in_columns(entries, room, page)
         style["orientation"] = "h" if columns > 1 else "v"
         style["entrywidth"] = max(max(map(width, texts)), page / (columns + 1) - ENTRY + 4)
@@ -63,7 +64,7 @@ def _lay_out(fig: go.Figure, name: str, entries: list[str], room: float, page: f
         if trace.name in entries:
             trace.name = texts[entries.index(trace.name)]
     fig.layout[name].update(font={"size": SMALL}, bgcolor="rgba(255,255,255,0)", borderwidth=0, **style)
-    return _height(texts, columns)
+    return _height(texts, columns) + (height(title) if "title" in style else 0)
 
 
 def _in_columns(entries: list[str], room: float, page: float) -> tuple[list[str], int]:
