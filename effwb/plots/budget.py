@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,9 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from effwb.curves import BudgetCurve, Curve
-from effwb.errors import DataError
+from effwb.errors import DataError, one_of
 from effwb.frontier import Frontier
-from effwb.plots.curve_traces import add_line, budget_figure, draw_curves, finished, positions
+from effwb.plots.curve_traces import add_gap, add_line, budget_figure, draw_curves, finished, positions
 from effwb.plots.legends import legend_below
 from effwb.plots.style import GREY, LineStyle, check_table, line_styles, token_axis
 from effwb.plots.token_axes import TokenAxis, add_switch
@@ -100,17 +101,15 @@ def curve_figure(
         >>> curve = BudgetCurve([0, 256, 512], [0.1, 0.4, 0.5])
         >>> fig = plots.curve_figure({"base": curve})
     """
-    fig, tokens = draw_curves(
-        curves,
-        frontier,
-        l_max=l_max,
-        level=level,
-        shade=shade,
-        bands=bands,
-        resamples=resamples,
-        styles=line_styles(curves, methods),
-        axis=axis,
-    )
+    if shade is not None:
+        one_of("shade", shade, curves)
+        if frontier is None:
+            raise DataError(f"shade={shade!r} fills the gap to the frontier, so it needs a frontier")
+    options: dict[str, Any] = {"l_max": l_max, "level": level, "resamples": resamples}
+    styles = line_styles(curves, methods)
+    fig, tokens = draw_curves(curves, frontier, styles=styles, axis=axis, bands=bands, **options)
+    if shade is not None and frontier is not None:
+        add_gap(fig, curves[shade], frontier, tokens.zero(axis), **options)
     return finished(fig, tokens, axis, title)
 
 

@@ -77,29 +77,15 @@ def draw_curves(
     axis: str,
     l_max: float | None = None,
     level: float = 0.95,
-    shade: str | None = None,
     bands: Collection[str] | None = None,
     resamples: int = 10_000,
 ) -> tuple[go.Figure, TokenAxis]:
-    """Draw what `budget.curve_figure` draws, without legend, title and buttons."""
-    if shade is not None:
-        one_of("shade", shade, curves)
-        if frontier is None:
-            raise DataError(f"shade={shade!r} fills the gap to the frontier, so it needs a frontier")
+    """Draw what `budget.curve_figure` draws, without gap, legend, title and buttons."""
     all_curves = {**curves, **({} if frontier is None else {"frontier": frontier})}
     fig, tokens = budget_figure(all_curves, axis, l_max)
-    if shade is not None and frontier is not None:
-        curve = curves[shade]
-        end = float(min(curve.budgets[-1], frontier.budgets[-1]) if l_max is None else l_max)
-        reg_text = _reg_text(frontier, curve, end, level, resamples)
-        _add_gap(fig, curve, frontier, tokens.zero(axis), end, reg_text)
-    intervals = {
-        name: None if curve.per_problem is None else curve.interval(level, resamples=resamples)
-        for name, curve in curves.items()
-    }
     has_band = False
     for name, curve in curves.items():
-        interval = intervals[name]
+        interval = None if curve.per_problem is None else curve.interval(level, resamples=resamples)
         if interval is not None and not np.isnan(interval).any() and (bands is None or name in bands):
             _add_band(fig, name, curve, interval, tokens.zero(axis), styles[name])
             has_band = True
@@ -180,8 +166,19 @@ def _add_band(
     )
 
 
-def _add_gap(fig: go.Figure, curve: Curve, frontier: Curve, zero: float, end: float, reg_text: str) -> None:
-    """Fill the area between a curve and the frontier up to `end`, and show its REG in the legend."""
+def add_gap(
+    fig: go.Figure,
+    curve: BudgetCurve,
+    frontier: Curve,
+    zero: float,
+    *,
+    l_max: float | None = None,
+    level: float = 0.95,
+    resamples: int = 10_000,
+) -> None:
+    """Fill the area between a curve and the frontier, behind all lines, and show its REG in the legend."""
+    end = float(min(curve.budgets[-1], frontier.budgets[-1]) if l_max is None else l_max)
+    reg_text = _reg_text(frontier, curve, end, level, resamples)
     sides = []
     for c in (frontier, curve):
         below = c.budgets < end
@@ -199,6 +196,7 @@ def _add_gap(fig: go.Figure, curve: Curve, frontier: Curve, zero: float, end: fl
         name=f"gap to the frontier: REG {reg_text}",
         hoverinfo="skip",
     )
+    fig.data = (fig.data[-1], *fig.data[:-1])
 
 
 def _reg_text(frontier: Curve, curve: BudgetCurve, end: float, level: float, resamples: int) -> str:

@@ -91,17 +91,10 @@ def _add_points(
     name = str(rows["line"].iloc[0])
     marker = {"symbol": style.symbol, "size": 9, "color": style.colour}
     if seeds.max() > 1:
-        fig.add_scatter(
-            x=rows[parameter],
-            y=rows[column],
-            mode="markers",
-            marker={**marker, "size": 7},
-            opacity=0.4,
-            legendgroup=name,
-            showlegend=False,
-            hovertemplate=f"{name}, one seed<br>{parameter} %{{x:g}}<br>{column} %{{y:,.4~g}}<extra></extra>",
-            **place,
-        )
+        faint = {"mode": "markers", "marker": {**marker, "size": 7}, "opacity": 0.4, "showlegend": False}
+        hover_of_seed = f"{name}, one seed<br>{parameter} %{{x:g}}<br>{column} %{{y:,.4~g}}<extra></extra>"
+        shared = {"legendgroup": name, "hovertemplate": hover_of_seed, **place}
+        fig.add_scatter(x=rows[parameter], y=rows[column], **faint, **shared)
     intervals = [(np.nan, np.nan)] * len(mean)
     if column == "accuracy" and "low" in rows and seeds.max() == 1:
         intervals = [*groups[["low", "high"]].first().itertuples(index=False)]

@@ -32,6 +32,8 @@ def figure_layout(
     legend = ROW_OF_LEGEND * legend_rows(styles, WIDTH) if styles else 0
     margin_top, margin_bottom = 65 + 25 * bool(title), AXIS + legend
     text = "each step" if window == 1 else f"thin: each step, thick: mean of up to {window}"
+    if any(run.stages for run in runs.values()):
+        text += "; dotted: a stage begins"
     place = {"x": 1, "xanchor": "right", "y": 1 + 30 / inner, "yanchor": "bottom"}
     style = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 12, "color": GREY}}
     layout: dict[str, Any] = {

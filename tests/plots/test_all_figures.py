@@ -12,7 +12,7 @@ import pytest
 from effwb import plots
 from effwb.errors import ConfigError, DataError
 from effwb.export import save
-from tests.plots.examples import hint_rows, method_rows, reg_rows, reward_rows, run_metrics
+from tests.plots.examples import hint_rows, method_rows, parameter_rows, reg_rows, reward_rows, run_metrics
 
 FIGURES = {
     "training": (plots.training_figure, run_metrics),
@@ -20,6 +20,7 @@ FIGURES = {
     "tradeoff": (plots.tradeoff_figure, method_rows),
     "hint": (plots.hint_figure, hint_rows),
     "reg tradeoff": (plots.reg_tradeoff_figure, reg_rows),
+    "parameter": (lambda table, title: plots.parameter_figure(table, "alpha", title=title), parameter_rows),
 }
 
 
@@ -79,7 +80,17 @@ def test_bad_input_is_named(call, error, message):
         call()
 
 
-MODULES = ("benchmarks", "budget", "published", "rewards", "runs", "stated_lengths", "style", "tradeoff")
+MODULES = (
+    "benchmarks",
+    "budget",
+    "parameters",
+    "published",
+    "rewards",
+    "runs",
+    "stated_lengths",
+    "style",
+    "tradeoff",
+)
 MODULES += ("training",)
 
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from effwb import plots
+from effwb.curves import BudgetCurve
 from effwb.errors import ConfigError
 from effwb.frontier import Frontier, macro_average
+from effwb.plots.style import method_style
 from tests.plots.examples import axis_titles, method_rows, reg_rows
 from tests.test_averages import curve_on
 
@@ -49,6 +51,15 @@ class TestBenchmarkFigure:
             axis = fig.layout["yaxis" + trace.yaxis[1:]]
             assert axis.range[0] == 0
             assert max(trace.y) <= axis.range[1]
+
+    def test_a_panel_may_be_a_base_model_with_budgets_of_its_own(self):
+        small, large = (BudgetCurve(np.array([0, 8, 16]) * k, [0.1, 0.4, 0.5]) for k in (1, 16))
+        models = {"pocket": {"run a": small}, "qwen3-8b": {"run a": large, "base": large}}
+        fig = plots.benchmark_figure(models, methods={"run a": "kimi"}, axis="linear")
+        assert [a.text for a in fig.layout.annotations if a.text != "//"] == ["pocket", "qwen3-8b"]
+        assert (fig.layout.xaxis.range[1], fig.layout.xaxis2.range[1]) == pytest.approx((16.16, 258.56))
+        colours = {(t.name, t.xaxis): t.line.color for t in fig.data if t.name}
+        assert colours["run a", "x"] == colours["run a", "x2"] == method_style("kimi").colour
 
     def test_the_break_of_a_log_axis_is_in_every_panel(self, curves):
         breaks = [a.xref for a in plots.benchmark_figure(curves).layout.annotations if a.text == "//"]

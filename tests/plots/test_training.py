@@ -115,6 +115,13 @@ def test_phases_stack_up_to_the_total():
     assert fig.data[-1].y == pytest.approx(total.to_numpy())
 
 
+def test_the_figure_says_what_thin_thick_and_dotted_lines_are():
+    two_stages = plots.training_figure(run_metrics()).layout.annotations[0].text
+    assert two_stages == "thin: each step, thick: mean of up to 5; dotted: a stage begins"
+    one_stage = plots.training_figure(run_metrics().assign(stage=1)).layout.annotations[0].text
+    assert one_stage == "thin: each step, thick: mean of up to 5"
+
+
 def test_runs_are_told_apart_by_colour_and_symbol():
     fig = plots.training_figure({"a": run_metrics(), "waiting": pd.DataFrame(), "b": run_metrics(12, seed=1)})
     legend = [t for t in fig.data if t.legend is None]
