@@ -136,8 +136,8 @@ def live_figure(metrics: pd.DataFrame, *, title: str = "") -> go.Figure:
     fig.layout.annotations = ()  # the note on thin and thick lines has no room
     margin, panels = fig.layout.margin, fig.layout.height - fig.layout.margin.t - fig.layout.margin.b
     margin.update(t=85, r=20, b=60)
-    title = {"font_size": 14, "y": 0.98, "yanchor": "top"}
-    return fig.update_layout(title=title, height=panels + margin.t + margin.b)
+    fig.layout.title.update(font_size=14, y=0.98, yanchor="top")
+    return fig.update_layout(height=panels + margin.t + margin.b)
 
 
 def _live_panels(runs: Runs, is_comparison: bool) -> list[PanelSpec]:
