@@ -134,9 +134,10 @@ def live_figure(metrics: pd.DataFrame, *, title: str = "") -> go.Figure:
     """
     fig = _figure(metrics, _live_panels, 5, None, title, columns=3)
     fig.layout.annotations = ()  # the note on thin and thick lines has no room
-    return fig.update_layout(
-        title={"font_size": 14, "y": 0.98, "yanchor": "top"}, margin={"t": 85, "r": 20, "b": 60}
-    )
+    margin, panels = fig.layout.margin, fig.layout.height - fig.layout.margin.t - fig.layout.margin.b
+    margin.update(t=85, r=20, b=60)
+    fig.layout.title.update(font_size=14, y=0.98, yanchor="top")
+    return fig.update_layout(height=panels + margin.t + margin.b)
 
 
 def _live_panels(runs: Runs, is_comparison: bool) -> list[PanelSpec]:

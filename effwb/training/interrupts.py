@@ -61,10 +61,13 @@ class Interrupts(TrainerCallback):
         Raises:
             KeyboardInterrupt: The training was interrupted; what could be saved is saved.
         """
-        if world_size() > 1 or threading.current_thread() is not threading.main_thread():
+        previous = signal.getsignal(signal.SIGINT)
+        is_ours = previous is signal.default_int_handler  # else the program around us handles or ignores it
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if world_size() > 1 or not (is_ours and in_main_thread):
             yield
             return
-        previous = signal.signal(signal.SIGINT, self._handle)
+        signal.signal(signal.SIGINT, self._handle)
         try:
             yield
         except KeyboardInterrupt:

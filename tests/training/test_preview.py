@@ -7,7 +7,7 @@ import pytest
 from effwb import Point, Study, profiles
 from effwb.designs import Group
 from effwb.evaluation import per_problem
-from effwb.probes import probe
+from effwb.probes import Probing, probe
 from effwb.rollouts import read_rollouts
 
 TINY = profiles.profile("pocket", n_problems=7, n_samples=2, max_tokens=64)
@@ -26,7 +26,8 @@ def test_the_rewards_are_those_of_the_forced_answers(study, pocket):
     assert study.preview_dir(point).name == "preview-64x4"  # shared with every design of these prompts
     rollouts = read_rollouts(study.preview_dir(point))
     budgets = [8, 16, 32, 64]
-    probes = probe(rollouts, pocket, budgets, run_dir=study.preview_dir(point), progress=False)
+    options = dict(run_dir=study.preview_dir(point), probing=Probing(TINY.answer_tokens), progress=False)
+    probes = probe(rollouts, pocket, budgets, **options)
     verdicts = rollouts[["problem_id", "sample", "length", "finish_reason", "verdict"]].copy()
     for budget in budgets:
         forced = probes[probes["budget"] == budget].set_index(["problem_id", "sample"])["verdict"]
