@@ -10,7 +10,7 @@ from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
-from plotly.graph_objects import Figure
+from plotly.graph_objects import Figure, FigureWidget
 
 from effwb import plots
 from effwb._internal.benchmarks import AVERAGE, POOLED
@@ -172,13 +172,12 @@ class Explorer:
         self.update()
 
     def _open_tab(self) -> None:
-        self._draw()
+        self._draw(is_opened=True)
         fit_soon([self.tabs.children[self.tabs.selected_index or 0]])
 
     def _open_page(self) -> None:
         if self.pages.selected_index == 1:
-            if not self.training.copy.code:  # nothing is drawn: say why
-                self.training.draw()
+            self.training.open()
             fit_soon([self.training.canvas])
 
     # --------------------------------------------------------------------------------- the numbers
@@ -214,8 +213,7 @@ class Explorer:
         """Show nothing: what was shown belongs to another choice."""
         self.chosen = self.best = None
         self.table, self._html, self.numbers.value, self.copy.code = pd.DataFrame(), "", "", ""
-        for canvas in self.tabs.children:
-            empty(canvas)
+        self._empty(range(len(FIGURES)))
         self.pane.clear()
 
     def _offer_choices(self) -> None:
@@ -293,15 +291,20 @@ class Explorer:
         code = frontier_code(self.frontier.value, choice.runs.names[0])
         return evaluation_cell(drawing, choice, self.root, code, self.chooser.unreadable)
 
-    def _draw(self) -> None:
-        """Put the figure of the open tab into its canvas, and listen for clicks on it."""
+    def _draw(self, is_opened: bool = False) -> None:
+        """Put the figure of the open tab into its canvas, and listen for clicks on it.
+
+        Args:
+            is_opened: The tab was hidden until now. Then it gets a new canvas: in the page of Voila a canvas
+                that was hidden takes no changes.
+        """
         if self.chosen is None:
             return
         tab = self.tabs.selected_index or 0
-        canvas, name = self.tabs.children[tab], list(FIGURES)[tab]
-        for other in self._stale - {tab}:  # they show what was chosen before
-            empty(self.tabs.children[other])
+        name = list(FIGURES)[tab]
+        self._empty(self._stale - {tab})  # they show what was chosen before
         self._stale = {tab}
+        canvas = new_canvas() if is_opened else self.tabs.children[tab]
         try:
             drawing = self.drawing(name)
             on_click = self._guarded_click if name in CLICKED else None
@@ -311,7 +314,24 @@ class Explorer:
             empty(canvas)
             self.copy.code = ""
             raise
+        finally:
+            self._place(tab, canvas)
         self.copy.code = self._cell(drawing)
+
+    def _empty(self, tabs: Iterable[int]) -> None:
+        """Take the figures out of some tabs."""
+        for tab in tabs:
+            if tab == (self.tabs.selected_index or 0):
+                empty(self.tabs.children[tab])
+            elif len(self.tabs.children[tab].data):
+                self._place(tab, new_canvas())
+
+    def _place(self, tab: int, canvas: FigureWidget) -> None:
+        """Show a canvas in a tab."""
+        before = self.tabs.children[tab]
+        if canvas is not before:
+            self.tabs.children = [*self.tabs.children[:tab], canvas, *self.tabs.children[tab + 1 :]]
+            before.close()
 
     def _guarded_click(self, *clicked: Any) -> None:
         self.notice.guarded(self._click, *clicked)
