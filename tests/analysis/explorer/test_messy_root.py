@@ -59,7 +59,7 @@ class TestOpening:
         assert [label for label, _ in view.alike.options][1].startswith("3 runs: 210 problems")
         view.alike.value = 1
         assert view.note.value == ""
-        assert view.chosen.names == ["more/a-plain", "more/a-low", "more/b-high"]
+        assert view.chosen.names == ["more/a-low", "more/a-plain", "more/b-high"]
         assert view.left_out.set_index("run")["reason"]["free"] == "problems: 70 instead of 210"
         assert shown_names(view) <= set(view.chosen.names)
         view.runs.value = ("qwen/low",)
