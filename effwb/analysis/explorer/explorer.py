@@ -69,6 +69,7 @@ class Explorer:
         chosen: The `RunSet` that is shown; None where the choice cannot be shown (`note` says why).
         best: The `Frontier` that REG is measured against; None where nothing is shown.
         table: The numbers below the figures, a row per run and benchmark (`comparison.compare`).
+        canvases: The figure in each tab, in the order of `drawings.FIGURES`.
         training: The page of training curves.
         widget: All of it, as one widget.
 
@@ -123,7 +124,8 @@ class Explorer:
         self.l_max = widgets.SelectionSlider(options=[0], continuous_update=False, layout=wide)
         self.base = widgets.Dropdown(options=names, layout=wide)
         self.axis = widgets.ToggleButtons(options=plots.AXES, style={"button_width": "90px"})
-        self.tabs = widgets.Tab([new_canvas() for _ in FIGURES], titles=tuple(FIGURES))
+        self.canvases = [new_canvas() for _ in FIGURES]
+        self.tabs = widgets.Tab([widgets.VBox([c]) for c in self.canvases], titles=tuple(FIGURES))
         self.pages = widgets.Tab()
         self.numbers, self.status, self.copy = widgets.HTML(), widgets.HTML(), CellButton()
         self.look_again = widgets.Button(description="look for new runs", layout={"width": "150px"})
@@ -163,7 +165,7 @@ class Explorer:
         from IPython.display import display
 
         display(self.widget)
-        fit_soon(self.tabs.children)
+        fit_soon(self.canvases[:1])
         if self.root is not None:
             self.watch.start()
 
@@ -173,7 +175,7 @@ class Explorer:
 
     def _open_tab(self) -> None:
         self._draw(is_opened=True)
-        fit_soon([self.tabs.children[self.tabs.selected_index or 0]])
+        fit_soon([self.canvases[self.tabs.selected_index or 0]])
 
     def _open_page(self) -> None:
         if self.pages.selected_index == 1:
@@ -304,7 +306,7 @@ class Explorer:
         name = list(FIGURES)[tab]
         self._empty(self._stale - {tab})  # they show what was chosen before
         self._stale = {tab}
-        canvas = new_canvas() if is_opened else self.tabs.children[tab]
+        canvas = new_canvas() if is_opened else self.canvases[tab]
         try:
             drawing = self.drawing(name)
             on_click = self._guarded_click if name in CLICKED else None
@@ -322,15 +324,15 @@ class Explorer:
         """Take the figures out of some tabs."""
         for tab in tabs:
             if tab == (self.tabs.selected_index or 0):
-                empty(self.tabs.children[tab])
-            elif len(self.tabs.children[tab].data):
+                empty(self.canvases[tab])
+            elif len(self.canvases[tab].data):
                 self._place(tab, new_canvas())
 
     def _place(self, tab: int, canvas: FigureWidget) -> None:
         """Show a canvas in a tab."""
-        before = self.tabs.children[tab]
+        before, self.canvases[tab] = self.canvases[tab], canvas
         if canvas is not before:
-            self.tabs.children = [*self.tabs.children[:tab], canvas, *self.tabs.children[tab + 1 :]]
+            self.tabs.children[tab].children = [canvas]
             before.close()
 
     def _guarded_click(self, *clicked: Any) -> None:
@@ -340,7 +342,7 @@ class Explorer:
         """A point of a curve opens its run at its budget; a point of the second figure opens its run."""
         if not points.point_inds:
             return
-        canvas = self.tabs.children[self.tabs.selected_index or 0]
+        canvas = self.canvases[self.tabs.selected_index or 0]
         point = point_on_top(canvas, points.xs[0], points.ys[0], self._choice().runs.names)
         if point is not None:
             self.open(point.run, point.budget)
