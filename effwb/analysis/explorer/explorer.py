@@ -10,7 +10,7 @@ from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
-from plotly.graph_objects import Figure
+from plotly.graph_objects import Figure, FigureWidget
 
 from effwb import plots
 from effwb._internal.benchmarks import AVERAGE, POOLED
@@ -69,6 +69,7 @@ class Explorer:
         chosen: The `RunSet` that is shown; None where the choice cannot be shown (`note` says why).
         best: The `Frontier` that REG is measured against; None where nothing is shown.
         table: The numbers below the figures, a row per run and benchmark (`comparison.compare`).
+        canvases: The figure in each tab, in the order of `drawings.FIGURES`.
         training: The page of training curves.
         widget: All of it, as one widget.
 
@@ -123,7 +124,8 @@ class Explorer:
         self.l_max = widgets.SelectionSlider(options=[0], continuous_update=False, layout=wide)
         self.base = widgets.Dropdown(options=names, layout=wide)
         self.axis = widgets.ToggleButtons(options=plots.AXES, style={"button_width": "90px"})
-        self.tabs = widgets.Tab([new_canvas() for _ in FIGURES], titles=tuple(FIGURES))
+        self.canvases = [new_canvas() for _ in FIGURES]
+        self.tabs = widgets.Tab([widgets.VBox([c]) for c in self.canvases], titles=tuple(FIGURES))
         self.pages = widgets.Tab()
         self.numbers, self.status, self.copy = widgets.HTML(), widgets.HTML(), CellButton()
         self.look_again = widgets.Button(description="look for new runs", layout={"width": "150px"})
@@ -163,7 +165,7 @@ class Explorer:
         from IPython.display import display
 
         display(self.widget)
-        fit_soon(self.tabs.children)
+        fit_soon(self.canvases[:1])
         if self.root is not None:
             self.watch.start()
 
@@ -172,13 +174,12 @@ class Explorer:
         self.update()
 
     def _open_tab(self) -> None:
-        self._draw()
-        fit_soon([self.tabs.children[self.tabs.selected_index or 0]])
+        self._draw(is_opened=True)
+        fit_soon([self.canvases[self.tabs.selected_index or 0]])
 
     def _open_page(self) -> None:
         if self.pages.selected_index == 1:
-            if not self.training.copy.code:  # nothing is drawn: say why
-                self.training.draw()
+            self.training.open()
             fit_soon([self.training.canvas])
 
     # --------------------------------------------------------------------------------- the numbers
@@ -214,8 +215,7 @@ class Explorer:
         """Show nothing: what was shown belongs to another choice."""
         self.chosen = self.best = None
         self.table, self._html, self.numbers.value, self.copy.code = pd.DataFrame(), "", "", ""
-        for canvas in self.tabs.children:
-            empty(canvas)
+        self._empty(range(len(FIGURES)))
         self.pane.clear()
 
     def _offer_choices(self) -> None:
@@ -293,15 +293,20 @@ class Explorer:
         code = frontier_code(self.frontier.value, choice.runs.names[0])
         return evaluation_cell(drawing, choice, self.root, code, self.chooser.unreadable)
 
-    def _draw(self) -> None:
-        """Put the figure of the open tab into its canvas, and listen for clicks on it."""
+    def _draw(self, is_opened: bool = False) -> None:
+        """Put the figure of the open tab into its canvas, and listen for clicks on it.
+
+        Args:
+            is_opened: The tab was hidden until now. Then it gets a new canvas: in the page of Voila a canvas
+                that was hidden takes no changes.
+        """
         if self.chosen is None:
             return
         tab = self.tabs.selected_index or 0
-        canvas, name = self.tabs.children[tab], list(FIGURES)[tab]
-        for other in self._stale - {tab}:  # they show what was chosen before
-            empty(self.tabs.children[other])
+        name = list(FIGURES)[tab]
+        self._empty(self._stale - {tab})  # they show what was chosen before
         self._stale = {tab}
+        canvas = new_canvas() if is_opened else self.canvases[tab]
         try:
             drawing = self.drawing(name)
             on_click = self._guarded_click if name in CLICKED else None
@@ -311,7 +316,24 @@ class Explorer:
             empty(canvas)
             self.copy.code = ""
             raise
+        finally:
+            self._place(tab, canvas)
         self.copy.code = self._cell(drawing)
+
+    def _empty(self, tabs: Iterable[int]) -> None:
+        """Take the figures out of some tabs."""
+        for tab in tabs:
+            if tab == (self.tabs.selected_index or 0):
+                empty(self.canvases[tab])
+            elif len(self.canvases[tab].data):
+                self._place(tab, new_canvas())
+
+    def _place(self, tab: int, canvas: FigureWidget) -> None:
+        """Show a canvas in a tab."""
+        before, self.canvases[tab] = self.canvases[tab], canvas
+        if canvas is not before:
+            self.tabs.children[tab].children = [canvas]
+            before.close()
 
     def _guarded_click(self, *clicked: Any) -> None:
         self.notice.guarded(self._click, *clicked)
@@ -320,7 +342,7 @@ class Explorer:
         """A point of a curve opens its run at its budget; a point of the second figure opens its run."""
         if not points.point_inds:
             return
-        canvas = self.tabs.children[self.tabs.selected_index or 0]
+        canvas = self.canvases[self.tabs.selected_index or 0]
         point = point_on_top(canvas, points.xs[0], points.ys[0], self._choice().runs.names)
         if point is not None:
             self.open(point.run, point.budget)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 
 import ipywidgets as widgets
 import pandas as pd
@@ -17,7 +16,7 @@ from effwb.analysis.explorer.notice import Notice
 from effwb.analysis.run_filter import EXAMPLE, matching_runs
 from effwb.analysis.run_root import TrainingRun, settings_of
 from effwb.analysis.training_metrics import QUANTITIES, STATE, metrics_about
-from effwb.errors import ConfigError, EffwbError
+from effwb.errors import ConfigError
 
 MAX_WINDOW = 50  # steps
 CHOSEN_AT_START = 6
@@ -55,14 +54,13 @@ class TrainingPane:
         )
         self.quantity = widgets.Dropdown(options=list(QUANTITIES), layout=wide)
         self.canvas, self.copy = new_canvas(), CellButton()
+        self._place = widgets.VBox([self.canvas], layout={"flex": "1 1 auto", "min_width": "0"})
         first = [name for name in names if name in self.trainings] or list(self.trainings)[:CHOSEN_AT_START]
         with notice.silent():
             self._offer(first)
         notice.when(self.filter, self._filter)
         for widget in (self.chosen, self.window, self.quantity):
             notice.when(widget, self.draw)
-        with suppress(EffwbError):  # said when the page is opened
-            self.draw()
 
     @property
     def widget(self) -> widgets.Widget:
@@ -77,8 +75,7 @@ class TrainingPane:
             part for title, parts in choices.items() for part in (widgets.HTML(f"<b>{title}</b>"), *parts)
         ]
         fixed = {"width": "300px", "flex": "0 0 auto", "margin": "0 12px 0 0"}
-        wide = {"flex": "1 1 auto", "min_width": "0"}
-        return widgets.HBox([widgets.VBox(left, layout=fixed), widgets.VBox([self.canvas], layout=wide)])
+        return widgets.HBox([widgets.VBox(left, layout=fixed), self._place])
 
     # ---------------------------------------------------------------------------------- the choice
     def _offer(self, chosen: Iterable[str]) -> None:
@@ -135,6 +132,15 @@ class TrainingPane:
     def cell(self) -> str:
         """The code of a cell that draws the figure again."""
         return training_cell(self.drawing(), self._root, list(self.chosen.value))
+
+    def open(self) -> None:
+        """Draw into a new canvas: in the page of Voila a canvas that was hidden takes no changes."""
+        before, self.canvas = self.canvas, new_canvas()
+        try:
+            self.draw()
+        finally:
+            self._place.children = [self.canvas]
+            before.close()
 
     def draw(self) -> None:
         """Draw the figure of the chosen trainings; nothing where they cannot be drawn."""

@@ -30,7 +30,7 @@ class Points:
 
 
 def line(view, name, at=0):
-    figure = view.tabs.children[at]
+    figure = view.canvases[at]
     return next(t for t in figure.data if name in (t.name, t.legendgroup) and t.customdata is not None)
 
 
@@ -58,14 +58,14 @@ class TestChoices:
         assert view.table["name"].tolist() == ["free", "low"]
         assert view.l_max.value == 64
         assert view.note.value == ""
-        assert len(view.tabs.children[0].data) > 2
+        assert len(view.canvases[0].data) > 2
 
     def test_l_max_moves_reg_and_the_shaded_area(self, view):
         before = view.table["REG"].tolist()
         view.l_max.value = 32
         assert view.table["REG"].tolist() != before
         assert "J(32)" in view.numbers.value
-        shaded = next(t for t in view.tabs.children[0].data if (t.name or "").startswith("gap"))
+        shaded = next(t for t in view.canvases[0].data if (t.name or "").startswith("gap"))
         assert shaded.name.endswith(f"{view.table['REG'][0]:,.1f}")
         assert max(shaded.x) == 32
 
@@ -200,9 +200,9 @@ class TestFigures:
             view.figure("curve")
 
     def test_each_tab_is_drawn_when_it_is_opened(self, view):
-        assert len(view.tabs.children[2].data) == 0
+        assert len(view.canvases[2].data) == 0
         view.tabs.selected_index = 2
-        assert len(view.tabs.children[2].data) > 0
+        assert len(view.canvases[2].data) > 0
 
     def test_the_whole_is_one_widget(self, view):
         assert "effwb-explorer" in view.widget._dom_classes

@@ -21,7 +21,7 @@ def view(messy):
 def shown_names(view):
     """Every name of a run that some part of the page shows, apart from the lists to choose from."""
     texts = [view.numbers.value, view.count.value, view.copy.widget.value]
-    for canvas in view.tabs.children:
+    for canvas in view.canvases:
         texts += [str(trace.name) for trace in canvas.data] + [str(canvas.layout.title.text)]
     text, names = " ".join(texts), set()
     for name in sorted(view.all_runs.names, key=len, reverse=True):  # "free" is a part of "more/a-plain"
@@ -59,7 +59,7 @@ class TestOpening:
         assert [label for label, _ in view.alike.options][1].startswith("3 runs: 210 problems")
         view.alike.value = 1
         assert view.note.value == ""
-        assert view.chosen.names == ["more/a-plain", "more/a-low", "more/b-high"]
+        assert view.chosen.names == ["more/a-low", "more/a-plain", "more/b-high"]
         assert view.left_out.set_index("run")["reason"]["free"] == "problems: 70 instead of 210"
         assert shown_names(view) <= set(view.chosen.names)
         view.runs.value = ("qwen/low",)
@@ -93,7 +93,7 @@ class TestRefusals:
         assert view.best is None
         assert view.table.empty
         assert shown_names(view) == set()
-        assert all(len(canvas.data) == 0 for canvas in view.tabs.children)
+        assert all(len(canvas.data) == 0 for canvas in view.canvases)
         assert view.rollouts.options == ()
         assert view.reader.value == view.pane.reader_beside.value == view.numbers.value == ""
         with pytest.raises(ConfigError, match="cannot be shown"):
@@ -124,14 +124,14 @@ class TestRefusals:
         view = E.explore(tmp_path)
         view.tabs.selected_index = list(E.FIGURES).index("curves by level")
         assert "have no levels" in view.note.value
-        assert len(view.tabs.children[view.tabs.selected_index].data) == 0
+        assert len(view.canvases[view.tabs.selected_index].data) == 0
         assert view.copy.code == ""
 
     def test_other_tabs_forget_the_choice_before(self, view):
         view.tabs.selected_index = 2
         view.tabs.selected_index = 0
         view.runs.value = ("cli-low",)
-        assert len(view.tabs.children[2].data) == 0
+        assert len(view.canvases[2].data) == 0
         assert shown_names(view) == {"cli-low"}
 
 
