@@ -34,15 +34,15 @@ def generation_cutoff(rollouts: pd.DataFrame, cutoffs: Sequence[int] = CUTOFFS) 
     """
     import pandas as pd
 
-    cutoffs = check_budgets(cutoffs)
+    caps = check_budgets(cutoffs)
     cut = rollouts.loc[rollouts["finish_reason"] != "stop", "length"]
-    if len(cut) and cutoffs[-1] > cut.min():
+    if len(cut) and caps[-1] > cut.min():
         raise DataError(
             f"{len(cut)} rollouts were cut off after {cut.min()} tokens or more, so what a cutoff of "
-            f"{cutoffs[-1]} would have made of them is unknown; use smaller ones, or sample with a larger cap"
+            f"{caps[-1]} would have made of them is unknown; use smaller ones, or sample with a larger cap"
         )
     rows = []
-    for cutoff in cutoffs:
+    for cutoff in caps:
         fits = rollouts["length"] <= cutoff
         per_rollout = rollouts[["problem_id"]].assign(
             accuracy=solved(rollouts) & fits, length=rollouts["length"].clip(upper=cutoff), cut_off=~fits
