@@ -48,7 +48,7 @@ def o1_pruner_loss(
 
         -min(ratio w, clip(ratio, 1 - clip, 1 + clip) w)
 
-    Source: 2501.12570, section 4.2, equation 11; StarDewXXX/O1-Pruner, src/llamafactory/train/wsft/trainer.py.
+    Source: 2501.12570, equation 11; StarDewXXX/O1-Pruner, src/llamafactory/train/wsft/trainer.py.
 
     Args:
         logp: As in `o1_pruner_ratio`.
