@@ -2,7 +2,7 @@
 
 A rollout that the cap cut off is wrong. Of equally good rollouts the shorter one is chosen and the longer one
 rejected, then the one with the first effort prompt by name, then the smallest sample: the order of the rows
-changes nothing. Whatever prompt a rollout was sampled with, it is learnt after the plain prompt (as in TOPS,
+changes nothing. Whatever prompt a rollout was sampled with, it is learned after the plain prompt (as in TOPS,
 2502.18080, section 4).
 """
 
