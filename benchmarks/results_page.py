@@ -179,7 +179,17 @@ def offline(results: dict) -> str:
         cells += [p_text(to_rl.loc[name, f"Δ area {p}"]) if tested else "" for p in ("p", "p Holm")]
         rows.append(cells)
     columns = ["method", "rows", "problems left out", "accuracy", "mean tokens", "Δ accuracy, points"]
-    columns += ["p", "Holm", "tokens, ratio", "p", "Holm", "REG", "Δ REG, % to vanilla", "p to reo_rl", "Holm"]
+    columns += [
+        "p",
+        "Holm",
+        "tokens, ratio",
+        "p",
+        "Holm",
+        "REG",
+        "Δ REG, % to vanilla",
+        "p to reo_rl",
+        "Holm",
+    ]
     return f"{lines(columns, rows)}\n\n{name_of_test(tables['to base'])}"
 
 

@@ -207,7 +207,6 @@ class FineTuning:
         if not self.is_done:
             check_report_to(report_to)
             check_machine(self.machine)
-
         directory, record = RunDir(self.run_dir), Record(self.folder / "metrics.jsonl")
         note = f"{self.design['name']}: {self.examples['summary']}" if self.examples else ""
         watchers = listeners(watch, self.steps, "" if self.is_done else note)
@@ -228,9 +227,13 @@ class FineTuning:
 
     def execute(self, record: Record, watchers: Sequence[Callable], report_to: Sequence[str]) -> None:
         """Train in this process, from the last complete checkpoint or the beginning, and save the model."""
+        from accelerate import PartialState
+
         from effwb.training.fine_tuning_progress import Rows
         from effwb.training.offline_trainers import make_trainer
 
+        if world_size() > 1:  # the first process declares the run and computes the reference
+            PartialState().wait_for_everyone()
         checkpoints = self.folder / "checkpoints"
         checkpoints.mkdir(parents=True, exist_ok=True)
         start = newest_whole(checkpoints, record.steps())

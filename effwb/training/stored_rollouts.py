@@ -271,7 +271,7 @@ def split_settings(
         one_of("setting of a training on stored rollouts", name, [*OfflineTraining.model_fields, *MACHINE])
     own = {name: value for name, value in settings.items() if name in MACHINE}
     rest = {name: value for name, value in settings.items() if name not in MACHINE}
-    return base.override(**rest), machine.override(**own)
+    return base.override(**rest), machine.override(engine="transformers", **own)  # no engine samples
 
 
 def _rows(loss: str, table: pd.DataFrame, problems: Dataset, tokenizer, template) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,7 @@ def sft_warm_start(
         marker = directory.path / TABLE / "DONE"
         if marker.exists():
             check_model(directory.path / "model", marker)
+            shutil.rmtree(marker.parent / "checkpoints", ignore_errors=True)
             return str(directory.path / "model")
         examples = _examples(profile, problems, name, directory.path, seed)
     steps_of_epoch = -(-len(examples) // batch_size)

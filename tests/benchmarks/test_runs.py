@@ -68,6 +68,27 @@ def test_pocket_effects_trains_and_compares(tmp_path):
 
 
 @pytest.mark.long
+def test_offline_baselines_trains_and_compares(tmp_path):
+    from benchmarks import offline_baselines, results_page
+
+    names = ["base", "sft_shortest", "reo_rl", "vanilla"]
+    root = ["--root", str(tmp_path / "runs"), "--only", ",".join(names), "--seeds", "0,1"]
+    size = ["--steps", "1", "--problems-per-round", "1", "--n-problems", "7", "--n-samples", "1"]
+    for part in ("0/2", "1/2"):
+        small = [*size, "--max-tokens", "48", "--train-problems", "8", "--part", part]
+        offline_baselines.main(["run", *root, *small])
+    output = tmp_path / "offline_baselines.json"
+    offline_baselines.main(["table", *root, "--output", str(output)])
+    results = json.loads(output.read_text())
+    assert len(results["runs"]) == 8
+    assert [row["name"] for row in results["examples"]] == ["sft_shortest"] * 2
+    assert {row["name"] for row in results["to base"]} == set(names)
+    assert {row["name"] for row in results["to reo_rl"]} == {"reo_rl", "sft_shortest"}
+    table = results_page.offline(results)
+    assert all(f"`{name}`" in table for name in names)
+
+
+@pytest.mark.long
 def test_at_cap_trains_both_readings_and_compares(tmp_path):
     from benchmarks import at_cap
 

@@ -39,7 +39,10 @@ PAGES = {  # page -> (text on the page, smaller one for the test); each text mus
         ("n_problems=20)", "n_problems=14, n_samples=2, max_tokens=48)"),
         ("training=dict(steps=60, n_problems=48)", f"training=dict({TRAINING})"),
     ],
-    "docs/guides/offline-baselines.md": [],
+    "docs/guides/offline-baselines.md": [
+        ("training=dict(n_problems=512)", f"{TINY}, training=dict({TRAINING})"),
+        ("seeds=[0, 1, 2]", "seeds=[0]"),
+    ],
     "docs/guides/add-an-engine.md": [("max_tokens=64", "max_tokens=24")],
     "docs/guides/add-a-model.md": [
         ("n_problems=70,", "n_problems=14,"),
