@@ -54,7 +54,7 @@ class OfflineMethod:
         seed: int = 0,
         params: Mapping[str, Any] | None = None,
     ) -> Examples | Pairs:
-        """Choose what is learnt.
+        """Choose what is learned.
 
         Args:
             rollouts: The pool, with the column effort where it has several prompts.

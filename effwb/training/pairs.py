@@ -2,7 +2,7 @@
 
 A rollout that the cap cut off is wrong. Of equally good rollouts the shorter one is chosen and the longer one
 rejected, then the one with the first effort prompt by name, then the smallest sample: the order of the rows
-changes nothing. Whatever prompt a rollout was sampled with, it is learnt after the plain prompt (as in TOPS,
+changes nothing. Whatever prompt a rollout was sampled with, it is learned after the plain prompt (as in TOPS,
 2502.18080, section 4).
 """
 
@@ -202,7 +202,7 @@ def tops_iter_dpo(rollouts: pd.DataFrame) -> Pairs:
 
 
 @checked_arguments(cap=Positive)
-def dast_scores(rollouts: pd.DataFrame, *, cap: int) -> pd.DataFrame:
+def dast_scores(rollouts: pd.DataFrame, *, cap: int | None = None) -> pd.DataFrame:
     """Score the rollouts of each problem against its token length budget (DAST, 2503.04472, section 3).
 
         budget = p L_correct + (1 - p) cap          p: share of correct rollouts, L_correct: their mean length
@@ -212,7 +212,8 @@ def dast_scores(rollouts: pd.DataFrame, *, cap: int) -> pd.DataFrame:
 
     Args:
         rollouts: A rollout table.
-        cap: Cap of the rollouts in tokens; 4096 in the paper.
+        cap: Cap of the rollouts in tokens; 4096 in the paper. None: the length of the longest rollout, which
+            is the cap where one was cut off.
 
     Returns:
         problem_id, effort, sample, length, correct, budget (tokens) and score, by problem, effort and sample.
@@ -221,8 +222,10 @@ def dast_scores(rollouts: pd.DataFrame, *, cap: int) -> pd.DataFrame:
         DataError: The table cannot be used, or a rollout is longer than the cap.
     """
     pool = pool_of(rollouts)
-    if (pool["length"] > cap).any():
-        raise DataError(f"a rollout has {pool['length'].max()} tokens, more than cap={cap}")
+    longest = pool["length"].max()
+    if cap is not None and longest > cap:
+        raise DataError(f"a rollout has {longest} tokens, more than cap={cap}")
+    cap = longest if cap is None else cap
     # p times the mean length of the correct ones is the sum of their lengths over all rollouts
     spent = (pool["length"] * pool["correct"]).groupby(pool["problem_id"]).transform("mean")
     budget = spent + (1 - pool.groupby("problem_id")["correct"].transform("mean")) * cap
@@ -237,7 +240,7 @@ def dast_scores(rollouts: pd.DataFrame, *, cap: int) -> pd.DataFrame:
 def dast(
     rollouts: pd.DataFrame,
     *,
-    cap: int,
+    cap: int | None = None,
     delta: float = 0.15,
     reading: Literal["paper", "reo_rl"] = "paper",
     much_shorter: float = 1.0,
@@ -249,7 +252,7 @@ def dast(
 
     Args:
         rollouts: A rollout table; the paper has 20 rollouts per problem.
-        cap: Cap of the rollouts in tokens; 4096 in the paper.
+        cap: As in `dast_scores`.
         delta: Share of the pairs that is left out. The paper has 0.15 and 0.18: section 4.1 gives 0.15 to the
             7B model, section 4.2.4 to the 32B one.
         reading: Which one is preferred. "paper": the one with the higher score (`dast_scores`), that is the

@@ -277,6 +277,11 @@ class TestDast:
         with pytest.raises(ConfigError, match=message):
             pairs.dast(pool(), **{"cap": CAP, **params})
 
+    def test_without_a_cap_the_longest_rollout_is_at_it(self):
+        same = pairs.dast_scores(pool(), cap=CAP)  # the one that was cut off has 4096 tokens
+        pd.testing.assert_frame_equal(pairs.dast_scores(pool()), same)
+        pd.testing.assert_frame_equal(pairs.dast(pool()).table, pairs.dast(pool(), cap=CAP).table)
+
     def test_a_rollout_above_the_cap(self):
         with pytest.raises(DataError, match="4096 tokens, more than cap=4000"):
             pairs.dast(pool(), cap=4000)
