@@ -54,6 +54,7 @@ def check(output, blue):
 
 
 @pytest.mark.browser
+@pytest.mark.long
 class TestNotebook:
     def test_every_figure_has_drawings_beside_it(self, notebook):
         assert len(outputs(notebook)) == 5
