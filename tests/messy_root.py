@@ -126,9 +126,9 @@ def write_messy_root(root):
         write_run(folder / "eval", seventy, POCKET_BUDGETS, model=name, speed=1.5 + 0.2 * i)
     for name, speed in (("a-plain", 1.0), ("a-low", 1.2), ("b-high", 0.8)):
         write_run(root / "more" / name, many, POCKET_BUDGETS, speed=speed)
-    both = problems_on(["aime24", "amc23"], 40)
+    two_benchmarks = problems_on(["aime24", "amc23"], 40)
     for name, speed in (("free", 1.0), ("low", 1.4)):
-        write_run(root / "qwen" / name, both, QWEN_BUDGETS, model="Qwen/Qwen3-8B", speed=speed)
+        write_run(root / "qwen" / name, two_benchmarks, QWEN_BUDGETS, model="Qwen/Qwen3-8B", speed=speed)
     write_run(root / "under-way", seventy, POCKET_BUDGETS, speed=1.1, shards=4, unfinished=True)
     damaged = write_run(root / "damaged", seventy, POCKET_BUDGETS, speed=0.9)
     shard = RunDir(damaged).shard("rollouts", 0)

@@ -13,7 +13,7 @@ RUNS = {
 }
 
 
-def found(text):
+def names_of(text):
     return matching_runs(text, RUNS, RUNS.__getitem__)
 
 
@@ -38,7 +38,7 @@ def found(text):
     ],
 )
 def test_what_it_finds(text, names):
-    assert found(text) == names
+    assert names_of(text) == names
 
 
 @pytest.mark.parametrize(
@@ -48,17 +48,17 @@ def test_an_expression_is_refused_in_a_sentence(text):
     with pytest.raises(
         ConfigError, match=r"is neither a word of a run's name nor a condition|unknown setting"
     ):
-        found(text)
+        names_of(text)
 
 
 def test_an_unknown_setting_names_the_nearest():
     with pytest.raises(ConfigError, match=r"unknown setting 'alfa'.*Did you mean 'alpha'\?"):
-        found("alfa=2")
+        names_of("alfa=2")
 
 
 def test_only_numbers_are_compared():
     with pytest.raises(ConfigError, match="< compares numbers, and 'many' is none"):
-        found("seed<many")
+        names_of("seed<many")
 
 
 def test_words_alone_read_no_settings():

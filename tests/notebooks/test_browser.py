@@ -261,8 +261,8 @@ async def fits_every_screen(page):
             size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
             await page.send("Emulation.setDeviceMetricsOverride", **size)
             await asyncio.sleep(2)
-            await page.ask("window.dispatchEvent(new Event('resize'))")  # a window is dragged in many steps
-            await asyncio.sleep(2)
+            await page.click(f"{EXPLORER} button")  # looks for new runs, and fits the figure to the window
+            await asyncio.sleep(6)
             await page.ask(f"document.querySelector('{EXPLORER}').scrollIntoView({{block: 'start'}})")
             await page.shoot(f"explorer-{width}-{theme[11:].lower()}")
             outside = f"""(() => {{const place = document.querySelector('{EXPLORER}').getBoundingClientRect();

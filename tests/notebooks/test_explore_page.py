@@ -83,16 +83,16 @@ async def every_point_opens_what_is_seen(page):
     missed = []
     for point in points:
         near = [p for p in points if (p["x"] - point["x"]) ** 2 + (p["y"] - point["y"]) ** 2 < COVER**2]
-        seen = near[-1]
+        top = near[-1]
         await click_at(page, point["x"], point["y"])
-        wanted = f"rollouts of {seen['run']} at {seen['budget']} tokens"
+        wanted = f"rollouts of {top['run']} at {top['budget']} tokens"
         shown = f"document.querySelector('{EXPLORER}').innerText.includes({json.dumps(wanted)})"
         for _ in range(25):
             if await page.ask(shown):
                 break
             await asyncio.sleep(0.2)
         else:
-            missed.append(seen)
+            missed.append(top)
     assert missed == [], f"{len(missed)} of {len(points)} clicks missed"
 
 

@@ -144,7 +144,7 @@ class Explorer:
         when(self.focus, lambda: self.open(self.focus.value, self.clicked))
         when(self.tabs, self._open_tab, "selected_index")
         when(self.pages, self._open_page, "selected_index")
-        self.look_again.on_click(lambda _: self.notice.guarded(self.refresh))
+        self.look_again.on_click(lambda _: self.notice.guarded(self._look_again))
 
     @property
     def all_runs(self) -> RunSet:
@@ -172,6 +172,10 @@ class Explorer:
     def _choose_set(self) -> None:
         self.chooser.choose_set()
         self.update()
+
+    def _look_again(self) -> None:
+        self.refresh()
+        fit_soon([self.canvases[self.tabs.selected_index or 0], self.training.canvas])
 
     def _open_tab(self) -> None:
         self._draw(is_opened=True)

@@ -22,7 +22,7 @@ def figure(request):
 
 
 @pytest.mark.parametrize(
-    ("name", "budget", "seen"),
+    ("name", "budget", "top"),
     [
         ("below", 8, Point("below", 8)),
         ("above", 8, Point("above", 8)),
@@ -31,11 +31,11 @@ def figure(request):
         ("below", 0, Point("above", 0)),
     ],
 )
-def test_the_marker_drawn_last_is_seen(figure, name, budget, seen):
+def test_the_marker_drawn_last_is_seen(figure, name, budget, top):
     k = BUDGETS.index(budget)
     lines = [t for t in figure.data if t.legendgroup == name and t.customdata is not None]
     x = next(t.x[i] for t in lines for i, row in enumerate(t.customdata) if row[0] == budget)
-    assert point_on_top(figure, x, CURVES[name].accuracy[k], CURVES) == seen
+    assert point_on_top(figure, x, CURVES[name].accuracy[k], CURVES) == top
 
 
 def test_a_click_on_the_frontier_opens_its_owner(figure):
