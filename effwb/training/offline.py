@@ -15,12 +15,14 @@ from effwb._internal.checked import checked_arguments
 from effwb.designs import DESIGNS, find_design
 from effwb.errors import ConfigError, one_of
 from effwb.profiles import Profile, Training
-from effwb.recipes import Difference, OfflineTraining, offline_recipe
+from effwb.recipes import RECIPES, Difference, OfflineTraining, offline_recipe
+from effwb.recipes.choice import KINDS
 from effwb.recipes.values import short_name
 from effwb.training.fine_tuning import MACHINE, OfflineResult, split_batch
 from effwb.training.offline_methods import OFFLINE_METHODS, OfflineMethod
 from effwb.training.offline_pool import sample_pool
 from effwb.training.points import Point
+from effwb.training.pool import check_rollouts
 from effwb.training.stored_rollouts import prepare, split_settings
 
 if TYPE_CHECKING:
@@ -113,7 +115,9 @@ def offline_settings(
     one_of("offline method", point.design, OFFLINE_METHODS)
     method, caller = OFFLINE_METHODS[point.design], caller_settings or {}
     cap = point.max_tokens or caller.get("max_tokens") or profile.max_tokens
-    kind = recipe if recipe in ("paper", "pocket") else profile.recipe
+    if isinstance(recipe, str):
+        one_of("recipe", recipe, (*KINDS, *RECIPES))
+    kind = recipe if recipe in KINDS else profile.recipe
     own = {name: value for name, value in caller.items() if name in MACHINE}
     own_recipe = offline_recipe(point.design, kind, model or profile.model)
     machine = profile.training.override(**own)
@@ -177,6 +181,7 @@ def train_offline(
             run_root=Path(run_dir).parent, model=model, max_tokens=cap, engine=engine
         )
         pool = sample_pool(point.design, problems, profile, progress=watch != "none", **where)
+    check_rollouts(pool)
     selection = method.select(pool, max_tokens=cap, seed=seed, params=chosen.params)
     selection.check()
     run = prepare(

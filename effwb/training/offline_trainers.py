@@ -27,7 +27,7 @@ from effwb._internal import private_trl
 from effwb.errors import TrainingError
 from effwb.training.checkpoints import seal, writing
 from effwb.training.completion_logps import completion_logps, padded
-from effwb.training.offline_losses import o1_pruner_loss
+from effwb.training.offline_losses import o1_pruner_loss, o1_pruner_ratio
 from effwb.training.trl_config import lora_config, remove_printers
 
 if TYPE_CHECKING:
@@ -174,13 +174,14 @@ class O1PrunerTrainer(OfflineTrainer):
         reference, weight = inputs["ref_logps"], inputs["weight"]
         logps, tokens = completion_logps(model, inputs, self.tokens, self.compute_loss_context_manager)
         losses = o1_pruner_loss(logps, reference, tokens, weight, **self.loss_options)
-        ratio = ((logps - reference) / tokens).exp().detach()
+        reading = self.loss_options["reading"]
+        ratio = o1_pruner_ratio(logps, reference, tokens, reading=reading).detach()
         beyond = ((ratio - 1).abs() > self.loss_options["clip"]).float()
         self.ratios.append((float(ratio.mean()), float(beyond.mean())))
         return losses.mean()
 
     def log(self, logs, start_time=None) -> None:
-        """Add the mean ratio per token, and the share of this process's examples beyond the clip."""
+        """Add the mean ratio, and the share of this process's examples beyond the clip."""
         if self.ratios and "loss" in logs:
             logs["ratio"], logs["clip_ratio"] = map(float, np.mean(self.ratios, axis=0))
             self.ratios.clear()

@@ -9,6 +9,7 @@ import pytest
 from effwb import Point, Study, cli, problems, profiles
 from effwb.errors import ConfigError, DataError, IdentityError
 from effwb.recipes import OFFLINE_RECIPES
+from effwb.rollouts import solved
 from effwb.sweep.estimate import counts
 from effwb.sweep.parameters import declared_parameters
 from effwb.training.offline import offline_settings, train_offline
@@ -148,6 +149,11 @@ class TestPoints:
             assert run.training == recipe.training
             assert {**run.params, **recipe.params} == run.params
 
+    def test_an_unknown_recipe_is_refused(self):
+        with pytest.raises(ConfigError, match=r"unknown recipe 'papr'.*'paper'"):
+            offline_settings(Point("sft_shortest"), POCKET, recipe="papr")
+        assert offline_settings(Point("sft_shortest"), POCKET, recipe="lapo_discovery").recipe == "pocket"
+
     def test_a_preview_needs_a_design(self, tmp_path):
         with pytest.raises(ConfigError, match="a preview needs a design; dpo_shortest is an offline method"):
             Study.open("pocket", run_root=tmp_path).preview(Point("dpo_shortest"))
@@ -159,6 +165,11 @@ class TestPoints:
 
 
 OFFLINE_RECIPES_POCKET = {"sft": offline_settings(Point("sft_tops"), POCKET).training.learning_rate}
+
+
+def first_right(pool):
+    """A sample index under which some problem is solved."""
+    return pool.loc[solved(pool), "sample"].iloc[0]
 
 
 class TestPool:
@@ -190,9 +201,11 @@ class TestPool:
         options = dict(run_dir=root / "nothing", profile=POCKET, watch="none")
         wrong = pool.assign(verdict="wrong", length=9)
         with pytest.raises(
-            DataError, match=r"nothing to learn|no pair to learn from: 0 pairs, .* of 12 problems"
+            DataError, match=r"no correct rollout among 240 rollouts of 12 problems \(240 wrong, 0 cut off"
         ):
-            train_offline(Point(name), easy, pool=wrong, **options)
+            train_offline(Point(name), easy, pool=wrong.assign(finish_reason="stop"), **options)
+        with pytest.raises(DataError, match=r"one rollout of each problem \(12 rollouts of 12 problems\)"):
+            train_offline(Point(name), easy, pool=pool[pool["sample"] == first_right(pool)], **options)
         assert not (root / "nothing").exists()
 
     def test_an_empty_preference_set_is_refused_with_its_counts(self, easy, root):
