@@ -25,13 +25,14 @@ from effwb.prompts import Prompting
 from effwb.rollouts import sample
 from effwb.samplers import SAMPLERS, Sampler, open_sampler
 from effwb.study.run import POINTS, Points, run_points
-from effwb.training.offline import OfflineSettings, is_offline
+from effwb.training.offline import OfflineSettings
 from effwb.training.points import Point, frozen_reference, load_train_and_eval, run_name
 from effwb.training.preview import preview
 from effwb.training.settings import (
     RecipeChoice,
     RunSettings,
     check_point,
+    needs_reference,
     of_design,
     settings_of,
 )
@@ -346,7 +347,7 @@ class Study:
             check_point(
                 point, self.profile, model=model, recipe=self.recipe, caller_settings=self._caller_settings
             )
-        if reference is None and any(map(_needs_reference, listed)):
+        if reference is None and any(map(needs_reference, listed)):
             reference = self.reference()
         runs = run_points(
             points,
@@ -437,10 +438,3 @@ class Study:
                 raise ConfigError(f"{stem.name} is neither a figure, a table nor a frontier: {kind}")
         folders = [folder.parent if folder.name == EVALUATION else folder for folder in self._folders]
         return notebook.files_written(*dict.fromkeys(folders), *written)
-
-
-def _needs_reference(point: Point | None) -> bool:
-    if point is None:
-        return False
-    here = not is_offline(point.design) and find_design(point.design).needs_reference
-    return here or _needs_reference(point.after)
