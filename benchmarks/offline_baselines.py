@@ -67,9 +67,7 @@ def results_of(run_set: RunSet, made_by: str) -> dict[str, Any]:
     """
     runs = run_set.table()
     others = runs[~runs["name"].isin([BASE, "vanilla"])]
-    frontier = Frontier.pocket()
-    l_max = int(min(frontier.budgets[-1], *(run.curve.budgets[-1] for run in run_set)))
-    regs = run_set.reg_changes(frontier, "vanilla", l_max).drop(columns=["seeds", "mean tokens"])
+    regs = run_set.reg_changes(Frontier.pocket(), "vanilla").drop(columns=["seeds", "mean tokens"])
     tables = {
         "runs": runs,
         "examples": run_set.examples(),
@@ -86,7 +84,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("command", choices=["run", "table"])
     parser.add_argument("--only", default=",".join([BASE, *POINTS]), help="names of points, with commas")
     add_sizes(parser, ROOT)
-    parser.add_argument("--max-tokens", type=int, help="cap in tokens; default: the profile's")
     parser.add_argument("--train-problems", type=int, help="training problems; default: the profile's")
     parser.add_argument("--commit", help="the commit that trained the runs; default: what is checked out")
     args = parser.parse_args(argv)
@@ -94,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.command == "run":
         runs = [(name, int(seed)) for seed in args.seeds.split(",") for name in names]
         part, parts = map(int, args.part.split("/"))
-        profile = profile_of(args).override(max_tokens=args.max_tokens)
+        profile = profile_of(args)
         training = profile.training.override(n_problems=args.train_problems)
         train_all(runs[part::parts], profile.override(training=training), args.root)
         return

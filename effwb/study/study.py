@@ -26,10 +26,17 @@ from effwb.prompts import Prompting
 from effwb.rollouts import sample
 from effwb.samplers import SAMPLERS, Sampler, open_sampler
 from effwb.study.run import POINTS, Points, run_points, starting_model
-from effwb.training.offline import OfflineSettings, is_offline
+from effwb.training.offline import OfflineSettings
 from effwb.training.points import Point, frozen_reference, load_train_and_eval, run_name
 from effwb.training.preview import preview
-from effwb.training.settings import RecipeChoice, RunSettings, check_point, of_design, settings_of
+from effwb.training.settings import (
+    RecipeChoice,
+    RunSettings,
+    check_point,
+    needs_reference,
+    of_design,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -291,7 +298,7 @@ class Study:
         """
         run = of_design(self.run_settings(point, model), "a preview")
         profile, design = self.profile.override(max_tokens=run.max_tokens, training=run.training), run.design
-        if reference is None and _needs_reference(point):
+        if reference is None and needs_reference(point):
             reference = self.reference()
         place = (self.train_problems, self.run_root, seed)
         start = starting_model(point, {}, *place, **self._settings, model=model, reference=reference)
@@ -352,7 +359,7 @@ class Study:
         listed = points.values() if isinstance(points, Mapping) else points
         for point in listed:  # before the reference is sampled
             check_point(point, **self._settings, model=model)
-        if reference is None and any(map(_needs_reference, listed)):
+        if reference is None and any(map(needs_reference, listed)):
             reference = self.reference()
         runs = run_points(
             points,
@@ -441,8 +448,3 @@ class Study:
                 raise ConfigError(f"{stem.name} is neither a figure, a table nor a frontier: {kind}")
         folders = [folder.parent if folder.name == EVALUATION else folder for folder in self._folders]
         return notebook.files_written(*dict.fromkeys(folders), *written)
-
-
-def _needs_reference(point: Point) -> bool:
-    designs = [stage.design for stage in point.stages if not is_offline(stage.design)]
-    return any(find_design(design).needs_reference for design in designs)

@@ -195,6 +195,13 @@ def of_design(run: RunSettings | OfflineSettings, purpose: str) -> RunSettings:
     return run
 
 
+def needs_reference(point: Point) -> bool:
+    """Whether a point, or one that is trained before it, compares with a frozen model in training."""
+    if not is_offline(point.design) and find_design(point.design).needs_reference:
+        return True
+    return isinstance(point.after, Point) and needs_reference(point.after)
+
+
 def takes_state(point: Point) -> bool:
     """Whether a point begins with what the design of the point before it has learned."""
     if not isinstance(point.after, Point) or is_offline(point.design):

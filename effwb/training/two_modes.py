@@ -81,13 +81,8 @@ def sft_warm_start(
     source = models.locate(name, profile.trust_remote_code)
     tokenizer = models.load_tokenizer(source)
     profile = profile.as_in_training().override(n_samples=n, engine=engine)
-    options: dict[str, Any] = {
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "seed": seed,
-    }
-    identity = {**_identity(profile, problems, source, tokenizer), **options}
+    rates: dict[str, Any] = dict(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size)
+    identity = {**_identity(profile, problems, source, tokenizer), **rates, "seed": seed}
     with directory.lock():
         directory.begin(TABLE, identity)
         marker = directory.path / TABLE / "DONE"
@@ -96,17 +91,14 @@ def sft_warm_start(
             shutil.rmtree(marker.parent / "checkpoints", ignore_errors=True)
             return str(directory.path / "model")
         examples = _examples(profile, problems, name, directory.path, seed)
-    steps_of_epoch = -(-len(examples) // batch_size)
     run = FineTuning(
         loss="sft",
         rows=examples,
         model=name,
         run_dir=directory.path,
         profile=profile,
-        settings=OfflineTraining(
-            epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, schedule="linear"
-        ),
-        machine=profile.training.override(lora_rank=0, save_every=steps_of_epoch),
+        settings=OfflineTraining(**rates, schedule="linear"),
+        machine=profile.training.override(lora_rank=0, save_every=-(-len(examples) // batch_size)),
         seed=seed,
         design={"name": TABLE},
         examples={"rows": len(examples), "summary": f"{len(examples)} examples, as many of each mode"},

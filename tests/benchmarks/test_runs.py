@@ -75,7 +75,7 @@ def test_offline_baselines_trains_and_compares(tmp_path):
     root = ["--root", str(tmp_path / "runs"), "--only", ",".join(names), "--seeds", "0,1"]
     size = ["--steps", "1", "--problems-per-round", "1", "--n-problems", "7", "--n-samples", "1"]
     for part in ("0/2", "1/2"):
-        small = [*size, "--max-tokens", "48", "--train-problems", "8", "--part", part]
+        small = [*size, "--train-problems", "8", "--part", part]
         offline_baselines.main(["run", *root, *small])
     output = tmp_path / "offline_baselines.json"
     offline_baselines.main(["table", *root, "--output", str(output)])

@@ -118,7 +118,7 @@ def levels(choice: Choice) -> Drawing:
 
 def level_curves(choice: Choice) -> Drawing:
     """Accuracy against the budget, a panel per level."""
-    options = {"l_max": choice.l_max, "bands": [choice.focus], "axis": choice.axis}
+    options = panel_options(choice)
     imports = ("from effwb.analysis.level_curves import curves_by_level",)
     data = {"curves_by_level(runs)": curves_by_level(choice.runs)}
     return Drawing("benchmark_figure", data, options, imports)
@@ -132,9 +132,17 @@ def benchmarks(choice: Choice) -> Drawing:
             name: part.curves() for name, part in parts.items()
         }
     }
-    return Drawing(
-        "benchmark_figure", data, {"l_max": choice.l_max, "bands": [choice.focus], "axis": choice.axis}
-    )
+    return Drawing("benchmark_figure", data, panel_options(choice))
+
+
+def panel_options(choice: Choice) -> dict[str, Any]:
+    """Options of a figure with a panel per level or per benchmark."""
+    return {
+        "l_max": choice.l_max,
+        "bands": [choice.focus],
+        "axis": choice.axis,
+        "methods": choice.methods,
+    }
 
 
 FIGURES: dict[str, Callable[[Choice], Drawing]] = {
