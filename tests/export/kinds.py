@@ -8,7 +8,7 @@ from effwb.analysis.published import published_reg_table
 from effwb.budgets import exponential, oracle, scaled_grid
 from effwb.curves import BudgetCurve
 from effwb.frontier import Frontier
-from tests.plots.examples import hint_rows, method_rows, reg_rows, reward_rows, run_metrics
+from tests.plots.examples import hint_rows, method_rows, parameter_rows, reg_rows, reward_rows, run_metrics
 
 GRID = scaled_grid(512)
 METHODS = ("base", "vanilla", "reo_rl", "lead", "kimi weight=0.5", "length_group_norm alpha=0.1")
@@ -118,6 +118,7 @@ KINDS = {
     "loss_figure": lambda title: plots.loss_figure(4 / np.sqrt(np.arange(1, 900)), title=title),
     "oracle_figure": lambda title: plots.oracle_figure(*oracle_budgets(), title=title),
     "owner_figure": lambda title: plots.owner_figure(frontier(), title=title),
+    "parameter_figure": lambda title: plots.parameter_figure(parameter_rows(), "alpha", title=title),
     "quadrature_figure": lambda title: plots.quadrature_figure(quadrature_errors(), title=title),
     "question_budget_figure": lambda title: plots.question_budget_figure(
         pd.DataFrame({"budget": np.arange(8, 508, 5), "level": np.arange(100) % 7 + 1}), 512, title=title
