@@ -32,7 +32,8 @@ def test_the_rewards_are_those_of_the_forced_answers(study, pocket):
     for budget in budgets:
         forced = probes[probes["budget"] == budget].set_index(["problem_id", "sample"])["verdict"]
         index = pd.MultiIndex.from_frame(rollouts[["problem_id", "sample"]])
-        verdicts[budget] = forced.reindex(index).fillna(verdicts["verdict"]).to_numpy() == "correct"
+        answers = pd.Series(forced.reindex(index).to_numpy())  # none where it ended by itself before
+        verdicts[budget] = (answers.fillna(verdicts["verdict"]) == "correct").to_numpy()
     correct, *probed = (per_problem(rollouts, verdicts[b]) for b in (64, 8, 16, 32))
     finished = per_problem(rollouts, rollouts["finish_reason"] == "stop")
     group = Group(
