@@ -129,7 +129,7 @@ def run_info(folder: str | Path) -> RunInfo:
     config = RunDir(folder).config
     training_dir = folder.parent if folder.name == EVALUATION else folder
     trained = RunDir(training_dir).config.get("train", {}).get("identity")
-    steps = trained and trained["settings"]["steps"]
+    steps = (trained or {}).get("settings", {}).get("steps")
     if "run" in config:
         run = config["run"]
         return RunInfo(

@@ -237,12 +237,12 @@ class TestComparable:
     @pytest.mark.parametrize(
         ("other", "message"),
         [
-            ({"ids": ("a", "c")}, r"problems: 2 \(\w+\) in a and 1 more, 2 \(\w+\) in other"),
+            ({"ids": ("a", "c")}, "problems: 2 in a and 1 more, other 2 in other"),
             (
                 {"budgets": [0, 10, 15]},
-                r"budgets: 3 from 0 to 20 .* in a and 1 more, 3 from 0 to 15 .* in other",
+                "budgets: 3 from 0 to 20 in a and 1 more, 3 from 0 to 15 in other",
             ),
-            ({"version": 2}, r"verifier: effwb 1 .* in a and 1 more, effwb 2 .* in other"),
+            ({"version": 2}, "verifier: effwb 1 in a and 1 more, effwb 2 in other"),
             (
                 {"suffix": "final{"},
                 r"forced answer: 'box\{' and 8 tokens in a .*'final\{' and 8 tokens in other",
