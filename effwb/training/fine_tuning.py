@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from effwb import models, prompts
+from effwb._internal.interrupts import brief_interrupts
+from effwb._internal.progress import has_label, labelled, notebook_line
 from effwb.errors import ConfigError, DataError
 from effwb.profiles import Profile, Training
 from effwb.recipes.offline_training import LOSS_FIELDS, OfflineTraining
@@ -27,7 +29,7 @@ from effwb.runs import (
 from effwb.training.checkpoints import STATE, check_model, newest_whole, remove_unfit
 from effwb.training.checks import check_machine, check_report_to
 from effwb.training.launch import launch_job
-from effwb.training.record import Record, done_marker, mark_done, read_metrics
+from effwb.training.record import Record, done_marker, interruption, mark_done, read_metrics
 from effwb.training.trl_config import (
     free_memory,
     is_main,
@@ -202,14 +204,20 @@ class FineTuning:
             watch: "auto", "lines" or "none", see `train`.
             report_to: Names of Transformers' reporting integrations.
         """
-        from effwb.training.fine_tuning_progress import listeners
+        label = nullcontext() if has_label() else labelled(f"{self.design['name']}, seed {self.seed}")
+        with notebook_line(), label, brief_interrupts(lambda: interruption(self.folder, self.machine)):
+            return self._finish(watch, report_to)
+
+    def _finish(self, watch: str, report_to: Sequence[str]) -> OfflineResult:
+        from effwb.training.fine_tuning_progress import listeners, recipe_lines
 
         if not self.is_done:
             check_report_to(report_to)
             check_machine(self.machine)
         directory, record = RunDir(self.run_dir), Record(self.folder / "metrics.jsonl")
-        note = f"{self.design['name']}: {self.examples['summary']}" if self.examples else ""
-        watchers = listeners(watch, self.steps, "" if self.is_done else note)
+        notes = [f"{self.design['name']}: {self.examples['summary']}"] if self.examples else []
+        notes += recipe_lines(self.recipe)
+        watchers = listeners(watch, self.steps, [] if self.is_done else notes)
         has_own = processes(self.machine) > world_size() == 1
         with directory.lock() if is_main() else nullcontext():
             if is_main():

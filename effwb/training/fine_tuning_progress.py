@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from transformers import TrainerCallback
 
+from effwb._internal.progress import SECONDS, NotebookLine, duration, open_line, print_lines, with_label
 from effwb.training.record import Record
 
 Listener = Callable[[dict], None]
@@ -56,42 +57,68 @@ class Rows(TrainerCallback):
 
 
 class LossLines:
-    """Prints a line of text at intervals and at the last step, for terminals and papermill's log.
+    """Shows where a training is: in the line of the notebook, elsewhere as a line now and then.
 
     Args:
         steps: Steps of the whole run.
-        seconds: Least time between two lines.
+        line: The line of the notebook; None: lines of text, for terminals and logs.
+        seconds: Least time between two lines of text.
     """
 
-    def __init__(self, steps: int, seconds: float = 15.0):
-        self.steps, self.seconds, self._last_print = steps, seconds, 0.0
+    def __init__(self, steps: int, line: NotebookLine | None = None, seconds: float = SECONDS):
+        self.steps, self.line, self.seconds, self._last = steps, line, seconds, 0.0
+        self._times: list[float] = []
 
     def __call__(self, row: dict) -> None:
-        """Print the row if it is time."""
-        now = time.monotonic()
-        if now - self._last_print < self.seconds and row["step"] < self.steps:
-            return
-        self._last_print = now
-        margin = f"  margin {row['pairs/margin']:+.3f}" if "pairs/margin" in row else ""
-        left = (self.steps - row["step"]) * row["time/step"] / 60
-        sys.stdout.write(
-            f"step {row['step']}/{self.steps}  loss {row['loss']:.4f}{margin}  "
-            f"{row['time/step']:.1f} s/step  {left:.1f} min left\n"
+        """Show the row if it is time."""
+        self._times.append(row["time/step"])
+        text, is_last = with_label(self._text(row)), row["step"] == self.steps
+        if self.line is not None:
+            self.line.show(text, now=is_last)
+        elif is_last or time.monotonic() - self._last >= self.seconds:
+            self._last = time.monotonic()
+            print_lines([text])
+
+    def _text(self, row: dict) -> str:
+        recent = self._times[-20:]
+        left = (self.steps - row["step"]) * sum(recent) / len(recent)
+        margin = f", margin {row['pairs/margin']:+.3f}" if "pairs/margin" in row else ""
+        end = f"{duration(left)} left" if left else f"{duration(sum(self._times))} in all"
+        return (
+            f"step {row['step']} of {self.steps}, loss {row['loss']:.4f}{margin}, {recent[-1]:.1f} s/step, "
+            f"{end}"
         )
-        sys.stdout.flush()
 
 
-def listeners(watch: str, steps: int, note: str) -> list[Listener]:
-    """What shows the progress of a run; the note is printed at once.
+def listeners(watch: str, steps: int, notes: Sequence[str] = ()) -> list[Listener]:
+    """What shows the progress of a run; the notes are printed at once.
 
     Args:
-        watch: "auto" or "lines" for lines of text; "none".
+        watch: "auto" or "lines" for a line of text; "none".
         steps: Steps of the whole run.
-        note: What the run learns from; "" for none.
+        notes: What the run learns from, and how it differs from the paper's.
     """
     if watch == "none":
         return []
-    if note:
-        sys.stdout.write(f"{note}\n")
-        sys.stdout.flush()
-    return [LossLines(steps)]
+    line = open_line()
+    if line is None:
+        print_lines(notes)
+    else:
+        line.print_once(notes)
+    return [LossLines(steps, line)]
+
+
+def recipe_lines(recipe: Mapping[str, Any]) -> list[str]:
+    """What a training says about its recipe when it begins; on the pocket model that is one line.
+
+    Args:
+        recipe: What `offline.recipe_record` gives; {} for a training without a recipe.
+    """
+    differences = recipe.get("differences", {})
+    if not differences:
+        return []
+    if recipe["kind"] == "pocket":
+        return [f"recipe 'pocket'; not as in {recipe['paper']}: {', '.join(differences)}"]
+    left_open = ", ".join(recipe["open"]) or "nothing"
+    lines = [f"recipe {recipe['kind']!r} of {recipe['paper']}; left open by the paper: {left_open}"]
+    return lines + [f"  not as in {recipe['paper']}: {text}" for text in differences.values()]

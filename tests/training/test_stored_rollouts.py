@@ -89,19 +89,21 @@ class TestLosses:
         margin = 2.5 * (chosen / n_chosen - rejected / n_rejected)
         assert row["pairs/margin"] == pytest.approx(margin.mean(), rel=1e-3)
 
-    def test_dpo_begins_where_nothing_is_preferred_and_ends_at_its_equation(
-        self, tables, easy, whole, tmp_path
-    ):
-        row = self.first("dpo", tables["dpo"], easy, tmp_path, learning_rate=0.0)
-        assert row["loss"] == pytest.approx(np.log(2), rel=1e-5)
-        # from the model after training, with the reference of the model before it
-        columns = ("chosen_completion_ids", "rejected_completion_ids")
-        before = [logps(easy, tables["dpo"], column)[0] for column in columns]
-        after = [logps(easy, tables["dpo"], column, whole["dpo"].model)[0] for column in columns]
-        stored = pd.read_parquet(whole["dpo"].run_dir / "train" / "reference.parquet")
+    def test_dpo(self, tables, easy, tmp_path):
+        table, columns = tables["dpo"], ("chosen_completion_ids", "rejected_completion_ids")
+        options = {**SMALL, "batch_size": len(table), "beta": 0.3}
+        run = dpo(table, easy, run_dir=tmp_path / "two", epochs=2, **options)
+        assert run.metrics["loss"].iloc[0] == pytest.approx(np.log(2), rel=1e-5)  # nothing is preferred yet
+        before = [logps(easy, table, column)[0] for column in columns]
+        stored = pd.read_parquet(run.run_dir / "train" / "reference.parquet")
         assert stored["ref_chosen_logps"].to_numpy() == pytest.approx(before[0], abs=1e-3)
         assert stored["ref_rejected_logps"].to_numpy() == pytest.approx(before[1], abs=1e-3)
-        assert dpo_loss(*after, *before, beta=0.1).mean() < np.log(2)
+        # the second loss is that of the model after the first update
+        first = dpo(table, easy, run_dir=tmp_path / "one", epochs=1, **options)
+        after = [logps(easy, table, column, first.model)[0] for column in columns]
+        expected = dpo_loss(*after, *before, beta=0.3).mean()
+        assert abs(expected - np.log(2)) > 0.01
+        assert run.metrics["loss"].iloc[1] == pytest.approx(expected, abs=1e-3)
 
     @pytest.mark.parametrize("reading", ["released", "paper"])
     def test_o1_pruner(self, tables, easy, tmp_path, reading):
