@@ -54,6 +54,8 @@ def test_every_method_trains_from_the_stored_pool(name, easy, root, monkeypatch,
     assert 0 < stored["problems"] <= stored["of_problems"] == 12
     assert stored["problems"] <= stored["rows"]
     assert stored["summary"] in printed
+    assert "recipe 'pocket'; not as in " in printed
+    assert f"{name}, seed 0: step 1 of 1, loss " in printed
     dropped = {pid for row in stored["dropped"] for pid in row["problem_ids"]}
     if name not in ("dast", "simpo_dast"):  # a problem that loses one pair there may keep the other
         assert len(dropped) == 12 - stored["problems"]
