@@ -6,7 +6,7 @@ import inspect
 import re
 import sys
 from importlib.util import find_spec
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pandas as pd
 
@@ -117,6 +117,22 @@ def designs_table() -> pd.DataFrame:
     )
 
 
+def offline_table() -> pd.DataFrame:
+    """A row per method in `OFFLINE_METHODS`: name, arXiv id of its paper, its loss, and what it learns."""
+    from effwb.recipes import OFFLINE_RECIPES
+    from effwb.training.offline_methods import OFFLINE_METHODS
+
+    return pd.DataFrame(
+        {
+            "offline method": name,
+            "paper": OFFLINE_RECIPES[name].paper,
+            "loss": method.objective,
+            "learns": _first_line(method.rule).partition(":")[0],
+        }
+        for name, method in OFFLINE_METHODS.items()
+    )
+
+
 def profiles_table() -> pd.DataFrame:
     """A row per profile in `PROFILES`: what is evaluated on what, and which recipe trains."""
     fields = ("model", "problems", "n_problems", "n_samples", "max_tokens", "engine", "recipe")
@@ -157,8 +173,8 @@ def columns_table(table: str | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["table", "column", "what it holds"])
 
 
-def _first_line(cls: type) -> str:
-    return (inspect.getdoc(cls) or "").partition("\n")[0]
+def _first_line(documented: Any) -> str:
+    return (inspect.getdoc(documented) or "").partition("\n")[0]
 
 
 def _paper(cls: type) -> str:

@@ -38,10 +38,11 @@ def script(shell: str) -> str:
 
 
 def designs(**_: Any) -> list[str]:
-    """The names of the designs."""
+    """The names of the designs and of the offline methods."""
     from effwb.designs import DESIGNS
+    from effwb.training.offline_methods import OFFLINE_METHODS
 
-    return list(DESIGNS)
+    return [*DESIGNS, *OFFLINE_METHODS]
 
 
 def profiles(**_: Any) -> list[str]:
@@ -60,7 +61,9 @@ def engines(**_: Any) -> list[str]:
 
 def recipes(**_: Any) -> list[str]:
     """What a recipe may be called: its kinds, and the designs."""
-    return ["paper", "pocket", *designs()]
+    from effwb.designs import DESIGNS
+
+    return ["paper", "pocket", *DESIGNS]
 
 
 def frontiers(prefix: str = "", **_: Any) -> list[str]:

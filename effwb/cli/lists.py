@@ -29,9 +29,12 @@ effwb sweep n.ipynb -a design=le<TAB>
 
 def add_lists(subparsers: Any) -> None:
     """Add the commands that list what there is, and `completion`."""
-    summary = "list the designs, or print what one does, with its parameters"
+    summary = "list the designs and offline methods, or print what one does, with its parameters"
     add = add_command(subparsers, run_designs, summary, "examples:\n  effwb designs\n  effwb designs lead\n")
-    completed_by(add.add_argument("name", nargs="?", help="a design: print its documentation"), design_names)
+    completed_by(
+        add.add_argument("name", nargs="?", help="a design or an offline method: print its documentation"),
+        design_names,
+    )
     summary = "list the profiles, or print all settings of one"
     add = add_command(
         subparsers, run_profiles, summary, "examples:\n  effwb profiles\n  effwb profiles pocket\n"
@@ -49,16 +52,25 @@ def add_lists(subparsers: Any) -> None:
 
 
 def run_designs(args: argparse.Namespace) -> int:
-    """Print a line per design, or the documentation of one."""
-    from effwb.analysis.catalogue import designs_table
+    """Print a line per design and offline method, or the documentation of one."""
+    from effwb.analysis.catalogue import designs_table, offline_table
     from effwb.designs import find_design
+    from effwb.training.offline import is_offline
+    from effwb.training.offline_methods import OFFLINE_METHODS
 
     if args.name is None:
         print_left(designs_table())
+        print("\nThese learn from stored rollouts, without rewards:\n")
+        print_left(offline_table())
         return 0
-    cls = find_design(args.name)
-    print(f"{args.name}\n\n{inspect.getdoc(cls)}\n\nparameters:")
-    for name, value in cls().parameters().items():
+    if is_offline(args.name):
+        method = OFFLINE_METHODS[args.name]
+        doc, parameters = inspect.getdoc(method.rule), method.parameters()
+    else:
+        cls = find_design(args.name)
+        doc, parameters = inspect.getdoc(cls), cls().parameters()
+    print(f"{args.name}\n\n{doc}\n\nparameters:" + ("" if parameters else " none"))
+    for name, value in parameters.items():
         print(f"  {name} = {value!r}")
     return 0
 

@@ -13,12 +13,14 @@ from effwb.designs import DESIGNS
 from effwb.frontier import MODELS
 from effwb.profiles import PROFILES
 from effwb.samplers import SAMPLERS
+from effwb.training.offline_methods import OFFLINE_METHODS
 
 
 def test_designs(capsys):
     assert main(["designs"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["design", *DESIGNS]
+    first, second = capsys.readouterr().out.split("\nThese learn from stored rollouts, without rewards:\n\n")
+    assert [line.split()[0] for line in first.splitlines()] == ["design", *DESIGNS]
+    assert [line.split()[0] for line in second.splitlines()] == ["offline", *OFFLINE_METHODS]
     assert main(["designs", "kimi"]) == 0
     out = capsys.readouterr().out
     assert "lambda_i = 0.5" in out
@@ -27,7 +29,7 @@ def test_designs(capsys):
     assert "Did you mean 'kimi'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", DESIGNS)
+@pytest.mark.parametrize("name", [*DESIGNS, *OFFLINE_METHODS])
 def test_every_design_can_be_printed(name, capsys):
     assert main(["designs", name]) == 0
     assert capsys.readouterr().out.startswith(f"{name}\n\n")
