@@ -241,7 +241,7 @@ def test_different_problems_are_refused():
 
 def test_data_directory_override_and_its_absence(monkeypatch, tmp_path):
     monkeypatch.setenv("EFFWB_DATA", str(tmp_path))
-    with pytest.raises(ConfigError, match="EFFWB_DATA points there"):
+    with pytest.raises(ConfigError, match="set EFFWB_DATA to the data/ of a checkout"):
         F.Frontier.published("qwen3-4b")
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(DataError, match="not a saved frontier"):

@@ -314,7 +314,7 @@ def test_the_command_line_never_asks(model_with_code, tmp_path):
     command = [sys.executable, "-m", "effwb.cli", "eval", "-o", str(tmp_path / "run"), "--model", str(folder)]
     done = subprocess.run(command, input="y\n", capture_output=True, text=True, timeout=300)
     assert done.returncode == 2, done.stderr
-    assert "trust_remote_code=True" in done.stderr
+    assert "pass --trust-remote-code if you trust it" in done.stderr
     assert not trace.exists()
 
 

@@ -104,7 +104,7 @@ class TestSave:
             best=opened.runs.frontier(),
         )
         names = {path.name for path in (root / "figures").iterdir()}
-        assert names == {"99_curves.html", "99_curves.csv", "99_effects.csv", "99_best.json"}
+        assert names == {"99_curves.html", "99_curves.csv", "99_effects.csv", "99_best.json", "plotly.min.js"}
         assert Frontier.load(root / "figures" / "99_best.json").budgets[-1] == 48
         assert len(pd.read_csv(root / "figures" / "99_effects.csv")) == len(table)
         assert files["path"].str.contains("kimi_weight=0.5-seed0").any()

@@ -46,7 +46,7 @@ def directory(text: str) -> Path:
     place = any_path(text)
     if place.exists() and not place.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is a file, not a directory")
-    return _writable(place)
+    return place if place.is_dir() else _writable(place)  # a finished run may lie on a read-only disk
 
 
 def file_to_write(text: str) -> Path:
@@ -126,6 +126,9 @@ def in_terms_of_options(message: str, args: argparse.Namespace) -> str:
     >>> in_terms_of_options("n_samples=0 must be at least 1", argparse.Namespace(n_samples=0))
     '--n-samples 0 must be at least 1'
     """
+    advice = IN_PYTHON if hasattr(args, "largest") else {**IN_PYTHON, "RunSet.largest() takes": "name"}
+    for words, option in advice.items():
+        message = message.replace(words, option)
     for name in vars(args):
         if name in NO_OPTIONS:
             continue
@@ -133,7 +136,4 @@ def in_terms_of_options(message: str, args: argparse.Namespace) -> str:
         name = re.escape(name)
         message = re.sub(rf"^(unknown )?(?:profile )?{name}(?:=| (?='|must\b))", rf"\1{option} ", message)
         message = re.sub(rf"(?<![\w.'{{-]){name}=(?=[\w'\"-])", f"{option} ", message)
-    advice = IN_PYTHON if hasattr(args, "largest") else {**IN_PYTHON, "RunSet.largest() takes": "name"}
-    for words, option in advice.items():
-        message = message.replace(words, option)
     return message

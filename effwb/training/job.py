@@ -81,9 +81,9 @@ def run_job(path: str | Path, watch: str = "lines", recipe: str | None = None) -
         return run_written(path.parent, config["fine_tuning"])
     job, folder = _checked(path, config), path.parent
     scale = _profile(job)
-    if isinstance(job.design, str) and is_offline(job.design):
-        return _run_offline(job, scale, folder, watch, recipe)
     design = _design(job)
+    if isinstance(design, str) and is_offline(design):
+        return _run_offline(job, scale, folder, watch, recipe)
     options: dict[str, Any] = {"recipe": recipe or job.recipe, "design_params": job.design_params}
     options |= {"max_tokens": job.max_tokens, "model": job.model}
     training = job.training or {}

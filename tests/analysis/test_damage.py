@@ -117,7 +117,10 @@ def test_a_read_only_disk_is_read_by_everything(copy_read_only, finished, few, p
     assert main(["report", str(read_only), "-o", str(tmp_path / "report.html")]) == 0
     capsys.readouterr()
     arguments = ["--n-problems", "14", "--n-samples", "2", "--max-tokens", "64", "--problems", "pocket"]
-    assert main(["eval", "-o", str(read_only / "new"), *arguments]) == 2
+    with pytest.raises(SystemExit):
+        main(["eval", "-o", str(read_only / "new"), *arguments])
+    assert "is read-only" in capsys.readouterr().err
+    assert main(["eval", "-o", str(read_only), *arguments]) == 2
     assert "Read-only" in capsys.readouterr().err
 
 

