@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 
 import numpy as np
 
 from effwb._internal.benchmarks import POOLED
+from effwb.analysis.finished import DIGEST, group_alike
 from effwb.analysis.run_root import base_model
 from effwb.analysis.run_set import RunSet
 from effwb.errors import EffwbError
 from effwb.frontier import BENCHMARKS, MODELS, Frontier
 
 POCKET = "pocket"
-DIGEST = re.compile(r" \([0-9a-f]{12}\)")
 
 
 def readable_runs(runs: RunSet) -> tuple[RunSet, dict[str, str]]:
@@ -30,10 +29,8 @@ def readable_runs(runs: RunSet) -> tuple[RunSet, dict[str, str]]:
 
 def sets_alike(runs: RunSet) -> list[RunSet]:
     """The sets of runs that were measured alike, the largest first; of equal ones the first in the list."""
-    sets: dict[str, list[str]] = {}
-    for name in runs.names:
-        sets.setdefault(runs.measure(name), []).append(name)
-    return [runs.filter(names=names) for names in sorted(sets.values(), key=len, reverse=True)]
+    sets = group_alike({name: runs.measure(name) for name in runs.names}).values()
+    return [runs.filter(names=names) for names in sorted(sets, key=len, reverse=True)]
 
 
 def measured_on(runs: RunSet) -> str:

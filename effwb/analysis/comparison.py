@@ -60,7 +60,7 @@ def tradeoff_table(table: pd.DataFrame, runs: RunSet) -> pd.DataFrame:
         runs: The runs of the table; their methods decide the colours.
     """
     table = averages_only(table).rename(columns={"accuracy low": "low", "accuracy high": "high"})
-    return table.assign(method=[runs.method(name) for name in table["name"]])
+    return table.assign(method=table["name"].map(runs.original_methods))
 
 
 def _row(run: RunAnalysis, frontier: Frontier | None, l_max: int, base: RunAnalysis, resamples: int) -> dict:

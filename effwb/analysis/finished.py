@@ -29,11 +29,12 @@ class RunInfo(NamedTuple):
     Attributes:
         method: Short name of what was trained or prompted, the same for all seeds of it.
         seed: Seed of the training, or of the rollouts where nothing was trained.
-        design: Name of the design; None where nothing was trained.
+        design: Name of the design or offline method; None where nothing was trained.
         params: Parameters of the design by name.
         after: Method of the run that this one continues; None for one that starts from the base model.
         training_dir: Directory of the training run; None where nothing was trained.
-        steps: Optimizer updates of the training; None where nothing was trained.
+        steps: Optimizer updates of the training; None of an offline one, which counts epochs, and where
+            nothing was trained.
     """
 
     method: str

@@ -13,8 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from effwb import __version__
-from effwb._internal.benchmarks import averages_only
-from effwb.analysis.comparison import ACCURACY_AND_J, DIGITS, ISO_AES, MAX_RUNS, compare
+from effwb.analysis.comparison import ACCURACY_AND_J, DIGITS, ISO_AES, MAX_RUNS, compare, tradeoff_table
 from effwb.analysis.rollout_view import LEGEND, read_rollout
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
@@ -108,14 +107,12 @@ def _figures(runs: RunSet, table: pd.DataFrame, frontier: Frontier, l_max: int, 
     curves = runs.curves()
     bands = None if len(curves) <= 3 else ()
     methods = runs.original_methods  # they decide the colours
-    plane = averages_only(table).rename(columns={"accuracy low": "low", "accuracy high": "high"})
-    plane["method"] = plane["name"].map(methods)
     figures = {
         "Accuracy at each token budget": plots.curve_figure(
             curves, frontier, l_max=l_max, bands=bands, methods=methods
         ),
         "Accuracy and tokens spent": plots.tradeoff_figure(
-            plane, x="mean tokens", iso_aes=ISO_AES, base=base
+            tradeoff_table(table, runs), x="mean tokens", iso_aes=ISO_AES, base=base
         ),
     }
     figures |= {f"Lengths of {run.name}": plots.length_figure(run.rollouts) for run in runs}

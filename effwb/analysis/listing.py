@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ import pandas as pd
 from effwb._internal.benchmarks import AVERAGE
 from effwb._internal.checked import PathText, check_value
 from effwb._internal.locks import is_held
-from effwb.analysis.finished import EVALUATION, measure_of, run_info, run_name_below
+from effwb.analysis.finished import EVALUATION, run_info, run_name_below
 from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
 from effwb.errors import ConfigError, DataError, EffwbError
 from effwb.frontier import Frontier
-from effwb.runs import RunDir
+from effwb.runs import RunDir, read_json
 
 INSIDE = ("rollouts", "probes", "model", "checkpoints", "train", "warm_start")  # they belong to a run above
 STATES = ("finished", "running", "stopped", "damaged")
@@ -27,7 +27,7 @@ COLUMNS = {
     "run": "path of the run below the directory",
     "kind": "training (with its evaluation), evaluation, rollouts (without forced answers) or fine-tuning",
     "model": "model that was evaluated, or that the training started from",
-    "design": "design it was trained with",
+    "design": "design or offline method it was trained with",
     "parameters": "parameters of the design that are not its defaults",
     "seed": "seed of the training, or of the rollouts where nothing was trained",
     "steps": "optimizer updates that are done",
@@ -95,10 +95,10 @@ def list_runs(root: str | Path, frontier: Frontier | Callable[[RunSet], Frontier
     finished = RunSet.of(root, evaluations)
     by_name = {row["run"]: row for row in rows.values()}
     comparable: dict[str, list[str]] = {}  # names of runs by what was measured
-    for name, evaluation in zip(finished.names, evaluations, strict=True):
+    for name in finished.names:
         try:
             by_name[name] |= _measured(finished[name])
-            comparable.setdefault(measure_of(RunDir(evaluation)), []).append(name)
+            comparable.setdefault(finished.measure(name), []).append(name)
         except EffwbError as error:
             by_name[name] |= {"state": "damaged", "note": str(error)}
     best, l_max = None, None
@@ -140,7 +140,8 @@ def _described(root: Path, folder: Path) -> dict[str, Any]:
         return row | _rollouts(folder)
     except (EffwbError, KeyError, TypeError) as error:
         kind = "training" if (folder / "train").is_dir() else "evaluation"
-        return row | {"kind": kind, "state": "damaged", "note": str(error)}
+        note = str(error) if isinstance(error, EffwbError) else f"config.json is damaged: {error!r}"
+        return row | {"kind": kind, "state": "damaged", "note": note}
 
 
 def _training(folder: Path) -> dict[str, Any]:
@@ -151,7 +152,7 @@ def _training(folder: Path) -> dict[str, Any]:
     if done:
         done_marker(train)
     info = run_info(evaluation if (evaluation / "config.json").exists() else folder)
-    planned = identity["settings"]["steps"]
+    planned = _planned_steps(train, identity["settings"])
     row = {"kind": "training", "model": identity["model"], "design": info.design, "seed": info.seed}
     row |= {"parameters": _in_words(info.method, info.design), "planned steps": planned}
     row |= {"steps": planned if done else Record(train / "metrics.jsonl").steps()}
@@ -161,6 +162,14 @@ def _training(folder: Path) -> dict[str, Any]:
     if part["state"] != "finished":
         row["note"] = "the training is finished, its evaluation is not"
     return row | {key: part[key] for key in ("problems", "samples", "state")}
+
+
+def _planned_steps(train: Path, settings: Mapping[str, Any]) -> int:
+    """The updates of a whole training; those of an offline method follow from its epochs and its rows."""
+    if "steps" in settings:
+        return settings["steps"]
+    rows = read_json(train / "examples.json", "restore it from a copy")["rows"]
+    return settings["epochs"] * -(-rows // settings["batch_size"])
 
 
 def _rollouts(folder: Path) -> dict[str, Any]:

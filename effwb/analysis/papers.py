@@ -74,7 +74,7 @@ PAPERS = {
 
 
 def trained_alike(runs: RunSet, steps: int | None = None) -> RunSet:
-    """The runs that may stand in one figure: those trained for one number of steps, and untrained ones.
+    """The runs for one figure: those trained for one number of steps, offline ones, and untrained ones.
 
     Args:
         runs: The runs.

@@ -84,6 +84,8 @@ def survey(root: str | Path) -> RunRoot:
                 runs.trainings[name] = TrainingRun(name, folder, info, finished)
         except EffwbError as error:
             runs.unfinished[name] = str(error)
+        except (KeyError, TypeError) as error:  # a section without what each has
+            runs.unfinished[name] = f"config.json is damaged: {error!r}"
     for name in runs.trainings.keys() - runs.finished.keys() - runs.unfinished.keys():
         finished = runs.trainings[name].finished
         runs.unfinished[name] = "trained, not evaluated" if finished else "training, not finished"

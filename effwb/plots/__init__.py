@@ -1,6 +1,7 @@
 """Figures: curves or DataFrames in, a plotly figure out. Nothing here computes a result or opens a window."""
 
-from effwb.export.display import show_with_images
+import sys
+
 from effwb.plots.benchmarks import benchmark_figure, reg_tradeoff_figure
 from effwb.plots.budget import curve_figure, frontier_figure, owner_figure, question_budget_figure
 from effwb.plots.parameters import parameter_figure
@@ -12,7 +13,10 @@ from effwb.plots.style import AXES, COLOURS, GREY, SYMBOLS
 from effwb.plots.tradeoff import tradeoff_figure
 from effwb.plots.training import state_figure, training_figure
 
-show_with_images()
+if "IPython" in sys.modules:  # elsewhere no figure is shown, and plotly's renderers take a second to import
+    from effwb.export.display import show_with_images
+
+    show_with_images()
 
 __all__ = [
     "AXES",

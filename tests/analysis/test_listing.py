@@ -73,6 +73,16 @@ def test_every_run_is_listed_once_with_its_state(root):
     assert table["age"].between(0, 60).all()
 
 
+def test_an_offline_training_counts_epochs_and_its_rows(tmp_path):
+    """5 rows in batches of 2 are 3 updates of an epoch, and 6 of two."""
+    run = RunDir(write_training(tmp_path / "pairs", steps=2, done=False))
+    identity = {"model": "pocket", "design": {"name": "dpo_tops"}, "seed": 0, "max_tokens": 64}
+    run.write_config({"train": {"identity": {**identity, "settings": {"epochs": 2, "batch_size": 2}}}})
+    (run.path / "train/examples.json").write_text(json.dumps({"rows": 5}))
+    row = rows(list_runs(tmp_path)).loc["pairs"]
+    assert row[["design", "steps", "planned steps", "state"]].tolist() == ["dpo_tops", 2, 6, "stopped"]
+
+
 def test_one_frontier_for_all_that_can_be_compared(root):
     """J is (0, 1, 1) or (0, 0, 1) at 0, 10, 20 tokens: areas 15 and 5."""
     listing = list_runs(root)

@@ -71,8 +71,9 @@ class Choice(NamedTuple):
 
     @property
     def methods(self) -> dict[str, str]:
-        """The method of each run, which decides its colour."""
-        return {run: self.runs.method(run) for run in self.runs.names}
+        """The method of each run before `rename`, which decides its colour."""
+        methods = self.runs.original_methods
+        return {run: methods[run] for run in self.runs.names}
 
 
 def curves(choice: Choice) -> Drawing:
