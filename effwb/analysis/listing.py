@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from effwb.analysis.run_analysis import RunAnalysis
 from effwb.analysis.run_set import RunSet
 from effwb.errors import ConfigError, DataError, EffwbError
 from effwb.frontier import Frontier
-from effwb.runs import RunDir, read_json
+from effwb.runs import RunDir
 
 INSIDE = ("rollouts", "probes", "model", "checkpoints", "train", "warm_start")  # they belong to a run above
 STATES = ("finished", "running", "stopped", "damaged")
@@ -145,14 +145,14 @@ def _described(root: Path, folder: Path) -> dict[str, Any]:
 
 
 def _training(folder: Path) -> dict[str, Any]:
-    from effwb.training.record import Record, done_marker
+    from effwb.training.record import Record, done_marker, planned_steps
 
     run, train, evaluation = RunDir(folder), folder / "train", folder / EVALUATION
     identity, done = run.stored_identity("train"), (train / "DONE").exists()
     if done:
         done_marker(train)
     info = run_info(evaluation if (evaluation / "config.json").exists() else folder)
-    planned = _planned_steps(train, identity["settings"])
+    planned = planned_steps(train, identity["settings"])
     row = {"kind": "training", "model": identity["model"], "design": info.design, "seed": info.seed}
     row |= {"parameters": _in_words(info.method, info.design), "planned steps": planned}
     row |= {"steps": planned if done else Record(train / "metrics.jsonl").steps()}
@@ -162,14 +162,6 @@ def _training(folder: Path) -> dict[str, Any]:
     if part["state"] != "finished":
         row["note"] = "the training is finished, its evaluation is not"
     return row | {key: part[key] for key in ("problems", "samples", "state")}
-
-
-def _planned_steps(train: Path, settings: Mapping[str, Any]) -> int:
-    """The updates of a whole training; those of an offline method follow from its epochs and its rows."""
-    if "steps" in settings:
-        return settings["steps"]
-    rows = read_json(train / "examples.json", "restore it from a copy")["rows"]
-    return settings["epochs"] * -(-rows // settings["batch_size"])
 
 
 def _rollouts(folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from effwb.sweep import local
 from effwb.sweep.estimate import counts
 from effwb.sweep.parameters import declared_parameters
 from effwb.sweep.point import STATES, SweepPoint
+from effwb.training.record import planned_steps
 
 REFRESH = 20.0  # seconds between two tables, if nothing happens
 HEADING = "time      done running  failed   to do    left"
@@ -53,7 +54,8 @@ def point_progress(folder: Path) -> PointProgress | None:
     finished = sum((file.parent / "DONE").exists() for file in records)
     with suppress(DataError, KeyError, IndexError, ValueError, OSError):  # a file that is just being written
         row = json.loads(records[-1].read_bytes().splitlines()[-1])
-        steps = RunDir(records[-1].parents[1]).identity("train")["settings"]["steps"]
+        settings = RunDir(records[-1].parents[1]).identity("train")["settings"]
+        steps = planned_steps(records[-1].parent, settings)
         return PointProgress(finished, row["step"], steps, row.get("accuracy"))
     return None
 

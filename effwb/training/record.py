@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from effwb._internal.checksums import Damaged, record_file, verify_file
 from effwb._internal.jsonl import append_line, read_lines
@@ -52,6 +53,22 @@ class Record:
         """Append a step; numbers that are not finite become null."""
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         append_line(self.path, clean)
+
+
+def planned_steps(folder: Path, settings: Mapping[str, Any]) -> int:
+    """Return the updates of a whole training; those of an offline method follow from its epochs and rows.
+
+    Args:
+        folder: The directory `train` of the run.
+        settings: The settings in the identity of the training.
+
+    Raises:
+        DataError: The file that says what an offline method learns from is missing or damaged.
+    """
+    if "steps" in settings:
+        return settings["steps"]
+    rows = read_json(folder / "examples.json", "restore it from a copy")["rows"]
+    return settings["epochs"] * -(-rows // settings["batch_size"])
 
 
 def mark_done(folder: Path, **marker) -> None:

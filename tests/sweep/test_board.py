@@ -53,6 +53,16 @@ def test_the_progress_of_a_point_is_read_from_its_trainings(points):
     assert point_progress(points[0].folder) is None
 
 
+def test_an_offline_training_has_steps_too(points):
+    """5 rows in batches of 2 are 3 updates of an epoch, and 6 of two; there are no rollouts."""
+    run = RunDir(points[0].folder / "runs/first")
+    run.path.mkdir(parents=True)
+    run.begin("train", {"settings": {"epochs": 2, "batch_size": 2}})
+    (run.path / "train/examples.json").write_text('{"rows": 5}')
+    (run.path / "train/metrics.jsonl").write_text('{"step": 1}\n')
+    assert point_progress(points[0].folder) == PointProgress(finished=0, step=1, steps=6, accuracy=None)
+
+
 def test_running_points_are_counted_and_shown_with_the_time_left(points, clock, capsys):
     table = ProgressBoard(points, visible=True)
     for point in points[:2]:
