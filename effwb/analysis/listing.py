@@ -16,12 +16,12 @@ from effwb._internal.checked import PathText, check_value
 from effwb._internal.locks import is_held
 from effwb.analysis.finished import EVALUATION, run_info, run_name_below
 from effwb.analysis.run_analysis import RunAnalysis
+from effwb.analysis.run_root import folders_of_runs
 from effwb.analysis.run_set import RunSet
 from effwb.errors import ConfigError, DataError, EffwbError
 from effwb.frontier import Frontier
 from effwb.runs import RunDir
 
-INSIDE = ("rollouts", "probes", "model", "checkpoints", "train", "warm_start")  # they belong to a run above
 STATES = ("finished", "running", "stopped", "damaged")
 COLUMNS = {
     "run": "path of the run below the directory",
@@ -118,8 +118,7 @@ def _folders(root: Path) -> Iterator[Path]:
         is_part = folder.name == EVALUATION and (folder.parent / "train").is_dir() and folder != root
         if signs and not is_part:
             yield folder
-        skipped = {*INSIDE, "think", "empty"} if "warm_start" in below else set(INSIDE)
-        below[:] = sorted(set(below) - skipped)
+        below[:] = folders_of_runs(below)
 
 
 def _evaluation(folder: Path) -> Path | None:

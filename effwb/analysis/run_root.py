@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _Run = TypeVar("_Run")
-INSIDE = {"rollouts", "probes", "model", "train"}  # folders that belong to the run above them
+INSIDE = {"rollouts", "probes", "model", "train", "warm_start"}  # folders that belong to the run above them
+POOLS = {"think", "empty"}  # what a warm start learned from
 
 
 class TrainingRun(NamedTuple):
@@ -73,7 +74,7 @@ def survey(root: str | Path) -> RunRoot:
     runs = RunRoot({}, {}, {})
     for path, below, files in os.walk(root):
         folder, children = Path(path), set(below)
-        below[:] = sorted(children - INSIDE)
+        below[:] = folders_of_runs(below)
         name = run_name_below(root, folder)
         try:
             if "rollouts" in children and "config.json" in files:
@@ -90,6 +91,16 @@ def survey(root: str | Path) -> RunRoot:
         finished = runs.trainings[name].finished
         runs.unfinished[name] = "trained, not evaluated" if finished else "training, not finished"
     return RunRoot(_by_name(runs.finished), _by_name(runs.trainings), _by_name(runs.unfinished))
+
+
+def folders_of_runs(folders: Iterable[str]) -> list[str]:
+    """Return those of the folders in a directory that may hold further runs, sorted.
+
+    Args:
+        folders: The names of all folders in the directory.
+    """
+    names = set(folders)
+    return sorted(names - INSIDE - (POOLS if "warm_start" in names else set()))
 
 
 def _by_name(table: dict[str, _Run]) -> dict[str, _Run]:

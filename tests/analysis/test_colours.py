@@ -48,6 +48,9 @@ def test_every_door_gives_a_run_the_colour_of_its_method(root, tmp_path):
     explorer = Explorer(runs, runs.names)
     for name in ("curves", "accuracy and tokens"):
         assert by_run.items() <= lines(explorer.figure(name)).items()
+    renamed = Explorer(runs.rename({"kimi weight=1": "ours"}), runs.names)
+    for name in ("curves", "accuracy and tokens"):
+        assert by_run.items() <= lines(renamed.figure(name)).items()
     report = write_report(runs, tmp_path / "report.html").read_text()
     curves, tradeoff, *_ = figures_in(report)
     assert by_run.items() <= lines(curves).items()

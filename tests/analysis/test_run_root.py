@@ -2,7 +2,7 @@
 
 import pytest
 
-from effwb.analysis.run_root import base_model, settings_of, survey
+from effwb.analysis.run_root import base_model, folders_of_runs, settings_of, survey
 from effwb.errors import ConfigError
 from tests.messy_root import TRAININGS, write_training
 
@@ -36,6 +36,17 @@ def test_a_damaged_config_is_a_reason(tmp_path):
     write_training(tmp_path / "a", "kimi")
     (tmp_path / "a/config.json").write_text("{")
     assert "is not valid JSON" in survey(tmp_path).unfinished["a"]
+
+
+def test_a_config_that_lacks_a_part_is_a_reason(tmp_path):
+    write_training(tmp_path / "a", "kimi")
+    (tmp_path / "a/config.json").write_text('{"train": {"identity": {"model": "pocket"}}}')
+    assert survey(tmp_path).unfinished["a"] == "config.json is damaged: KeyError('design')"
+
+
+def test_what_a_warm_start_learned_from_is_no_run():
+    assert folders_of_runs(["warm_start", "think", "empty", "model", "b", "a"]) == ["a", "b"]
+    assert folders_of_runs(["think", "empty"]) == ["empty", "think"]
 
 
 def test_no_directory(tmp_path):
