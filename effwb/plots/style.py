@@ -300,6 +300,9 @@ def _next_free(first: str, choices: Sequence[str], used: Collection[str]) -> str
 
 def _method_and_parameters(name: str) -> tuple[str, str]:
     """Split a name into the design and the rest; spaces and underscores are the same, as in names of runs."""
+    own = re.match(r"[\w.]+:(\w+)", name)  # "my_designs:LengthPrice" goes by the NAME "length_price"
+    if own:
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", own[1]) + name[own.end() :]
     text = re.sub(r"^[^=]*/|-seed\d+$", "", name.lower())
     text = re.sub(r"[\s,_-]+", "_", text).strip("_")
     text = METHOD_ALIASES.get(text, text)

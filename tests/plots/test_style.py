@@ -59,6 +59,10 @@ class TestMethodStyle:
             )  # quantities have dashes
             assert not (has_dash and a[0] == b[0] and a[2] == b[2] and kind != "owners"), (first, second)
 
+    def test_a_design_of_ones_own_has_one_colour_by_module_path_and_by_name(self):
+        assert method_style("my_designs:LengthPrice") == method_style("length_price")
+        assert method_style("my_designs:LengthPrice rate=0.1") == method_style("length_price rate=0.1")
+
     def test_a_design_registered_later_changes_no_colour(self, monkeypatch):
         names = ["base", *DESIGNS, *VARIANTS, "mine", "mine rate=3"]
         before = {name: method_style(name) for name in names}
