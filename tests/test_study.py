@@ -201,14 +201,24 @@ class TestPointsInOrder:
     def test_a_warm_start_comes_first_and_is_made_once_per_seed(self, tmp_path, calls, monkeypatch):
         made = []
 
-        def fine_tune(self, profile, problems, *, run_dir, model, seed):
+        def fine_tune(self, profile, problems, *, run_dir, model, seed, engine, watch):
             made.append((run_dir.name, model, seed))
+            assert (engine, watch) == ("vllm", "lines")
             return str(run_dir / "model")
 
         monkeypatch.setattr(WarmStart, "train", fine_tune)
         points = [Point.with_stages("hgpo")]
         runs = study.run_points(
-            points, None, None, TINY, run_root=tmp_path, base=False, model="m", seeds=[0, 1]
+            points,
+            None,
+            None,
+            TINY,
+            run_root=tmp_path,
+            base=False,
+            model="m",
+            seeds=[0, 1],
+            eval_engine="vllm",
+            watch="lines",
         )
         assert made == [("warm_start-seed0", "m", 0), ("warm_start-seed1", "m", 1)]
         assert [model for _, _, model, _ in calls] == [

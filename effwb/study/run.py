@@ -194,10 +194,10 @@ def starting_model(
     if after is None:
         return {}
     if isinstance(after, WarmStart):
-        run_dir, model = root / run_name(after.name, seed), options.get("model")
+        where: dict[str, Any] = dict(run_dir=root / run_name(after.name, seed), model=options.get("model"))
+        where |= dict(seed=seed, engine=options.get("pool_engine"), watch=options.get("watch", "auto"))
         with labelled("first a warm start"):
-            start = after.train(profile, train_problems, run_dir=run_dir, model=model, seed=seed)
-        return {"model": start}
+            return {"model": after.train(profile, train_problems, **where)}
     name = next((other for other in points if points[other] == after), after.name)
     known = {**points, name: after}
     with labelled(f"first {name}"):

@@ -301,7 +301,8 @@ class Study:
         if reference is None and needs_reference(point):
             reference = self.reference()
         place = (self.train_problems, self.run_root, seed)
-        start = starting_model(point, {}, *place, **self._settings, model=model, reference=reference)
+        options: dict[str, Any] = dict(model=model, reference=reference, pool_engine=self.eval_engine)
+        start = starting_model(point, {}, *place, **self._settings, **options)
         if "state" in start:
             design.load_state(start["state"])
         with self.sampler(start.get("model", model)) as sampler:
@@ -316,11 +317,8 @@ class Study:
 
     def preview_dir(self, point: Point, seed: int = 0) -> Path:
         """Directory of a preview's rollouts; designs with the same prompts and starting model share it."""
-        run, cls, stem = (
-            of_design(self.run_settings(point), "a preview"),
-            find_design(point.design),
-            "preview",
-        )
+        run, stem = of_design(self.run_settings(point), "a preview"), "preview"
+        cls = find_design(point.design)
         if cls.hint or cls.modes:
             stem += f"-{Point(cls.NAME if ':' in point.design else point.design, point.params).name}"
         if point.after:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,6 +45,7 @@ def sft_warm_start(
     batch_size: int = 128,
     seed: int = 0,
     engine: str | None = None,
+    watch: str = "auto",
 ) -> str:
     """Fine-tune a model on its own correct answers in both modes.
 
@@ -68,6 +69,7 @@ def sft_warm_start(
         batch_size: Examples per update.
         seed: Seed of rollouts, examples and their order.
         engine: The sampling engine; None is the profile's.
+        watch: What is shown: "auto" or "lines" (a line of text), or "none".
 
     Returns:
         The directory of the fine-tuned model, which `train` and `open_sampler` take.
@@ -90,7 +92,7 @@ def sft_warm_start(
             check_model(directory.path / "model", marker)
             shutil.rmtree(marker.parent / "checkpoints", ignore_errors=True)
             return str(directory.path / "model")
-        examples = _examples(profile, problems, name, directory.path, seed)
+        examples = _examples(profile, problems, name, directory.path, seed, progress=watch != "none")
     run = FineTuning(
         loss="sft",
         rows=examples,
@@ -105,7 +107,7 @@ def sft_warm_start(
         table=TABLE,
         known_identity=identity,
     )
-    return run.train("none").model
+    return run.train(watch).model
 
 
 def _identity(profile: Profile, problems, source, tokenizer) -> dict:
@@ -126,7 +128,7 @@ def _identity(profile: Profile, problems, source, tokenizer) -> dict:
     }
 
 
-def _examples(profile: Profile, problems, model: str, folder: Path, seed: int) -> list[dict]:
+def _examples(profile: Profile, problems, model: str, folder: Path, seed: int, progress: bool) -> list[dict]:
     """`prompt_ids` and `completion_ids` of both modes, equally many, in an order that the seed decides."""
     parts = []
     with open_sampler(model, profile.engine, **profile.sampler_options) as sampler:
@@ -139,6 +141,7 @@ def _examples(profile: Profile, problems, model: str, folder: Path, seed: int) -
                 seed=seed,
                 sampling=profile.sampling(),
                 prompting=profile.prompting(opening=mode),
+                progress=progress,
             )
             prompt_ids = problems_of(folder / mode).set_index("problem_id")["prompt_ids"]
             correct = table[solved(table)]
@@ -174,8 +177,6 @@ class WarmStart:
         'hgpo after warm_start'
     """
 
-    name: ClassVar[str] = "warm_start"
-
     n: Positive | None = None
     epochs: Positive | None = None
     learning_rate: NotNegative | None = None
@@ -184,8 +185,25 @@ class WarmStart:
     def __post_init__(self):
         check_fields(self)
 
+    @property
+    def name(self) -> str:
+        """Its word and the fields that are set, so that two warm starts have two directories."""
+        return " ".join([TABLE, *(f"{name}={value}" for name, value in self._set_fields().items())])
+
+    def _set_fields(self) -> dict[str, Any]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
     def train(
-        self, profile: Profile, problems: Dataset, *, run_dir: Path, model: str | None, seed: int
+        self,
+        profile: Profile,
+        problems: Dataset,
+        *,
+        run_dir: Path,
+        model: str | None,
+        seed: int,
+        engine: str | None = None,
+        watch: str = "auto",
     ) -> str:
         """Fine-tune a model, or read it back.
 
@@ -195,11 +213,12 @@ class WarmStart:
             run_dir: Directory of the run.
             model: The starting model; None: the profile's.
             seed: Seed of rollouts, examples and their order.
+            engine: The sampling engine; None: the profile's.
+            watch: What is shown, as in `train`.
 
         Returns:
             The directory of the fine-tuned model.
         """
         settings = dict(SMALL_MODEL) if profile.recipe == "pocket" else {}
-        fields = ("n", "epochs", "learning_rate", "batch_size")
-        settings |= {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
+        settings |= {**self._set_fields(), "engine": engine, "watch": watch}
         return sft_warm_start(profile, problems, run_dir=run_dir, model=model, seed=seed, **settings)

@@ -82,13 +82,18 @@ class TestStages:
         real = POCKET.override(recipe="paper")
         for profile, warm in ((POCKET, WarmStart(n=4)), (real, WarmStart(epochs=1))):
             warm.train(profile, None, run_dir="r", model="m", seed=2)
-        where = {"run_dir": "r", "model": "m", "seed": 2}
+        where = {"run_dir": "r", "model": "m", "seed": 2, "engine": None, "watch": "auto"}
         assert calls == [
             {**where, "learning_rate": 1e-3, "batch_size": 16, "n": 4},
             {**where, "epochs": 1},
         ]
         with pytest.raises(ConfigError, match="epochs=0 must be at least 1"):
             WarmStart(epochs=0)
+
+    def test_two_warm_starts_have_two_names(self):
+        assert WarmStart().name == "warm_start"
+        assert WarmStart(n=4, epochs=1).name == "warm_start n=4 epochs=1"
+        assert Point("hgpo", after=WarmStart(epochs=1)).name == "hgpo after warm_start epochs=1"
 
 
 class TestPoints:
