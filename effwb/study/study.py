@@ -300,9 +300,8 @@ class Study:
         profile, design = self.profile.override(max_tokens=run.max_tokens, training=run.training), run.design
         if reference is None and needs_reference(point):
             reference = self.reference()
-        place = (self.train_problems, self.run_root, seed)
-        options: dict[str, Any] = dict(model=model, reference=reference, pool_engine=self.eval_engine)
-        start = starting_model(point, {}, *place, **self._settings, **options)
+        options = {**self._settings, "model": model, "reference": reference, "pool_engine": self.eval_engine}
+        start = starting_model(point, {}, self.train_problems, self.run_root, seed, **options)
         if "state" in start:
             design.load_state(start["state"])
         with self.sampler(start.get("model", model)) as sampler:
