@@ -25,7 +25,7 @@ import pandas as pd
 
 from benchmarks.pocket_effects import add_sizes, profile_of
 from benchmarks.report import commit, parser_of, save
-from effwb._internal.paths import repo_root
+from effwb._internal.paths import work_root
 from effwb.analysis import RunSet, effects
 from effwb.analysis.finished import BASE
 from effwb.frontier import Frontier
@@ -34,7 +34,7 @@ from effwb.study import run_points
 from effwb.training import Point, load_train_and_eval
 from effwb.training.offline_methods import OFFLINE_METHODS
 
-ROOT = repo_root() / "data/runs/training/pocket"
+ROOT = work_root() / "data/runs/training/pocket"
 POINTS = {name: Point(name) for name in (*OFFLINE_METHODS, "reo_rl", "vanilla")}
 
 

@@ -15,6 +15,7 @@ from effwb.designs.alp import Alp
 from effwb.designs.base import Design, design
 from effwb.designs.brpo import Brpo
 from effwb.designs.cosine import Cosine
+from effwb.designs.decorator import EFFWB_NAMES
 from effwb.designs.dler import Dler
 from effwb.designs.gdpo import Gdpo
 from effwb.designs.gfpo import Gfpo
@@ -85,6 +86,8 @@ DESIGNS: dict[str, type[Design]] = {
     "thinkless": Thinkless,
     "grpo_lambda": GrpoLambda,
 }
+
+EFFWB_NAMES.update(DESIGNS)
 
 __all__ = [
     "DESIGNS",

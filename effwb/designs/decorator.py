@@ -14,7 +14,7 @@ from effwb.errors import ConfigError, one_of
 
 T = TypeVar("T")
 OWN: dict[str, type] = {}  # designs that were written outside effwb, by NAME; the latest class of a name
-EFFWB_NAMES: set[str] = set()  # of the designs of effwb
+EFFWB_NAMES: set[str] = set()  # of the designs of effwb; `effwb.designs` fills it
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -56,8 +56,6 @@ def design(cls: type[T]) -> type[T]:
         caller = sys._getframe(1)  # the class statement
         remember_source(built, caller.f_code.co_filename, caller.f_lineno)
         OWN[built.NAME] = built
-    else:
-        EFFWB_NAMES.add(built.NAME)
     return built
 
 

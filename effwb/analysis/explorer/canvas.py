@@ -14,7 +14,7 @@ from plotly.graph_objects import FigureWidget
 
 from effwb.errors import EngineError
 
-HEIGHT = 430  # pixels of a figure with one panel: with the numbers below it fits a laptop's screen
+HEIGHT = 400  # pixels of a figure with one panel: with the numbers below it fits a laptop's screen
 TALL = 520  # pixels of such a figure on paper
 EMPTY = {"template": "effwb", "height": HEIGHT, "xaxis": {"visible": False}, "yaxis": {"visible": False}}
 SETTLED = (1.0, 4.0)  # seconds after which a page that shows the widgets has laid them out
@@ -49,7 +49,8 @@ def draw(
     with canvas.batch_update():
         canvas.data = []
         canvas.add_traces(list(figure.data))
-        figure.update_layout(width=None, height=height, autosize=True, updatemenus=[])
+        figure.update_layout(width=None, height=height, autosize=True)
+        figure.layout.updatemenus = ()  # an update with [] would leave them
         canvas.layout = figure.layout
     _store_state(canvas)
     if on_click is not None:

@@ -64,6 +64,7 @@ def test_a_page_that_is_loaded_later_shows_what_is_drawn_now(figure):
     draw(shown, figure, one_panel=True)
     assert [trace.get("name") for trace in shown._widget_data] == [t.name for t in figure.data]
     assert shown._widget_layout["height"] == shown.layout.height >= canvas.HEIGHT
+    assert figure.layout.updatemenus == shown.layout.updatemenus == ()  # the page has a switch of its own
     empty(shown)
     assert shown._widget_data == []
     assert shown.layout.xaxis.visible is False
