@@ -84,7 +84,7 @@ def curve_figure(
             `l_max` (default: the last common budget), with its interval where the curve has per-problem
             accuracies. The filled area is proportional to REG only with axis="linear".
         bands: Names of the curves whose band is drawn; default: all.
-        resamples: Number of bootstrap resamples over problems behind the intervals.
+        resamples: Bootstrap resamples over problems behind the bands; REG has the same ones everywhere.
         methods: The method of each name, which decides its colour; default: read from the name.
         title: Title of the figure.
         axis: "log" or "linear" token axis.
@@ -105,9 +105,10 @@ def curve_figure(
         one_of("shade", shade, curves)
         if frontier is None:
             raise DataError(f"shade={shade!r} fills the gap to the frontier, so it needs a frontier")
-    options: dict[str, Any] = {"l_max": l_max, "level": level, "resamples": resamples}
+    options: dict[str, Any] = {"l_max": l_max, "level": level}
     styles = line_styles(curves, methods)
-    fig, tokens = draw_curves(curves, frontier, styles=styles, axis=axis, bands=bands, **options)
+    drawing: dict[str, Any] = dict(styles=styles, axis=axis, bands=bands, resamples=resamples)
+    fig, tokens = draw_curves(curves, frontier, **drawing, **options)
     if shade is not None and frontier is not None:
         add_gap(fig, curves[shade], frontier, tokens.zero(axis), **options)
     return finished(fig, tokens, axis, title)

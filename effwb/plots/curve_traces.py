@@ -174,11 +174,10 @@ def add_gap(
     *,
     l_max: float | None = None,
     level: float = 0.95,
-    resamples: int = 10_000,
 ) -> None:
     """Fill the area between a curve and the frontier, behind all lines, and show its REG in the legend."""
     end = float(min(curve.budgets[-1], frontier.budgets[-1]) if l_max is None else l_max)
-    reg_text = _reg_text(frontier, curve, end, level, resamples)
+    reg_text = _reg_text(frontier, curve, end, level)
     sides = []
     for c in (frontier, curve):
         below = c.budgets < end
@@ -199,12 +198,12 @@ def add_gap(
     fig.data = (fig.data[-1], *fig.data[:-1])
 
 
-def _reg_text(frontier: Curve, curve: BudgetCurve, end: float, level: float, resamples: int) -> str:
-    """REG up to `end` tokens, with its interval where the problems are known."""
+def _reg_text(frontier: Curve, curve: BudgetCurve, end: float, level: float) -> str:
+    """REG up to `end` tokens, with the interval that tables have (`reg_interval`'s own resamples)."""
     if curve.per_problem is None:
         return f"{reg(frontier, curve, end):,.1f}"
     jointly = getattr(frontier, "per_problem", None) is not None  # measured on the same problems
-    gap = reg_interval(frontier, curve, end, level, resamples, resample_frontier=jointly)
+    gap = reg_interval(frontier, curve, end, level, resample_frontier=jointly)
     interval = interval_text((gap.low, gap.high), ",.1f")
     return f"{gap.mean:,.1f}{interval}" + (f" ({level:.0%} over problems)" if interval else "")
 

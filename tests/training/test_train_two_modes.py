@@ -289,7 +289,9 @@ class TestWarmStart:
 
         folder, simple, profile, _ = warm
         closing = prompts.closing_id(open_sampler("pocket").tokenizer)
-        rows = _examples(profile.as_in_training().override(n_samples=4), simple, "pocket", folder, 0)
+        rows = _examples(
+            profile.as_in_training().override(n_samples=4), simple, "pocket", folder, 0, progress=False
+        )
         learnt = [row["completion_ids"] for row in rows]
         assert sum(t[0] == closing for t in learnt) * 2 == len(rows)
         for row, ids in zip(rows, learnt, strict=True):

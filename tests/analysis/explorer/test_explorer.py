@@ -67,6 +67,8 @@ class TestChoices:
         assert "J(32)" in view.numbers.value
         shaded = next(t for t in view.canvases[0].data if (t.name or "").startswith("gap"))
         assert f"REG {view.table['REG'][0]:,.1f} [" in shaded.name
+        low, high = view.table["REG low"][0], view.table["REG high"][0]
+        assert f"[{low:,.1f}, {high:,.1f}]" in shaded.name  # the interval of the table
         assert max(shaded.x) == 32
 
     def test_the_best_of_all_leaves_out_what_is_measured_differently(self, tmp_path):
